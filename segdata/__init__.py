@@ -1,0 +1,1 @@
+"""Torch-free annotation layer: errors, records, COCO files, masks, images and overlays."""
