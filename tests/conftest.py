@@ -1,0 +1,57 @@
+"""Shared fixtures: the real HC18 folder when it is at hand, one thread per test, skips for missing hardware."""
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+# One thread in every numerical library (torch included), set before any of them is imported.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+REPOSITORY_ROOT = Path(__file__).resolve().parents[1]
+DATA_VARIABLE = "FETAL_HC_DATA"
+
+
+def _data_root() -> Path | None:
+    """Folder that holds `hc18/`: the one FETAL_HC_DATA names, else `../shared/data`, else None."""
+    named = os.environ.get(DATA_VARIABLE)
+    root = Path(named) if named else REPOSITORY_ROOT.parent / "shared" / "data"
+    return root if root.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def repository_root() -> Path:
+    """Root of the checkout."""
+    return REPOSITORY_ROOT
+
+
+@pytest.fixture(scope="session")
+def real_data_root() -> Path:
+    """Folder of the public datasets; skips the test when there is none."""
+    root = _data_root()
+    if root is None:
+        pytest.skip(f"no real data: set {DATA_VARIABLE} to the folder that holds hc18/")
+    return root
+
+
+@pytest.fixture(scope="session")
+def real_hc18_root(real_data_root: Path) -> Path:
+    """The real HC18 folder (training_set, its CSV, test_set, its CSV); skips the test when there is none."""
+    root = real_data_root / "hc18"
+    if not (root / "training_set").is_dir():
+        pytest.skip(f"no HC18 data under {real_data_root}: set {DATA_VARIABLE} to the folder that holds hc18/")
+    return root
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip `gpu` and `detectron2` tests where the hardware or the package is missing."""
+    gpu_present = shutil.which("nvidia-smi") is not None
+    detectron2_present = importlib.util.find_spec("detectron2") is not None
+    for item in items:
+        if item.get_closest_marker("gpu") and not gpu_present:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+        if item.get_closest_marker("detectron2") and not detectron2_present:
+            item.add_marker(pytest.mark.skip(reason="detectron2 is not installed"))
