@@ -1,0 +1,1 @@
+"""Dataset records, sample mapper, augmentation and loaders of the training engine."""
