@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ellipe  # type: ignore[import-untyped]
+from scipy.special import ellipe
 
 from segdata.errors import MeasurementError
 
@@ -121,7 +121,7 @@ class Ellipse:
         return math.pi * self.semi_axis_a * self.semi_axis_b
 
     def outline(self, n_points: int) -> NDArray[np.float64]:
-        """Points on the ellipse, (n_points, 2) x, y, at equal steps of the eccentric angle, open, starting at the a-end.
+        """Points on the ellipse, (n_points, 2) x, y, at equal steps of the eccentric angle; open, from the a-end on.
 
         The polygon through them encloses n/(2 pi) sin(2 pi/n) of the area: 1 - 2e-4 for 180 points, 1 - 5e-5 for 360.
         """
@@ -149,7 +149,7 @@ class Ellipse:
         """
         matrix = np.asarray(affine, dtype=np.float64).reshape(2, 3)
         if not np.isfinite(matrix).all():
-            raise MeasurementError(f"affine map {matrix.tolist()} has values that are not finite; expected a (2, 3) map")
+            raise MeasurementError(f"affine map {matrix.tolist()} is not finite; expected a (2, 3) map")
         half_diameters = matrix[:, :2] @ (self._axes().T * (self.semi_axis_a, self.semi_axis_b))
         directions, lengths, _ = np.linalg.svd(half_diameters)
         center = matrix @ (self.center_x, self.center_y, 1.0)
@@ -164,8 +164,8 @@ class Ellipse:
         """
         for axis, size in (("x", pixel_size_x_mm), ("y", pixel_size_y_mm)):
             if not (math.isfinite(size) and size > 0.0):
-                raise MeasurementError(f"pixel size along {axis} is {size}; expected a positive number of mm per pixel; "
-                                       "take it from the calibration of the image")
+                raise MeasurementError(f"pixel size along {axis} is {size}; expected a positive number of mm per "
+                                       "pixel; take it from the calibration of the image")
         if pixel_size_x_mm == pixel_size_y_mm:
             return Ellipse(self.center_x * pixel_size_x_mm, self.center_y * pixel_size_x_mm,
                            self.semi_axis_a * pixel_size_x_mm, self.semi_axis_b * pixel_size_x_mm, self.angle_rad)

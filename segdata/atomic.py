@@ -68,7 +68,7 @@ def _replace(temporary: Path, target: Path) -> None:
     try:
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
-        os.replace(temporary, target)
+        temporary.replace(target)
     except OSError as error:
         raise _unwritable(target, error) from error
 
