@@ -1,0 +1,1 @@
+"""Torch-free inference: image -> network input -> ONNX Runtime -> instances -> measurement rows."""
