@@ -1,0 +1,80 @@
+# Targets create the virtual environment themselves; nothing but Python >= 3.11 and make is needed beforehand.
+# `make help` lists them.
+
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --quiet
+
+# make score
+OUTPUT ?= submission.csv
+DETAILS ?= details.csv
+PHANTOMS ?= 24
+PHANTOM_DIR := output/phantoms
+
+# make test
+ARGS ?=
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help score test lint smoke bench clean
+
+help:
+	@echo "make score   score phantoms of known HC with the shipped model (serving requirements only)"
+	@echo "             IMAGES=DIR PIXEL_SIZES=CSV   score your own images instead"
+	@echo "             OUTPUT=$(OUTPUT) DETAILS=$(DETAILS)   where the results go"
+	@echo "make test    run the tests (ARGS='-k ellipse' selects some)"
+	@echo "make lint    ruff and mypy"
+	@echo "make smoke   train a tiny model on phantoms and check its metric (about two minutes on two cores)"
+	@echo "make bench   print the speed and accuracy figures"
+	@echo "make clean   remove $(VENV), caches and generated output"
+	@echo "Options: PYTHON=$(PYTHON) (interpreter for the environment), VENV=$(VENV)"
+
+# --- environment: one stamp per set of requirement files, so a second call installs nothing ---
+
+$(VENV)/created.stamp:
+	@command -v $(PYTHON) >/dev/null || { echo "error: '$(PYTHON)' not found; install Python >= 3.11 or call make PYTHON=/path/to/python3" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else "error: $(PYTHON) is Python %d.%d; Python >= 3.11 is needed, call make PYTHON=python3.11" % v[:2])'
+	@$(PYTHON) -m venv $(VENV) || { echo "error: '$(PYTHON) -m venv' failed; on Debian or Ubuntu: apt install python3-venv" >&2; exit 2; }
+	@touch $@
+
+$(VENV)/serving.stamp: requirements.txt pyproject.toml $(VENV)/created.stamp
+	@echo "installing the serving requirements into $(VENV)"
+	@$(PIP) install -r requirements.txt
+	@$(PIP) install --no-deps --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.txt requirements-train.txt $(VENV)/serving.stamp
+	@echo "installing the training and development requirements into $(VENV) (torch: a few minutes)"
+	@$(PIP) install -r requirements-dev.txt
+	@touch $@
+
+# --- what people run ---
+
+ifdef IMAGES
+score: $(VENV)/serving.stamp
+	$(PY) tools/score.py --images "$(IMAGES)" $(if $(PIXEL_SIZES),--pixel-sizes "$(PIXEL_SIZES)") --output "$(OUTPUT)" --details "$(DETAILS)" --overwrite
+else
+score: $(VENV)/serving.stamp
+	$(PY) tools/make_phantoms.py --output $(PHANTOM_DIR) --count $(PHANTOMS) --overwrite
+	$(PY) tools/score.py --images $(PHANTOM_DIR)/training_set --pixel-sizes $(PHANTOM_DIR)/training_set_pixel_size_and_HC.csv --output "$(OUTPUT)" --details "$(DETAILS)" --overwrite
+	$(PY) tools/evaluate_hc18.py --submission "$(OUTPUT)" --root $(PHANTOM_DIR)
+endif
+
+test: $(VENV)/dev.stamp
+	$(PY) -m pytest $(ARGS)
+
+lint: $(VENV)/dev.stamp
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+smoke: $(VENV)/dev.stamp
+	$(PY) tools/make_phantoms.py --output $(PHANTOM_DIR) --count $(PHANTOMS) --overwrite
+
+bench: $(VENV)/dev.stamp
+	$(PY) -m benchmarks
+
+clean:
+	rm -rf $(VENV) output build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
