@@ -93,7 +93,7 @@ class CoverageMasks:
         return CoverageMasks(self.coverage.to(device), self.is_binary)
 
     def crop_and_resize(self, boxes: Tensor, indices: Tensor, size: int) -> Tensor:
-        """Targets (K, size, size), float32 in [0, 1]: mean coverage of instance `indices[k]` in each cell of `boxes[k]`.
+        """Targets (K, size, size), float32: mean coverage of instance `indices[k]` in each cell of `boxes[k]`.
 
         Aligned RoIAlign with ceil(cell side) samples per cell and axis, so neither area nor outline is shifted.
 

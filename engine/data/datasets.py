@@ -1,0 +1,171 @@
+"""Reading the datasets that a configuration names, as Detectron2's dataset dicts."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.config import CfgNode
+from segdata.coco import read_coco, resolve_image_path
+from segdata.errors import ConfigError, DatasetError, raise_problems
+from segdata.records import CocoAnnotation, CocoDataset, CocoImage
+
+Record = dict[str, Any]
+# Detectron2's BoxMode.XYWH_ABS, so that the records also suit Detectron2's own mapper.
+XYWH_ABS = 1
+# x and y of three points, the least that encloses an area.
+MIN_POLYGON_NUMBERS = 6
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DetectionDataset:
+    """One dataset ready for training or evaluation.
+
+    Attributes:
+        name: as in DATASETS.TRAIN or DATASETS.TEST.
+        json_path: the COCO file it was read from.
+        records: one dict per image, by rising image id; see `load_dataset_dicts`.
+        class_names: class names in contiguous order.
+        category_ids: COCO category id of each contiguous class.
+    """
+
+    name: str
+    json_path: Path
+    records: list[Record]
+    class_names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+
+
+def dataset_json_path(cfg: CfgNode, name: str) -> Path:
+    """Path of the COCO file of a dataset: DATASETS.ROOT/NAME.json."""
+    return Path(cfg.DATASETS.ROOT) / f"{name}.json"
+
+
+def load_dataset(cfg: CfgNode, name: str) -> DetectionDataset:
+    """The dataset `name`, checked against the configuration and the disk.
+
+    Raises:
+        DatasetError: if the COCO file is missing or faulty, or images are missing (all listed).
+        ConfigError: if MODEL.ROI_HEADS.NUM_CLASSES differs from the number of categories.
+    """
+    json_path = dataset_json_path(cfg, name)
+    if not json_path.is_file():
+        raise DatasetError(
+            f"dataset {name!r}: no file {json_path}; convert the dataset first (tools/convert_hc18.py, "
+            "tools/convert_face_mask.py) or point DATASETS.ROOT to the folder of its JSON"
+        )
+    coco = read_coco(json_path)
+    categories = sorted(coco.categories, key=lambda category: category.id)
+    if len(categories) != cfg.MODEL.ROI_HEADS.NUM_CLASSES:
+        names = ", ".join(category.name for category in categories)
+        raise ConfigError(
+            f"MODEL.ROI_HEADS.NUM_CLASSES is {cfg.MODEL.ROI_HEADS.NUM_CLASSES}, but {json_path} has "
+            f"{len(categories)} categories ({names}); set NUM_CLASSES to {len(categories)} or choose another dataset"
+        )
+    class_of_category = {category.id: position for position, category in enumerate(categories)}
+    paths = _image_paths(cfg, json_path, coco)
+    annotations_of_image: dict[int, list[CocoAnnotation]] = defaultdict(list)
+    for annotation in coco.annotations:
+        annotations_of_image[annotation.image_id].append(annotation)
+    records = [
+        _to_record(image, paths[image.id], annotations_of_image[image.id], class_of_category)
+        for image in sorted(coco.images, key=lambda image: image.id)
+    ]
+    return DetectionDataset(
+        name=name,
+        json_path=json_path,
+        records=records,
+        class_names=tuple(category.name for category in categories),
+        category_ids=tuple(category.id for category in categories),
+    )
+
+
+def load_dataset_dicts(cfg: CfgNode, name: str) -> list[Record]:
+    """Records of a dataset in Detectron2's format.
+
+    Each has `file_name` (path), `image_id`, `height`, `width` (px), `annotations` and the extra fields of its image;
+    each annotation `bbox` (xywh px, corner convention), `bbox_mode`, `category_id` (contiguous, 0-based), `iscrowd`,
+    `segmentation` where there is one, and its extra fields. Errors as `load_dataset`.
+    """
+    return load_dataset(cfg, name).records
+
+
+def load_training_records(cfg: CfgNode) -> list[Record]:
+    """Records of all datasets in DATASETS.TRAIN; without annotated objects only if FILTER_EMPTY_ANNOTATIONS is off.
+
+    Raises:
+        DatasetError: as `load_dataset`, or if no image is left to train on.
+        ConfigError: as `load_dataset`, or if no dataset is named or the datasets differ in their classes.
+    """
+    if not cfg.DATASETS.TRAIN:
+        raise ConfigError("DATASETS.TRAIN is empty; name at least one dataset, such as hc18_train")
+    datasets = [load_dataset(cfg, name) for name in cfg.DATASETS.TRAIN]
+    if len({dataset.class_names for dataset in datasets}) > 1:
+        found = "; ".join(f"{dataset.name}: {', '.join(dataset.class_names)}" for dataset in datasets)
+        raise ConfigError(f"DATASETS.TRAIN: classes must be equal and in one order, but they are {found}")
+    records = [record for dataset in datasets for record in dataset.records]
+    if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
+        n_before = len(records)
+        records = [record for record in records if any(not item["iscrowd"] for item in record["annotations"])]
+        logger.info("left out %d of %d images without annotated objects", n_before - len(records), n_before)
+    if not records:
+        raise DatasetError(f"DATASETS.TRAIN {list(cfg.DATASETS.TRAIN)}: no image with annotated objects to train on")
+    return records
+
+
+def _image_paths(cfg: CfgNode, json_path: Path, coco: CocoDataset) -> dict[int, Path]:
+    """Path of every image by its id.
+
+    Raises:
+        DatasetError: if images are missing (all listed).
+    """
+    root = cfg.DATASETS.IMAGE_ROOT
+    paths = {
+        image.id: Path(root) / image.file_name if root else resolve_image_path(json_path, coco, image)
+        for image in coco.images
+    }
+    missing = [f"{path}: no such image" for path in paths.values() if not path.is_file()]
+    if missing:
+        header = f"{json_path}: images not found; set DATASETS.IMAGE_ROOT to the folder that holds them"
+        raise_problems(DatasetError, missing, header)
+    return paths
+
+
+def _to_record(
+    image: CocoImage, path: Path, annotations: Sequence[CocoAnnotation], class_of_category: dict[int, int]
+) -> Record:
+    """Detectron2 record of one image."""
+    return {
+        **image.extra,
+        "file_name": str(path),
+        "image_id": image.id,
+        "height": image.height,
+        "width": image.width,
+        "annotations": [_to_annotation(annotation, class_of_category) for annotation in annotations],
+    }
+
+
+def _to_annotation(annotation: CocoAnnotation, class_of_category: dict[int, int]) -> dict[str, Any]:
+    """Detectron2 annotation of one object; polygons of fewer than three points are left out with a warning."""
+    converted = {
+        **annotation.extra,
+        "bbox": list(annotation.bbox_xywh),
+        "bbox_mode": XYWH_ABS,
+        "category_id": class_of_category[annotation.category_id],
+        "iscrowd": annotation.iscrowd,
+    }
+    segmentation = annotation.segmentation
+    if isinstance(segmentation, list):
+        kept = [flat for flat in segmentation if len(flat) >= MIN_POLYGON_NUMBERS and len(flat) % 2 == 0]
+        if len(kept) < len(segmentation):
+            logger.warning("annotation %d: left out %d faulty polygons", annotation.id, len(segmentation) - len(kept))
+        segmentation = kept
+    if segmentation:
+        converted["segmentation"] = segmentation
+    return converted
