@@ -1,0 +1,19 @@
+"""From configuration to network."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from engine.config import CfgNode
+from engine.modeling.rcnn import GeneralizedRCNN
+
+META_ARCHITECTURES: dict[str, type[nn.Module]] = {"GeneralizedRCNN": GeneralizedRCNN}
+
+
+def build_model(cfg: CfgNode) -> nn.Module:
+    """The randomly initialised network of a configuration, on MODEL.DEVICE, in training mode."""
+    model = META_ARCHITECTURES[cfg.MODEL.META_ARCHITECTURE](cfg).to(torch.device(cfg.MODEL.DEVICE))
+    if cfg.MODEL.CHANNELS_LAST:
+        model = model.to(memory_format=torch.channels_last)
+    return model
