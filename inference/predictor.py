@@ -1,0 +1,157 @@
+"""An exported model behind ONNX Runtime: image -> instances in the coordinates of the original image."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi.onnxruntime_pybind11_state import (
+    EngineError,
+    EPFail,
+    Fail,
+    InvalidArgument,
+    InvalidGraph,
+    InvalidProtobuf,
+    NoSuchFile,
+    NotImplemented,  # ONNX Runtime's own name
+    RuntimeException,
+)
+
+from inference.model_spec import INPUT_NAME, OUTPUT_NAMES, ModelSpec, check_signature
+from inference.preprocess import to_network_input
+from segdata.errors import ModelError
+from segdata.records import InstancePrediction
+
+_RUNTIME_ERRORS = (
+    EngineError,
+    EPFail,
+    Fail,
+    InvalidArgument,
+    InvalidGraph,
+    InvalidProtobuf,
+    NoSuchFile,
+    NotImplemented,
+    RuntimeException,
+    RuntimeError,
+    ValueError,
+)
+_ONLY_FATAL_LOG = 4
+
+
+class OnnxPredictor:
+    """Finds instances in images with an exported model, on the CPU.
+
+    Attributes:
+        spec: what the model says about itself.
+    """
+
+    def __init__(self, model_path: str | os.PathLike[str], num_threads: int = 1) -> None:
+        """Loads the model.
+
+        Args:
+            model_path: ONNX file written by tools/export_model.py.
+            num_threads: threads for the network, at least 1.
+
+        Raises:
+            ModelError: if the file is missing, corrupt, not ONNX, or of another task.
+        """
+        self._path = Path(model_path)
+        self._session = _open_session(self._path, num_threads)
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.spec = ModelSpec.from_metadata(metadata, str(self._path))
+        check_signature(
+            [item.name for item in self._session.get_inputs()],
+            [item.name for item in self._session.get_outputs()],
+            str(self._path),
+        )
+
+    def predict(self, image_rgb: NDArray[np.uint8]) -> list[InstancePrediction]:
+        """Instances in an image, in the network's order (best score first).
+
+        Args:
+            image_rgb: uint8 (h, w, 3), RGB.
+
+        Raises:
+            ModelError: if the network fails on this image or returns something else than instances.
+        """
+        planes = to_network_input(image_rgb, self.spec.input_spec)
+        try:
+            boxes, scores, labels, masks = self._session.run(list(OUTPUT_NAMES), {INPUT_NAME: planes})
+        except _RUNTIME_ERRORS as error:
+            raise ModelError(
+                f"{self._path}: fails on an input of shape {planes.shape} ({_one_line(error)}); export "
+                "the model again with tools/export_model.py"
+            ) from error
+        self._check_outputs(boxes, scores, labels, masks)
+        boxes = boxes_to_image(boxes, (planes.shape[1], planes.shape[2]), (image_rgb.shape[0], image_rgb.shape[1]))
+        kept = np.flatnonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
+        masks = masks.astype(np.float32, copy=False)
+        return [InstancePrediction(boxes[i], float(scores[i]), int(labels[i]), masks[i, 0]) for i in kept]
+
+    def _check_outputs(
+        self, boxes: NDArray[Any], scores: NDArray[Any], labels: NDArray[Any], masks: NDArray[Any]
+    ) -> None:
+        """Raises ModelError unless the four outputs have the shapes of the format and hold finite numbers."""
+        n = len(boxes)
+        shapes = [boxes.shape, scores.shape, labels.shape, masks.shape]
+        if shapes[:3] != [(n, 4), (n,), (n,)] or masks.ndim != 4 or masks.shape[:2] != (n, 1):
+            raise ModelError(
+                f"{self._path}: returned boxes, scores, labels, masks of shapes {shapes}; expected "
+                "(N, 4), (N,), (N,), (N, 1, M, M); choose a model for instance segmentation"
+            )
+        if not all(np.isfinite(values).all() for values in (boxes, scores, masks)):
+            raise ModelError(
+                f"{self._path}: returned numbers that are not finite; the training of this model failed "
+                "or its numeric type is too small; choose another model"
+            )
+
+
+def boxes_to_image(
+    boxes_xyxy: NDArray[np.float32], network_hw: tuple[int, int], image_hw: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Boxes scaled from network-input px to original-image px and clipped to the image.
+
+    Args:
+        boxes_xyxy: float32 (N, 4), corner convention, in px of the resized image.
+        network_hw: H, W of the network input.
+        image_hw: h, w of the original image.
+
+    Returns:
+        float32 (N, 4), x in [0, w], y in [0, h].
+
+    References: Detectron2, `detector_postprocess`.
+    """
+    scale_x, scale_y = image_hw[1] / network_hw[1], image_hw[0] / network_hw[0]
+    limits = np.array([image_hw[1], image_hw[0]] * 2, dtype=np.float32)
+    scaled = boxes_xyxy.astype(np.float32) * np.array([scale_x, scale_y] * 2, dtype=np.float32)
+    return np.clip(scaled, np.float32(0.0), limits)
+
+
+def _open_session(path: Path, num_threads: int) -> onnxruntime.InferenceSession:
+    """An ONNX Runtime session with a fixed number of threads.
+
+    Raises:
+        ModelError: if `path` is no readable ONNX file.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path}: does not exist or is a folder; expected an ONNX file; check the path")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ONLY_FATAL_LOG
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except _RUNTIME_ERRORS as error:
+        raise ModelError(
+            f"{path}: cannot be loaded as an ONNX model ({_one_line(error)}); the file is corrupt or of "
+            "another format; restore or export it again"
+        ) from error
+
+
+def _one_line(error: Exception) -> str:
+    """The message of an ONNX Runtime error on one line, at most 200 characters."""
+    return " ".join(str(error).split())[:200]
