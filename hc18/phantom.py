@@ -146,7 +146,7 @@ def sample_spec(
     linear_share: float = 0.02,
     caliper_share: float = 0.05,
 ) -> PhantomSpec:
-    """A random phantom of the sizes in HC18: HC 44 to 346 mm in three trimesters, 0.049 to 0.393 mm per pixel at 800 px.
+    """A random phantom of the sizes in HC18: HC 44 to 346 mm in three trimesters, 0.049 to 0.393 mm per 800 px pixel.
 
     Args:
         rng: source of all choices, the phantom's seed included.
@@ -188,7 +188,7 @@ def sample_spec(
         dropout_db=float(rng.uniform(3.0, 8.0)),
         shadow=float(rng.uniform(0.5, 1.5)),
     )
-    return PhantomSpec(image_hw, pixel_size_mm / factor, ellipse, options, int(rng.integers(2**31)))
+    return PhantomSpec(image_hw, float(pixel_size_mm / factor), ellipse, options, int(rng.integers(2**31)))
 
 
 def _inside(center: float, half_extent: float, size: float) -> float:
