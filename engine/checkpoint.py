@@ -1,0 +1,142 @@
+"""Checkpoint files as Detectron2 writes them: model_0000999.pth, model_final.pth, last_checkpoint.
+
+A file is a dictionary. "model" always holds the weights to evaluate, export and ship: the moving average where there is
+one. What resuming needs stands beside it: "optimizer", "scheduler", "iteration" (the last one done, 0-based) and,
+unknown to Detectron2, "ema" (its counter and the weights under training), "grad_scaler", "random_state", "sampler".
+Files are read with `torch.load(weights_only=True)`, which runs no code from them.
+"""
+
+from __future__ import annotations
+
+import pickle
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from segdata.atomic import atomic_path, write_text_atomic
+from segdata.errors import ModelError, raise_problems
+
+LAST_CHECKPOINT = "last_checkpoint"
+FINAL_NAME = "model_final.pth"
+BEST_NAME = "model_best.pth"
+
+
+def periodic_name(iteration: int) -> str:
+    """File name of the checkpoint after a 0-based iteration, such as model_0000999.pth."""
+    return f"model_{iteration:07d}.pth"
+
+
+def write_checkpoint(path: str | Path, content: dict[str, Any], *, is_last: bool = True) -> None:
+    """Writes a checkpoint as a whole or not at all; then, with `is_last`, names it in the folder's last_checkpoint.
+
+    Raises:
+        HeadSegError: if the folder cannot be written.
+    """
+    path = Path(path)
+    with atomic_path(path) as temporary:
+        torch.save(content, temporary)
+    if is_last:
+        write_text_atomic(path.parent / LAST_CHECKPOINT, path.name)
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """The content of a checkpoint on the CPU; a bare dictionary of weights is taken as "model".
+
+    Raises:
+        ModelError: if the file is missing, damaged, holds more than tensors and plain values, or has no weights.
+    """
+    path = Path(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such checkpoint; check MODEL.WEIGHTS") from error
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{path}: refused, it is not a checkpoint of tensors and plain values ({_first_line(error)}); "
+            'save it again with torch.save({"model": model.state_dict()}, path)'
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"{path}: not a readable PyTorch checkpoint ({_first_line(error)}); copy or train it again"
+        ) from error
+    if isinstance(content, dict) and "model" not in content:
+        content = {"model": content}
+    weights = content.get("model") if isinstance(content, dict) else None
+    if not isinstance(weights, dict) or not weights or not all(isinstance(w, Tensor) for w in weights.values()):
+        raise ModelError(f'{path}: has no weights; expected a dictionary with "model": names -> tensors')
+    return content
+
+
+def last_checkpoint(folder: str | Path) -> Path | None:
+    """The file that last_checkpoint in `folder` names, or None when nothing was saved there.
+
+    Raises:
+        ModelError: if the named file is gone.
+    """
+    pointer = Path(folder) / LAST_CHECKPOINT
+    if not pointer.is_file():
+        return None
+    path = pointer.parent / pointer.read_text(encoding="utf-8").strip()
+    if not path.is_file():
+        raise ModelError(
+            f"{pointer}: names {path.name}, which is not there; write the name of an existing checkpoint into it, "
+            "or delete it to start afresh"
+        )
+    return path
+
+
+def load_weights(model: nn.Module, weights: dict[str, Tensor], source: str | Path) -> None:
+    """Copies `weights` into `model` if names and shapes agree exactly; otherwise changes nothing.
+
+    Raises:
+        ModelError: listing every missing, unexpected and differently shaped entry.
+    """
+    own = model.state_dict()
+    problems = [f"{name}: missing in the file" for name in own if name not in weights]
+    problems += [f"{name}: not part of this model" for name in weights if name not in own]
+    problems += [
+        f"{name}: shape {tuple(weights[name].shape)} in the file, {tuple(tensor.shape)} in the model"
+        for name, tensor in own.items()
+        if name in weights and weights[name].shape != tensor.shape
+    ]
+    if problems:
+        raise_problems(ModelError, problems, f"{source}: the weights do not fit the model that the config describes")
+    model.load_state_dict(weights)
+
+
+def random_state(device: torch.device) -> dict[str, Any]:
+    """State of the global random generators of Python, NumPy and torch (with the device's) of this process."""
+    name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
+    state: dict[str, Any] = {
+        "python": random.getstate(),
+        "numpy": (name, torch.from_numpy(np.asarray(keys, dtype=np.int64)), position, has_gauss, cached),
+        "torch": torch.get_rng_state(),
+    }
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def set_random_state(state: dict[str, Any], device: torch.device) -> None:
+    """Returns all generators to a state from `random_state`."""
+    random.setstate(state["python"])
+    name, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds Python, NumPy and torch on all devices."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    torch.manual_seed(seed)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
