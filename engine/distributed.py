@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, multiprocessing, nn
+from torch import Tensor, nn
+from torch.multiprocessing.spawn import ProcessExitedException, start_processes
 from torch.nn.parallel import DistributedDataParallel
 
 from segdata.errors import ConfigError, HeadSegError
@@ -132,7 +133,7 @@ def launch(function: Callable[..., int], n_processes: int, arguments: tuple[Any,
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    context = multiprocessing.start_processes(
+    context = start_processes(
         _child, (function, n_processes, port, arguments), n_processes, join=False, start_method="spawn"
     )
 
@@ -144,7 +145,7 @@ def launch(function: Callable[..., int], n_processes: int, arguments: tuple[Any,
     try:
         while not context.join():
             pass
-    except multiprocessing.ProcessExitedException as error:
+    except ProcessExitedException as error:
         return error.exit_code if error.exit_code > 0 else 1
     finally:
         for number, handler in previous.items():

@@ -100,7 +100,7 @@ def test_evaluation_between_leaves_the_training_unchanged(tmp_path: Path) -> Non
 
 
 def test_loss_falls(tmp_path: Path) -> None:
-    build(toy_config(tmp_path, max_iter=100, STEPS=[80], BASE_LR=0.1)).train()
+    build(toy_config(tmp_path, max_iter=100, STEPS=[80], BASE_LR=0.03)).train()
     rows = read_metrics(tmp_path / "metrics.json")
     assert rows[-1]["total_loss"] < 0.5 * rows[0]["total_loss"]
 
