@@ -126,8 +126,8 @@ def _render(
     """The picture inside the fan, uint8 (H, W), without overlays."""
     grid = sample_grid(view, image_hw, pixel_size_mm)
     scatter, specular = paint_scene(grid, pixel_size_mm, head, rng).amplitudes()
-    envelope = speckle_envelope(scatter, specular, grid, rng)
-    grey = compress(envelope, reference_grey=float(rng.uniform(38.0, 72.0)), exponent=float(rng.uniform(0.28, 0.36)))
+    envelope = speckle_envelope(scatter, specular, grid, rng, n_looks=3)
+    grey = compress(envelope, reference_grey=float(rng.uniform(42.0, 72.0)), exponent=float(rng.uniform(0.46, 0.56)))
     return np.rint(to_image(grey, view, image_hw)).astype(np.uint8)
 
 

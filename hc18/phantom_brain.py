@@ -58,11 +58,11 @@ class _Canvas:
         cv2.ellipse(layer, self._pixel(p, q), axes, angle_deg, 0, 360, 1.0, -1, cv2.LINE_8, 4)
         self.scatter_db += level_db * cv2.GaussianBlur(layer, (0, 0), 2.5)
 
-    def line(self, start: tuple[float, float], end: tuple[float, float], level_db: float, width: int = 3) -> None:
+    def line(self, start: tuple[float, float], end: tuple[float, float], level_db: float, width: int = 2) -> None:
         """A reflecting line: brightest where the beam meets it at right angles."""
         along = np.array([end[0] - start[0], (end[1] - start[1]) * self.aspect])
         incidence = abs(float(along @ (-self.beam_pq[1], self.beam_pq[0]))) / max(float(np.hypot(*along)), 1e-6)
-        amplitude = 10.0 ** ((level_db - 26.0 * (1.0 - incidence)) / 20.0)
+        amplitude = 10.0 ** ((level_db - 20.0 * (1.0 - incidence)) / 20.0)
         bend = self.rng.normal(0.0, 0.012)
         middle = (0.5 * (start[0] + end[0]), 0.5 * (start[1] + end[1]) + bend)
         layer = np.zeros_like(self.specular)
@@ -92,7 +92,7 @@ def sketch_brain(rng: np.random.Generator, beam_pq: tuple[float, float], aspect:
         length, slope = rng.uniform(0.02, 0.11), rng.normal(0.0, 0.35)
         if np.hypot(p, q) < 0.78:
             canvas.line((p - length, q - slope * length), (p + length, q + slope * length), rng.uniform(8.0, 26.0), 2)
-    specular = np.asarray(cv2.GaussianBlur(canvas.specular, (0, 0), 0.9), dtype=np.float32)
+    specular = np.asarray(cv2.GaussianBlur(canvas.specular, (0, 0), 1.0), dtype=np.float32)
     return BrainSketch(canvas.scatter_db, specular)
 
 

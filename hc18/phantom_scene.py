@@ -13,7 +13,7 @@ from hc18.phantom_brain import sketch_brain
 from hc18.phantom_speckle import periodic_table, smooth_field
 from hc18.phantom_view import PolarGrid
 
-_FLUID_DB = -46.0
+_FLUID_DB = -30.0
 _SKULL_OFFSET_MM = 0.85
 _FIRST_TRIMESTER_HC_MM = 110.0
 _THIRD_TRIMESTER_HC_MM = 225.0
@@ -51,7 +51,7 @@ class Scene:
     def amplitudes(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Diffuse and specular amplitude that reach the probe, noise floor included."""
         gain = _from_db(-self.loss_db)
-        return _from_db(self.scatter_db) * gain + np.float32(1.5e-3), self.specular * gain
+        return _from_db(self.scatter_db) * gain + np.float32(8e-3), self.specular * gain
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class _HeadFrame:
     incidence: NDArray[np.float32]
 
 
-def _from_db(level_db: NDArray[np.float32]) -> NDArray[np.float32]:
+def _from_db(level_db: NDArray[np.float32] | np.float32) -> NDArray[np.float32]:
     """Amplitude of a level in dB."""
     return np.asarray(np.exp(level_db * np.float32(np.log(10.0) / 20.0)), dtype=np.float32)
 
@@ -99,7 +99,7 @@ def _paint_tissue(grid: PolarGrid, rng: np.random.Generator) -> Scene:
     width_mm = grid.step_mm * grid.shape[0]
     patches = smooth_field(rng, grid.shape, (max(int(depth_mm / 22), 2), max(int(width_mm / 22), 2)))
     grain = smooth_field(rng, grid.shape, (max(int(depth_mm / 2.2), 4), max(int(width_mm / 8), 3)))
-    scatter_db = patches * np.float32(rng.uniform(3.0, 7.0)) + grain * np.float32(rng.uniform(1.0, 4.0))
+    scatter_db = patches * np.float32(rng.uniform(3.0, 6.0)) + grain * np.float32(rng.uniform(1.0, 4.0))
     wobble = smooth_field(rng, grid.shape, (2, 5))
     surface_mm = grid.depth_mm + wobble * np.float32(1.2)
     specular = np.zeros(grid.shape, dtype=np.float32)
@@ -128,9 +128,10 @@ def _paint_cavity(
     dx, dy = grid.x_px - np.float32(x0), grid.y_px - np.float32(y0)
     u = (dx * np.float32(np.cos(turn)) + dy * np.float32(np.sin(turn))) / np.float32(long)
     v = (dy * np.float32(np.cos(turn)) - dx * np.float32(np.sin(turn))) / np.float32(short)
-    level = np.sqrt(u * u + v * v) - 1.0 + 0.14 * smooth_field(rng, grid.shape, (4, 5))
+    level = np.sqrt(u * u + v * v) - 1.0 + 0.16 * smooth_field(rng, grid.shape, (2, 2))
+    level += 0.03 * smooth_field(rng, grid.shape, (5, 6))
     fluid = 1.0 - _smooth_step(level, 0.02)
-    scene.scatter_db = scene.scatter_db * (1.0 - fluid) + np.float32(rng.uniform(_FLUID_DB - 6, _FLUID_DB + 12)) * fluid
+    scene.scatter_db = scene.scatter_db * (1.0 - fluid) + np.float32(rng.uniform(_FLUID_DB - 6, _FLUID_DB + 8)) * fluid
     slope = np.gradient(level, axis=0) / np.float32(grid.step_mm)
     facing = np.clip(np.abs(slope) * np.float32(short * pixel_size_mm), 0.0, 1.0) ** 6
     scene.specular = scene.specular * (1.0 - fluid) + facing * np.exp(-((level / 0.012) ** 2)) * rng.uniform(1.0, 12.0)
@@ -165,16 +166,18 @@ def _paint_head(scene: Scene, grid: PolarGrid, head: HeadSettings, rng: np.rando
     brain_db, brain_lines = _brain(frame, grid, head, rng)
     scene.scatter_db = scene.scatter_db * (1.0 - inside) + brain_db * inside
     scene.specular = scene.specular * (1.0 - inside) + brain_lines * inside
-    sigma_mm = np.float32(rng.uniform(0.22, 0.34)) * (1.0 + 0.25 * periodic_table(rng, range(2, 7)))[frame.angle_index]
-    profile = np.exp(-0.5 * (centre / np.maximum(sigma_mm, 0.12)) ** 2)
-    table_db = periodic_table(rng, range(1, 14)) * np.float32(head.dropout_db)
-    level_db = (
-        np.float32(rng.uniform(28.0, 37.0) - (4.0 if early else 0.0)) + np.minimum(table_db, 6.0)[frame.angle_index]
+    sigma_mm = np.float32(rng.uniform(0.5, 0.7) if late else rng.uniform(0.34, 0.5)) * (
+        1.0 + 0.2 * periodic_table(rng, range(2, 7))
     )
-    level_db = level_db - 40.0 * (1.0 - frame.incidence)
-    scene.specular = np.maximum(scene.specular, profile * _from_db(level_db))
+    profile = np.exp(-0.5 * (centre / sigma_mm[frame.angle_index]) ** 2)
+    level_db = np.minimum(periodic_table(rng, range(1, 12)) * np.float32(head.dropout_db), 5.0)
+    level_db += periodic_table(rng, range(12, 45)) * np.float32(1.5)
+    reflected = profile * _from_db(level_db[frame.angle_index] - 22.0 * (1.0 - frame.incidence))
+    strength = _from_db(np.float32(rng.uniform(22.0, 29.0)))
+    scene.specular = np.maximum(scene.specular, 0.8 * strength * reflected)
+    scene.scatter_db = np.maximum(scene.scatter_db, 20.0 * np.log10(0.5 * strength * reflected + 1e-3))
     bone = np.exp(-0.5 * (centre / 0.5) ** 2)
-    loss_db_per_mm = head.shadow * (0.8 if early else 3.6 if late else 2.6)
+    loss_db_per_mm = head.shadow * (0.6 if early else 2.4 if late else 1.7)
     path = np.cumsum(bone, axis=0) - 0.5 * bone
     shadow_db = np.minimum(path * np.float32(grid.step_mm * loss_db_per_mm), 34.0)
     scene.loss_db += cv2.GaussianBlur(shadow_db, (0, 0), sigmaX=1.2 * grid.lateral_sigma, sigmaY=0.1)
@@ -195,7 +198,7 @@ def _brain(
     rim_db = -np.float32(rng.uniform(0.0, 14.0)) * _smooth_step(
         np.hypot(frame.p, frame.q).astype(np.float32, copy=False) - np.float32(0.78), 0.2
     )
-    level_db = rng.uniform(-14.0, -1.0)
+    level_db = rng.uniform(-11.0, -1.0)
     return scatter_db + texture + haze_db + rim_db + np.float32(level_db), specular
 
 

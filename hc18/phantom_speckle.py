@@ -32,60 +32,60 @@ def _kernel(sigma: float) -> NDArray[np.float32]:
     return np.asarray(cv2.getGaussianKernel(size, sigma, cv2.CV_32F), dtype=np.float32)
 
 
-def _lateral_blend(samples: NDArray[np.float32], grid: PolarGrid) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Samples after the point-spread function (narrow near the focus) and the gain of white noise at every depth."""
-    axial = _kernel(grid.axial_sigma)
-    narrow, wide = _kernel(0.8 * grid.lateral_sigma), _kernel(1.5 * grid.lateral_sigma)
-    sharp = cv2.sepFilter2D(samples, -1, narrow, axial, borderType=cv2.BORDER_REFLECT)
-    soft = cv2.sepFilter2D(samples, -1, wide, axial, borderType=cv2.BORDER_REFLECT)
-    depth = np.linspace(-1.0, 1.0, samples.shape[0], dtype=np.float32)[:, None]
-    share = np.clip((depth - 0.1) ** 2, 0.0, 1.0)
-    pad = (len(wide) - len(narrow)) // 2
-    overlap = float((np.pad(narrow[:, 0], pad) * wide[:, 0]).sum())
-    power = (1 - share) ** 2 * float((narrow**2).sum()) + share**2 * float((wide**2).sum())
-    gain = np.sqrt((power + 2 * share * (1 - share) * overlap) * float((axial**2).sum()))
-    return (1 - share) * sharp + share * soft, gain.astype(np.float32)
-
-
 def speckle_envelope(
-    scatter: NDArray[np.float32], specular: NDArray[np.float32], grid: PolarGrid, rng: np.random.Generator
+    scatter: NDArray[np.float32],
+    specular: NDArray[np.float32],
+    grid: PolarGrid,
+    rng: np.random.Generator,
+    n_looks: int = 1,
 ) -> NDArray[np.float32]:
     """Envelope of the echo of random scatterers plus coherent reflectors.
 
-    Where `specular` is zero the envelope follows a Rayleigh distribution whose root mean square is `scatter`
-    (fully developed speckle); its lateral correlation length grows with the distance from the focus and from the apex.
+    Where `specular` is zero one look follows a Rayleigh distribution whose root mean square is `scatter` (fully
+    developed speckle). The point-spread function is constant in beams, so speckle widens with depth. Spatial
+    compounding averages the intensity of independent looks; the reflectors look the same in each.
 
     Args:
         scatter: amplitude of the diffuse scatter, float32 (depths, beams), >= 0.
         specular: amplitude of mirror-like reflectors, same shape, >= 0.
         grid: the sample points.
         rng: source of the scatterers.
+        n_looks: compounded looks, >= 1.
 
     Returns:
         Envelope, float32 (depths, beams), >= 0.
 
     References: Wagner, Smith, Sandrik, Lopez: Statistics of speckle in ultrasound B-scans, IEEE TSU 30(3), 1983.
     """
-    noise = rng.standard_normal((2, *grid.shape), dtype=np.float32) * (scatter * np.float32(np.sqrt(0.5)))
-    real, gain = _lateral_blend(noise[0], grid)
-    imaginary, _ = _lateral_blend(noise[1], grid)
-    mirror, _ = _lateral_blend(specular, grid)
-    real = real / gain + mirror
-    return np.sqrt(real * real + (imaginary / gain) ** 2)
+    axial, lateral = _kernel(grid.axial_sigma), _kernel(grid.lateral_sigma)
+    gain = float(np.sqrt(0.5 / n_looks / ((axial**2).sum() * (lateral**2).sum())))
+    amplitude = scatter * np.float32(gain)
+
+    def spread(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        blurred = cv2.sepFilter2D(samples, -1, lateral, axial, borderType=cv2.BORDER_REFLECT)
+        return np.asarray(blurred, dtype=np.float32)
+
+    mirror = spread(specular) * np.float32(1.0 / np.sqrt(n_looks))
+    power = np.zeros(grid.shape, dtype=np.float32)
+    for _ in range(n_looks):
+        power += (spread(rng.standard_normal(grid.shape, dtype=np.float32) * amplitude) + mirror) ** 2
+        power += spread(rng.standard_normal(grid.shape, dtype=np.float32) * amplitude) ** 2
+    return np.sqrt(power)
 
 
 def compress(envelope: NDArray[np.float32], reference_grey: float, exponent: float) -> NDArray[np.float32]:
     """Grey levels 0..255 of an envelope: a power law with a soft shoulder, float32.
 
     In HC18 images the local spread of grey is proportional to the local mean (0.155 of it, from grey 20 to 100), which
-    a power law of a Rayleigh envelope with exponent near 0.3 gives and a plain logarithm does not.
+    a power law of a compounded Rayleigh envelope gives and a plain logarithm does not.
 
     Args:
         envelope: amplitudes >= 0, 1 = medium tissue.
         reference_grey: grey level of amplitude 1.
-        exponent: of the power law, 0.2 to 0.6.
+        exponent: of the power law, 0.2 to 1.
     """
-    grey = reference_grey * np.power(envelope, np.float32(exponent)) - 2.0
-    knee = 150.0
+    knee, room = np.float32(170.0), np.float32(75.0)
+    grey = reference_grey * np.power(envelope, np.float32(exponent)) - np.float32(5.0)
     above = np.maximum(grey - knee, 0.0)
-    return np.clip(np.minimum(grey, knee) + 100.0 * (1.0 - np.exp(-above / 100.0)), 0.0, 255.0)
+    shoulder = np.minimum(grey, knee) + room * (1.0 - np.exp(-above / room))
+    return np.asarray(np.clip(shoulder, 0.0, 255.0), dtype=np.float32)

@@ -142,8 +142,8 @@ def sample_grid(view: FanView, image_hw: tuple[int, int], pixel_size_mm: float) 
         beam_y=cos.astype(np.float32),
         depth_mm=((radius - radius_0) * pixel_size_mm).astype(np.float32),
         step_mm=float(radius[1, 0] - radius[0, 0]) * pixel_size_mm,
-        axial_sigma=2.5 * scale * zoom**0.3 / radial_step,
-        lateral_sigma=4.9 * scale * zoom**0.35 / lateral_step,
+        axial_sigma=2.8 * scale * zoom**0.3 / radial_step,
+        lateral_sigma=6.6 * scale * zoom**0.35 / lateral_step,
     )
 
 
