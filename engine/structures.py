@@ -15,6 +15,7 @@ from pycocotools import mask as coco_mask
 from torch import Tensor
 from torchvision.ops import roi_align
 
+from segdata.masks import rle_to_mask
 from segdata.records import InstancePrediction
 
 
@@ -40,8 +41,7 @@ def rasterize_polygons_within_box(
         cropped[0::2] = (polygon[0::2] - box_xyxy[0]) * ratio_x
         cropped[1::2] = (polygon[1::2] - box_xyxy[1]) * ratio_y
         shifted.append(cropped)
-    rle = coco_mask.merge(coco_mask.frPyObjects(shifted, size, size))
-    return coco_mask.decode(rle).astype(bool)
+    return rle_to_mask(coco_mask.merge(coco_mask.frPyObjects(shifted, size, size)))
 
 
 class PolygonMasks:

@@ -10,14 +10,16 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
 from engine.data import geometry
 from engine.data.geometry import Float64Array
 from engine.structures import CoverageMasks, PolygonMasks, Targets
+from segdata.masks import polygon_to_coverage, rle_to_mask
 
 # Sides at or below this make a box empty (Detectron2, filter_empty_instances).
 EMPTY_BOX_PX = 1e-5
+# Scan lines per pixel row of a coverage map, each exact along x.
+COVERAGE_LINES = 16
 # Samples per pixel and axis when a run-length mask is moved.
 MASK_SUPERSAMPLING = 4
 
@@ -127,8 +129,7 @@ def _box_of_coverage(coverage: NDArray[np.float32]) -> Float64Array | None:
 
 def _warp_rle(rle: Mapping[str, Any], matrix: Float64Array, image_hw: tuple[int, int]) -> NDArray[np.float32]:
     """Coverage map (H, W) of a run-length mask moved by an affine: mean over a fine grid in each pixel."""
-    encoded = coco_mask.frPyObjects(rle, *rle["size"]) if isinstance(rle["counts"], list) else rle
-    mask = coco_mask.decode(encoded).astype(np.float32)
+    mask = rle_to_mask(rle).astype(np.float32)
     fine = geometry.scaling(MASK_SUPERSAMPLING, MASK_SUPERSAMPLING) @ matrix
     size_wh = (image_hw[1], image_hw[0])
     fine_wh = (size_wh[0] * MASK_SUPERSAMPLING, size_wh[1] * MASK_SUPERSAMPLING)
@@ -149,5 +150,5 @@ def _build_masks(
         if instance.coverage is not None:
             row[:] = instance.coverage
         for polygon in instance.polygons:
-            row += geometry.polygon_coverage(polygon, image_hw)
+            row += polygon_to_coverage(polygon, image_hw, COVERAGE_LINES)
     return CoverageMasks(torch.from_numpy(np.minimum(maps, 1.0)), is_binary=not soft_masks)
