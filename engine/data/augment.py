@@ -13,6 +13,7 @@ from cv2.typing import MatLike
 from engine.config import CfgNode
 from engine.data import geometry
 from engine.data.geometry import Float64Array
+from segdata.errors import ConfigError, raise_problems
 
 # What OpenCV takes and returns; here uint8 (H, W) or (H, W, 3), and float32 (H, W).
 Uint8Image = MatLike
@@ -28,6 +29,36 @@ EDGE_SIGMA_FRAC = 0.01
 OCCLUSION_STRENGTH_RANGE = (0.6, 1.0)
 # Size of a speckle grain in px of the network input.
 SPECKLE_GRAIN_RANGE_PX = (1.0, 3.0)
+
+# Largest value of the single numbers, and whether the ranges may begin at 0.
+NUMBER_LIMITS = {
+    "ROTATION_DEG": 180.0,
+    "TRANSLATE_FRAC": 1.0,
+    "SPECKLE_SD": 1.0,
+    "BLUR_SIGMA_MAX": 20.0,
+    "OCCLUSION_PROB": 1.0,
+}
+RANGE_MAY_BE_ZERO = {"SCALE_RANGE": False, "GAMMA_RANGE": False, "CONTRAST_RANGE": True, "BRIGHTNESS_RANGE": True}
+
+
+def check_augmentation(aug: CfgNode) -> None:
+    """Refuses values of INPUT.AUG outside their ranges.
+
+    Raises:
+        ConfigError: listing all of them.
+    """
+    problems = [
+        f"INPUT.AUG.{key}: {aug[key]} is not in 0..{limit:g}"
+        for key, limit in NUMBER_LIMITS.items()
+        if not 0.0 <= aug[key] <= limit
+    ]
+    for key, may_be_zero in RANGE_MAY_BE_ZERO.items():
+        bounds = aug[key]
+        if len(bounds) != 2 or not bounds[0] <= bounds[1] or bounds[0] < 0 or (bounds[0] == 0 and not may_be_zero):
+            sign = "non-negative" if may_be_zero else "positive"
+            problems.append(f"INPUT.AUG.{key}: {list(bounds)} is not [low, high] of {sign} numbers with low <= high")
+    if problems:
+        raise_problems(ConfigError, problems, "augmentation of training images")
 
 
 def draw_flips(random_flip: str, rng: np.random.Generator) -> tuple[bool, bool]:

@@ -14,7 +14,7 @@ from engine.data import augment, geometry
 from engine.data.geometry import Float64Array
 from engine.data.targets import build_targets
 from inference.preprocess import resize_image, resized_hw
-from segdata.errors import DatasetError
+from segdata.errors import ConfigError, DatasetError
 from segdata.images import read_image
 
 Uint8Image = NDArray[np.uint8]
@@ -50,9 +50,14 @@ class DatasetMapper:
         cfg: reads INPUT.*, MODEL.MASK_ON and DATALOADER.CACHE_IMAGES.
         is_train: random sizes, augmentation and targets, or the fixed test size alone.
         cache_limit_bytes: memory for decoded images when DATALOADER.CACHE_IMAGES is on.
+
+    Raises:
+        ConfigError: if values of INPUT.AUG or INPUT.MIN_SIZE_TRAIN are outside their ranges.
     """
 
     def __init__(self, cfg: CfgNode, is_train: bool, *, cache_limit_bytes: int = CACHE_LIMIT_BYTES) -> None:
+        augment.check_augmentation(cfg.INPUT.AUG)
+        _check_sizes(cfg.INPUT)
         self.input = cfg.INPUT
         self.is_train = is_train
         self.use_masks: bool = cfg.MODEL.MASK_ON
@@ -99,7 +104,7 @@ class DatasetMapper:
             return resized_hw(original_hw, self.input.MIN_SIZE_TEST, self.input.MAX_SIZE_TEST)
         sizes = list(self.input.MIN_SIZE_TRAIN)
         if self.input.MIN_SIZE_TRAIN_SAMPLING == "range":
-            min_size = int(rng.integers(sizes[0], sizes[-1] + 1))
+            min_size = int(rng.integers(sizes[0], sizes[1] + 1))
         else:
             min_size = sizes[int(rng.integers(len(sizes)))]
         return resized_hw(original_hw, min_size, self.input.MAX_SIZE_TRAIN)
@@ -142,6 +147,18 @@ def read_record_image(record: Mapping[str, Any]) -> Uint8Image:
         )
     is_grey = np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 0], image[..., 2])
     return np.ascontiguousarray(image[..., 0]) if is_grey else image
+
+
+def _check_sizes(node: CfgNode) -> None:
+    """Refuses training sizes that their sampling style cannot use.
+
+    Raises:
+        ConfigError: if there is none, or "range" has other than two in rising order.
+    """
+    sizes, style = node.MIN_SIZE_TRAIN, node.MIN_SIZE_TRAIN_SAMPLING
+    if not sizes or (style == "range" and (len(sizes) != 2 or sizes[0] > sizes[1])):
+        expected = "[low, high]" if style == "range" else "at least one size"
+        raise ConfigError(f"INPUT.MIN_SIZE_TRAIN: {list(sizes)} with sampling {style!r}; expected {expected} in px")
 
 
 def _to_tensor(image: augment.Uint8Image, channel_order: str) -> torch.Tensor:
