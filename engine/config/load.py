@@ -158,9 +158,8 @@ def _check_values(cfg: CfgNode) -> list[str]:
     late = [step for step in cfg.SOLVER.STEPS if step >= cfg.SOLVER.MAX_ITER]
     if late and cfg.SOLVER.LR_SCHEDULER_NAME == "WarmupMultiStepLR":
         problems.append(f"SOLVER.STEPS: {late} are not before SOLVER.MAX_ITER {cfg.SOLVER.MAX_ITER}; shorten STEPS")
-    if cfg.MODEL.RESNETS.DEPTH in (18, 34) and "resnet" in cfg.MODEL.BACKBONE.NAME:
-        if cfg.MODEL.RESNETS.RES2_OUT_CHANNELS != 64:
-            problems.append("MODEL.RESNETS.RES2_OUT_CHANNELS: must be 64 for ResNet-18 and ResNet-34")
+    if cfg.MODEL.RESNETS.DEPTH in (18, 34) and cfg.MODEL.RESNETS.RES2_OUT_CHANNELS != 64:
+        problems.append("MODEL.RESNETS.RES2_OUT_CHANNELS: must be 64 for ResNet-18 and ResNet-34")
     for name, low in (("ANCHOR_GENERATOR.SIZES", 1), ("ANCHOR_GENERATOR.ASPECT_RATIOS", 1)):
         count = len(leaves[f"MODEL.{name}"])
         if count not in (low, len(cfg.MODEL.RPN.IN_FEATURES)):

@@ -96,7 +96,7 @@ def suppress(boxes: Tensor, scores: Tensor, groups: Tensor, n_groups: int, iou_t
         members = torch.nonzero(groups == group).squeeze(1)
         kept.append(members[nms(boxes[members], scores[members], iou_threshold)])
     joined = torch.cat(kept)
-    return joined[torch.sort(scores[joined], descending=True, stable=True).indices]
+    return joined[torch.sort(scores[joined], descending=True).indices]
 
 
 def box_regression_loss(

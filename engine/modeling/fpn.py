@@ -55,5 +55,5 @@ class FPN(nn.Module):
 
 def build_backbone(cfg: CfgNode) -> FPN:
     """The pyramid on the bottom-up network that MODEL.BACKBONE.NAME chooses."""
-    builders = {"build_resnet_fpn_backbone": ResNet, "build_mobilenet_v3_fpn_backbone": MobileNetV3}
-    return FPN(builders[cfg.MODEL.BACKBONE.NAME](cfg), cfg)
+    is_mobilenet = cfg.MODEL.BACKBONE.NAME == "build_mobilenet_v3_fpn_backbone"
+    return FPN(MobileNetV3(cfg) if is_mobilenet else ResNet(cfg), cfg)

@@ -16,6 +16,11 @@ GROUP_NORM_GROUPS = 32
 class FrozenBatchNorm2d(nn.Module):
     """Batch norm with fixed statistics and fixed affine parameters (buffers, never trained)."""
 
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
     def __init__(self, num_features: int, eps: float = 1e-5) -> None:
         super().__init__()
         self.eps = eps
@@ -39,11 +44,9 @@ class FrozenBatchNorm2d(nn.Module):
         """The module with every BatchNorm2d inside replaced by a frozen copy."""
         if isinstance(module, (nn.BatchNorm2d, nn.SyncBatchNorm)):
             frozen = cls(module.num_features, module.eps)
-            if module.affine:
-                frozen.weight.copy_(module.weight.detach())
-                frozen.bias.copy_(module.bias.detach())
-            frozen.running_mean.copy_(module.running_mean)
-            frozen.running_var.copy_(module.running_var)
+            frozen.load_state_dict(
+                {name: value for name, value in module.state_dict().items() if name != "num_batches_tracked"}
+            )
             return frozen
         for name, child in module.named_children():
             setattr(module, name, cls.convert(child))

@@ -19,6 +19,9 @@ from engine.structures import Detections
 class GeneralizedRCNN(nn.Module):
     """Backbone, proposal network and region heads under Detectron2's names."""
 
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
     def __init__(self, cfg: CfgNode) -> None:
         super().__init__()
         self.backbone = build_backbone(cfg)

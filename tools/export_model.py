@@ -1,0 +1,57 @@
+r"""Export a trained checkpoint to one ONNX file, checked against the eager network before it is kept.
+
+    python tools/export_model.py --config-file configs/hc18/mask_rcnn_R_18_FPN.yaml \
+        --weights output/hc18_R_18_FPN/model_final.pth --output models/hc18.onnx --half
+
+Exit code: 0 done; 1 the exported graph does not agree with the eager network; 2 bad input.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.config import load_config
+from engine.export import export_model
+from segdata.errors import HeadSegError, ModelError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    description, _, epilog = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(
+        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config-file", type=Path, required=True, metavar="FILE", help="YAML used for training")
+    parser.add_argument("--weights", type=Path, required=True, metavar="FILE.pth", help="checkpoint")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE.onnx", help="file to write (replaced)")
+    parser.add_argument("--half", action="store_true", help="store weights as float16: half the file, same speed")
+    parser.add_argument(
+        "--class-names", nargs="+", default=["head"], metavar="NAME", help="one per class, in label order"
+    )
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="configuration keys to change")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = build_parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        cfg = load_config(arguments.config_file, arguments.overrides)
+        report = export_model(
+            cfg, arguments.weights, arguments.output, class_names=arguments.class_names, half=arguments.half
+        )
+    except ModelError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except HeadSegError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    worst = ", ".join(f"{name} {value:.2g}" for name, value in report.differences.items())
+    print(f"{report.path}: {report.size_bytes / 1e6:.1f} MB, SHA-256 {report.sha256}")
+    print(f"agrees with the eager network on {report.n_detections} detections; largest differences: {worst}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
