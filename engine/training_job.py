@@ -191,7 +191,7 @@ def _coco_evaluator(cfg: CfgNode, dataset: DetectionDataset) -> DatasetEvaluator
 def _hc_evaluator(cfg: CfgNode, dataset: DetectionDataset) -> DatasetEvaluator:
     from engine.evaluation.hc import HcEvaluator
 
-    return HcEvaluator(dataset.records)
+    return HcEvaluator(dataset.records, Path(cfg.OUTPUT_DIR) / f"hc_{dataset.name}.json")
 
 
 EVALUATORS: dict[str, Callable[[CfgNode, DetectionDataset], DatasetEvaluator]] = {

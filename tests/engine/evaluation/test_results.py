@@ -1,0 +1,47 @@
+"""Results as table, file and check."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from engine.evaluation.results import check_expected_results, flatten_results, results_table, write_results
+from segdata.errors import ConfigError
+
+RESULTS = {"bbox": {"AP": 51.234567, "APs": math.nan}, "hc": {"ADF_mean": 1.9}}
+
+
+def test_flat_names_join_task_and_metric() -> None:
+    assert flatten_results({"val": {"hc": {"DF": 1.0}}}) == {"val/hc/DF": 1.0}
+
+
+def test_table_has_one_line_per_metric() -> None:
+    lines = results_table(RESULTS).splitlines()
+    assert [line.split() for line in lines] == [["bbox/AP", "51.23"], ["bbox/APs", "-"], ["hc/ADF_mean", "1.9"]]
+
+
+def test_file_holds_null_where_a_metric_is_undefined(tmp_path: Path) -> None:
+    write_results(tmp_path / "results.json", RESULTS)
+    assert json.loads((tmp_path / "results.json").read_text())["bbox"] == {"AP": 51.234567, "APs": None}
+
+
+def test_results_within_tolerance_pass() -> None:
+    assert check_expected_results(RESULTS, [["bbox", "AP", 51.0, 0.5], ["hc", "ADF_mean", 2.0, 0.2]]) == []
+
+
+@pytest.mark.parametrize(
+    ("expected", "message"),
+    [
+        (["bbox", "AP", 53.0, 0.5], "bbox/AP: 51.2346; expected 53.0 +- 0.5"),
+        (["bbox", "APs", 53.0, 0.5], "bbox/APs: nan; expected 53.0 +- 0.5"),
+        (["segm", "AP", 53.0, 0.5], "segm/AP: not evaluated; expected 53.0 +- 0.5"),
+    ],
+)
+def test_missed_expectation_is_reported(expected: list[object], message: str) -> None:
+    assert check_expected_results(RESULTS, [expected]) == [message]
+
+
+def test_malformed_expectation_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"\['bbox', 'AP', 50.0\] must be \[task, metric, value, tolerance\]"):
+        check_expected_results(RESULTS, [["bbox", "AP", 50.0]])
