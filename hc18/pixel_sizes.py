@@ -45,6 +45,11 @@ class PixelSizeTable:
     rows: tuple[PixelSizeRow, ...]
     problems: tuple[Problem, ...]
 
+    @property
+    def names(self) -> frozenset[str]:
+        """File names of the rows."""
+        return frozenset(row.filename for row in self.rows)
+
 
 def read_pixel_sizes(path: str | os.PathLike[str], *, require_hc: bool = False) -> list[PixelSizeRow]:
     """Rows of a table without any problem, in the order of the file.
@@ -85,9 +90,14 @@ def read_pixel_size_table(path: str | os.PathLike[str], *, require_hc: bool = Fa
         if row is None:
             continue
         if row.filename in rows:
-            problems.append(Problem("duplicate_row", f"{table_path}, row {line}, '{FILENAME_COLUMN}': "
-                                    f"'{row.filename}' already stands in row {rows[row.filename].row}; "
-                                    "expected every file once; delete one of the two rows"))
+            problems.append(
+                Problem(
+                    "duplicate_row",
+                    f"{table_path}, row {line}, '{FILENAME_COLUMN}': "
+                    f"'{row.filename}' already stands in row {rows[row.filename].row}; "
+                    "expected every file once; delete one of the two rows",
+                )
+            )
             continue
         rows[row.filename] = row
     if not rows and not problems:
@@ -107,8 +117,9 @@ def _read_lines(path: Path) -> tuple[list[tuple[int, list[str]]], list[Problem]]
     except OSError as error:
         return [], [Problem("unreadable_table", f"{path}: cannot be read ({error.strerror}); expected a CSV file")]
     except (UnicodeDecodeError, csv.Error) as error:
-        return [], [Problem("unreadable_table", f"{path}: is not a UTF-8 CSV file ({error}); save it as CSV UTF-8 or "
-                            f"{remedy}")]
+        return [], [
+            Problem("unreadable_table", f"{path}: is not a UTF-8 CSV file ({error}); save it as CSV UTF-8 or {remedy}")
+        ]
     lines = [(number, fields) for number, fields in lines if any(fields)]
     if not lines:
         return [], [Problem("empty_table", f"{path}: is empty; expected a header and one row per image; {remedy}")]
@@ -124,8 +135,9 @@ def _find_columns(path: Path, header: Sequence[str], require_hc: bool) -> tuple[
     columns = {name: positions[_column_key(name)] for name in wanted if _column_key(name) in positions}
     missing = [name for name, required in wanted.items() if required and name not in columns]
     hint = "save it with commas between the columns" if ";" in "".join(header) else "restore the header line"
-    return columns, [Problem("missing_column", f"{path}, row 1: column '{name}' is missing among {list(header)}; {hint}")
-                     for name in missing]
+    return columns, [
+        Problem("missing_column", f"{path}, row 1: no column '{name}' among {list(header)}; {hint}") for name in missing
+    ]
 
 
 def _column_key(name: str) -> str:
@@ -133,18 +145,29 @@ def _column_key(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _parse_row(path: Path, line: int, fields: Sequence[str], columns: dict[str, int], n_columns: int,
-               require_hc: bool) -> tuple[PixelSizeRow | None, list[Problem]]:
+def _parse_row(
+    path: Path, line: int, fields: Sequence[str], columns: dict[str, int], n_columns: int, require_hc: bool
+) -> tuple[PixelSizeRow | None, list[Problem]]:
     """The row with None for each unusable number, or None if it names no file; and its problems."""
     where = f"{path}, row {line}"
     problems: list[Problem] = []
     if len(fields) != n_columns:
-        problems.append(Problem("field_count", f"{where}: has {len(fields)} fields, the header {n_columns}; expected "
-                                "the same number; write numbers with a decimal point, not a comma"))
+        problems.append(
+            Problem(
+                "field_count",
+                f"{where}: has {len(fields)} fields, the header {n_columns}; expected "
+                "the same number; write numbers with a decimal point, not a comma",
+            )
+        )
     name = fields[columns[FILENAME_COLUMN]] if columns[FILENAME_COLUMN] < len(fields) else ""
     if not name or Path(name).name != name or "\\" in name:
-        problems.append(Problem("bad_filename", f"{where}, '{FILENAME_COLUMN}': '{name}' is not a file name; expected "
-                                "the bare name of an image, without folders"))
+        problems.append(
+            Problem(
+                "bad_filename",
+                f"{where}, '{FILENAME_COLUMN}': '{name}' is not a file name; expected "
+                "the bare name of an image, without folders",
+            )
+        )
         return None, problems
     values: dict[str, float | None] = {PIXEL_SIZE_COLUMN: None, HC_COLUMN: None}
     if len(fields) == n_columns:
@@ -173,5 +196,7 @@ def _number_problem(where: str, text: str, column: str) -> Problem:
     remedy = "restore the row from the original archive"
     if re.fullmatch(r"\d+,\d+", text):
         remedy = f"write it with a decimal point: {text.replace(',', '.')}"
-    return Problem("bad_pixel_size" if column == PIXEL_SIZE_COLUMN else "bad_hc",
-                   f"{where}: '{text}' is not a positive number; expected {unit}; {remedy}")
+    return Problem(
+        "bad_pixel_size" if column == PIXEL_SIZE_COLUMN else "bad_hc",
+        f"{where}: '{text}' is not a positive number; expected {unit}; {remedy}",
+    )
