@@ -5,119 +5,184 @@ Coordinates: x right, y down, pixel centres at integers.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
 
+from hc18.contour import mask_contour
 from hc18.ellipse import Ellipse
-from hc18.orthogonal import fit_orthogonal
-from segdata.errors import MeasurementError
+from hc18.outline_fit import EllipseFit, fit_outline_points
+from segdata.masks import polygon_to_coverage
 
-MIN_POINTS = 5
-MIN_FLATNESS = 1e-4  # spread across / spread along a line below which points count as lying on it
-MAX_RELATIVE_RESIDUAL = 0.2  # of the mean semi-axis; a filled disc has 0.35, a square outline 0.06
-MAX_SPREAD_RATIO = 20.0  # semi-axis a over the points' own spread; a noise-free quarter arc has 6
+__all__ = ["EllipseFit", "SoftMaskFit", "fit_isocontour", "fit_moments", "fit_outline_points", "fit_soft_mask"]
+
+BORDER_REACH_CELLS = 1.0  # an outline that comes closer to an image side counts as cut there
+BORDER_MARGIN_CELLS = 2.0  # its points closer than this to that side follow the image, not the head
+MIN_SHARE_IN_GRID = 0.7  # of the ellipse's area; below, the moments would mostly repeat the contour's ellipse
+RIM_CELLS = 3  # around the region: cells beyond belong to something else
+VALUE_TOLERANCE = 1e-3
+IDENTITY_AFFINE = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
-class EllipseFit:
-    """The outcome of one fit; true if and only if there is an ellipse.
+class SoftMaskFit:
+    """The ellipse of a soft mask and how far two independent ways agree on it.
 
     Attributes:
-        ellipse: in the coordinates of the points, None if the fit failed.
-        reason: why it failed; empty if it did not.
-        rms_residual_px: root mean square orthogonal distance of the points, None without ellipse or points.
-        n_points: how many points the fit rests on.
+        ellipse: the contour's ellipse in image px, None if that fit failed.
+        reason: why there is no ellipse; empty if there is one.
+        moments: the check by second moments.
+        contour: the 0.5 iso-contour.
+        disagreement_percent: |circumference by moments - by contour| in percent of the latter; None where one failed.
+        touches_border: part of the outline lies outside the image.
     """
 
     ellipse: Ellipse | None
     reason: str
-    rms_residual_px: float | None
-    n_points: int
+    moments: EllipseFit
+    contour: EllipseFit
+    disagreement_percent: float | None
+    touches_border: bool
 
     def __bool__(self) -> bool:
         return self.ellipse is not None
 
 
-def fit_outline_points(points_xy: ArrayLike) -> EllipseFit:
-    """The ellipse with the least squared orthogonal distances to outline points.
+def fit_soft_mask(soft_mask: ArrayLike, affine: ArrayLike = IDENTITY_AFFINE,
+                  image_hw: tuple[int, int] | None = None) -> SoftMaskFit:
+    """The ellipse of a soft mask over a box: the 0.5 iso-contour's, checked by moments.
 
-    A direct least-squares conic gives the start, a circle where that conic is degenerate; the refinement
-    removes the direct fit's bias towards small ellipses. Works for near-circles, far-off origins and partial arcs.
+    The contour is the estimate because a detector's box is tight: it cuts the mask's blurred rim, which the contour
+    does not need and the moments do.
+
+    Moments see the whole area, so they disagree when the region is not an ellipse or the outline is ragged. For them
+    the part beyond the grid is completed with the contour's ellipse, and the mask is sharpened (x 2 around 0.5).
 
     Args:
-        points_xy: (n, 2) x, y in any order and of any numeric type, at least 5 distinct ones.
-
-    Returns:
-        The fit; failed (with the reason) for too few, not finite or collinear points and for points on no ellipse.
+        soft_mask: (V, U) in [0, 1], rows downwards.
+        affine: (2, 3) from mask indices (u, v) to image px (x, y), see `segdata.masks.mask_grid_to_image_affine`.
+        image_hw: image height and width; the outline along the image border is then left out of the fit.
     """
-    points = np.ascontiguousarray(points_xy, dtype=np.float64)
-    if points.ndim != 2 or points.shape[1] != 2:
-        return _failed(f"expected points of shape (n, 2), got {points.shape}", 0)
-    n_points = len(points)
-    if not np.isfinite(points).all():
-        return _failed(f"{int((~np.isfinite(points)).any(axis=1).sum())} of {n_points} points are not finite", n_points)
-    if n_points < MIN_POINTS or np.unique(points.view(np.complex128)).size < MIN_POINTS:
-        return _failed(f"{n_points} points, fewer than {MIN_POINTS} distinct ones", n_points)
-    center = points.mean(axis=0)
-    centred = points - center
-    scale = float(np.sqrt(np.square(centred).sum(axis=1).mean()))
-    along, across = np.linalg.svd(centred.T @ centred, compute_uv=False)
-    if across <= MIN_FLATNESS**2 * along:
-        return _failed("the points lie on a straight line", n_points)
-    normal_points = centred / scale
-    best, residual = fit_orthogonal(_start(normal_points), normal_points)
-    if best.semi_axis_a > MAX_SPREAD_RATIO:
-        return _failed("the points are too short an arc to determine an ellipse", n_points)
-    if residual > MAX_RELATIVE_RESIDUAL * (best.semi_axis_a + best.semi_axis_b) / 2.0:
-        return _failed(f"the points lie on no ellipse (rms distance {residual * scale:.3g})", n_points)
-    ellipse = Ellipse.from_axes(best.center_x * scale + center[0], best.center_y * scale + center[1],
-                                best.semi_axis_a * scale, best.semi_axis_b * scale, best.angle_rad)
-    return EllipseFit(ellipse, "", residual * scale, n_points)
+    matrix = np.asarray(affine, dtype=np.float64).reshape(2, 3)
+    contour = fit_isocontour(soft_mask, matrix, image_hw=image_hw)
+    if contour.ellipse is None:
+        return SoftMaskFit(None, contour.reason, EllipseFit(None, "no contour to complete the mask with", None, 0),
+                           contour, None, False)
+    moments = _fit_completed_moments(np.asarray(soft_mask, dtype=np.float64), matrix, contour.ellipse)
+    disagreement = None
+    if moments.ellipse is not None:
+        circumference = contour.ellipse.circumference()
+        disagreement = 100.0 * abs(moments.ellipse.circumference() - circumference) / circumference
+    touches_border = image_hw is not None and _leaves_image(contour.ellipse, image_hw)
+    return SoftMaskFit(contour.ellipse, "", moments, contour, disagreement, touches_border)
 
 
-def _start(points: NDArray[np.float64]) -> Ellipse:
-    """Start ellipse for centred, scaled points: the direct conic fit where that is an ellipse, else a circle."""
-    try:
-        return Ellipse.from_conic(_direct_conic(points))
-    except (MeasurementError, np.linalg.LinAlgError):
-        return _algebraic_circle(points)
+def fit_isocontour(soft_mask: ArrayLike, affine: ArrayLike = IDENTITY_AFFINE, level: float = 0.5,
+                   image_hw: tuple[int, int] | None = None) -> EllipseFit:
+    """The ellipse through the sub-pixel contour of a soft mask's largest region.
 
+    Where the region reaches the edge of the grid it has no contour; where it comes within a cell of an image side, its
+    contour up to two cells from there is dropped, for it follows the image instead of the head.
 
-def _direct_conic(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Coefficients A..F (6,) of the ellipse with the least algebraic distance under 4AC - B^2 = 1.
-
-    The linear part is eliminated by a QR projection instead of normal equations, which keeps twice the digits.
-
-    Raises:
-        LinAlgError: if no ellipse minimises it.
-
-    References: R. Halir, J. Flusser, Numerically stable direct least squares fitting of ellipses, WSCG 1998, eq. 23-29.
+    Args:
+        soft_mask: (V, U) in [0, 1], rows downwards.
+        affine: (2, 3) from mask indices (u, v) to image px (x, y).
+        level: of the contour, in (0, 1).
+        image_hw: image height and width, None for no border.
     """
-    x, y = points.T
-    quadratic = np.stack([x * x, x * y, y * y], axis=1)
-    linear = np.stack([x, y, np.ones_like(x)], axis=1)
-    basis, triangle = np.linalg.qr(linear)
-    projection = basis.T @ quadratic
-    rest = quadratic - basis @ projection
-    scatter = rest.T @ rest
-    reduced = np.stack([scatter[2] / 2.0, -scatter[1], scatter[0] / 2.0])
-    _, vectors = np.linalg.eig(reduced)
-    vectors = np.real(vectors)
-    constraint = 4.0 * vectors[0] * vectors[2] - vectors[1] ** 2
-    conic = vectors[:, int(np.argmax(constraint))]
-    return np.concatenate([conic, -np.linalg.solve(triangle, projection @ conic)])
+    mask = np.asarray(soft_mask, dtype=np.float64)
+    problem = _problem_of(mask)
+    if problem:
+        return EllipseFit(None, problem, None, 0)
+    outline = mask_contour(mask, level)
+    if not outline.inside.any():
+        return EllipseFit(None, f"no cell of the mask reaches {level}", None, 0)
+    if not len(outline.points_uv):
+        return EllipseFit(None, f"the mask stays above {level} up to its edges and shows no outline", None, 0)
+    matrix = np.asarray(affine, dtype=np.float64).reshape(2, 3)
+    points_xy = outline.points_uv @ matrix[:, :2].T + matrix[:, 2]
+    if image_hw is not None:
+        points_xy = points_xy[_away_from_border(points_xy, matrix, image_hw)]
+    return fit_outline_points(points_xy)
 
 
-def _algebraic_circle(points: NDArray[np.float64]) -> Ellipse:
-    """The circle with the least algebraic distance to centred points (I. Kasa, IEEE Trans. Instrum. Meas. 25, 1976)."""
-    design = np.column_stack([2.0 * points, np.ones(len(points))])
-    center_x, center_y, offset = np.linalg.lstsq(design, np.square(points).sum(axis=1), rcond=None)[0]
-    radius = float(np.sqrt(max(offset + center_x**2 + center_y**2, 1e-12)))
-    return Ellipse.from_axes(center_x, center_y, radius, radius, 0.0)
+def fit_moments(soft_mask: ArrayLike, affine: ArrayLike = IDENTITY_AFFINE) -> EllipseFit:
+    """The ellipse with the centre, area and second moments of a mask that lies wholly inside its grid.
+
+    Blur and area coverage add one variance s^2 to the moments along every axis of the grid but leave the area A as it
+    is, so s^2 follows from 16 (l1 - s^2) (l2 - s^2) = (A / pi)^2 for the moments l1, l2 along the main axes, and the
+    semi-axes are 2 sqrt(l - s^2). For pixels in or out s^2 comes out as about 0, for area coverage as 1/12.
+
+    Args:
+        soft_mask: (V, U) in [0, 1], rows downwards; zero far from the object.
+        affine: (2, 3) from mask indices (u, v) to image px (x, y).
+    """
+    mask = np.asarray(soft_mask, dtype=np.float64)
+    problem = _problem_of(mask)
+    n_cells = 0 if problem else int(np.count_nonzero(mask))
+    if problem or n_cells == 0:
+        return EllipseFit(None, problem or "the mask is empty", None, 0)
+    u, v = np.arange(mask.shape[1], dtype=np.float64), np.arange(mask.shape[0], dtype=np.float64)
+    along_u, along_v = mask.sum(axis=0), mask.sum(axis=1)
+    area = float(along_u.sum())
+    center_u, center_v = float(along_u @ u) / area, float(along_v @ v) / area
+    u, v = u - center_u, v - center_v
+    mixed = float(v @ mask @ u)
+    moments = np.array([[float(along_u @ (u * u)), mixed], [mixed, float(along_v @ (v * v))]]) / area
+    (small, large), directions = np.linalg.eigh(moments)
+    spread = (small + large - math.hypot(large - small, area / (2.0 * math.pi))) / 2.0
+    if not small > spread:
+        return EllipseFit(None, "the mask is too thin for moments", None, n_cells)
+    ellipse = Ellipse.from_axes(center_u, center_v, 2.0 * math.sqrt(large - spread), 2.0 * math.sqrt(small - spread),
+                                math.atan2(directions[1, 1], directions[0, 1]))
+    return EllipseFit(ellipse.transformed(affine), "", None, n_cells)
 
 
-def _failed(reason: str, n_points: int) -> EllipseFit:
-    """A failed fit."""
-    return EllipseFit(None, reason, None, n_points)
+def _fit_completed_moments(mask: NDArray[np.float64], matrix: NDArray[np.float64], ellipse_px: Ellipse) -> EllipseFit:
+    """Moments of the sharpened largest region, completed beyond the grid with the ellipse of its contour."""
+    to_grid = np.linalg.inv(matrix[:, :2])
+    ellipse_uv = ellipse_px.transformed(np.column_stack([to_grid, -to_grid @ matrix[:, 2]]))
+    rows, columns = mask.shape
+    u0, v0, u1, v1 = ellipse_uv.box_xyxy()
+    pad = max(math.ceil(max(-u0, -v0, u1 - columns + 1, v1 - rows + 1)) + 1, 0)
+    if pad > max(rows, columns):
+        return EllipseFit(None, "the ellipse is far larger than the mask", None, 0)
+    completed = polygon_to_coverage(ellipse_uv.outline(180) + (pad + 0.5), (rows + 2 * pad, columns + 2 * pad), 4)
+    grid = completed[pad:pad + rows, pad:pad + columns]
+    if float(grid.sum()) < MIN_SHARE_IN_GRID * ellipse_uv.area():
+        return EllipseFit(None, f"less than {MIN_SHARE_IN_GRID:.0%} of the ellipse lies in the mask", None, 0)
+    near = ndimage.binary_dilation(mask_contour(mask, 0.5).inside, iterations=RIM_CELLS)
+    grid[:] = np.where(near, np.clip(2.0 * mask - 0.5, 0.0, 1.0), 0.0)
+    to_px = np.column_stack([matrix[:, :2], matrix[:, 2] - matrix[:, :2].sum(axis=1) * pad])
+    return fit_moments(completed, to_px)
+
+
+def _problem_of(mask: NDArray[np.float64]) -> str:
+    """Why an array is no soft mask; empty if it is one."""
+    if mask.ndim != 2 or min(mask.shape) < 2:
+        return f"the mask has shape {mask.shape}; expected (V, U) with at least 2 x 2 cells"
+    if not np.isfinite(mask).all():
+        return "the mask has values that are not finite"
+    if mask.min() < -VALUE_TOLERANCE or mask.max() > 1.0 + VALUE_TOLERANCE:
+        return f"the mask has values from {mask.min():.3g} to {mask.max():.3g}; expected probabilities in [0, 1]"
+    return ""
+
+
+def _away_from_border(points_xy: NDArray[np.float64], matrix: NDArray[np.float64],
+                      image_hw: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which outline points (n, 2) belong to the head and not to an image side that cuts it, bool (n,)."""
+    cell_xy = np.maximum(np.abs(matrix[:, :2]).sum(axis=1), 1.0)
+    high_xy = np.array([image_hw[1] - 0.5, image_hw[0] - 0.5])
+    distances = np.concatenate([points_xy + 0.5, high_xy - points_xy], axis=1) / np.tile(cell_xy, 2)
+    is_cut = distances.min(axis=0) < BORDER_REACH_CELLS
+    away: NDArray[np.bool_] = ((distances >= BORDER_MARGIN_CELLS) | ~is_cut).all(axis=1)
+    return away
+
+
+def _leaves_image(ellipse: Ellipse, image_hw: tuple[int, int]) -> bool:
+    """Whether part of the ellipse lies outside the image."""
+    x0, y0, x1, y1 = ellipse.box_xyxy()
+    return x0 < -0.5 or y0 < -0.5 or x1 > image_hw[1] - 0.5 or y1 > image_hw[0] - 0.5

@@ -1,0 +1,64 @@
+"""Sub-pixel outline points of a soft mask (marching squares without the ordering).
+
+Grid coordinates: u right, v down, cell centres at integers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+PROBABILITY_FLOOR = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class MaskContour:
+    """The outline of the largest region of a soft mask.
+
+    Attributes:
+        points_uv: (n, 2) points u, v where the mask crosses the level between neighbouring cells; none on grid edges.
+        inside: bool (V, U), the region with its holes filled.
+    """
+
+    points_uv: NDArray[np.float64]
+    inside: NDArray[np.bool_]
+
+
+def mask_contour(soft_mask: NDArray[np.float64], level: float) -> MaskContour:
+    """Points where a soft mask (V, U), values in [0, 1], crosses `level` around its largest 4-connected region.
+
+    The crossing between two cells is interpolated linearly in the log odds, because a boundary of uncertain place is
+    straight there; at probabilities it is S-shaped. On rendered heads this removes three quarters of the error of
+    linear interpolation (see `hc18.fits.fit_soft_mask`). Log odds are clipped at 0.01 and 0.99, which suits area
+    coverage as well as network output.
+
+    Holes are filled and other regions ignored: they give no points.
+    """
+    inside = _largest_region(soft_mask >= level)
+    clipped = np.clip(soft_mask, PROBABILITY_FLOOR, 1.0 - PROBABILITY_FLOOR)
+    log_odds = np.log(clipped / (1.0 - clipped)) - np.log(level / (1.0 - level))
+    row, left = np.nonzero(inside[:, 1:] != inside[:, :-1])
+    along_u = _crossing(log_odds[row, left], log_odds[row, left + 1])
+    top, column = np.nonzero(inside[1:] != inside[:-1])
+    along_v = _crossing(log_odds[top, column], log_odds[top + 1, column])
+    u = np.concatenate([left + along_u, column.astype(np.float64)])
+    v = np.concatenate([row.astype(np.float64), top + along_v])
+    return MaskContour(np.stack([u, v], axis=1), inside)
+
+
+def _crossing(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where a line from `before` to `after`, of opposite signs, passes zero, in [0, 1]."""
+    difference = before - after
+    return before / np.where(difference == 0.0, 1.0, difference)
+
+
+def _largest_region(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The largest 4-connected region of a bool mask (V, U) with its holes filled; empty for an empty mask."""
+    labels, n_regions = ndimage.label(mask)
+    if n_regions > 1:
+        mask = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
+    outside, n_outside = ndimage.label(np.pad(~mask, 1, constant_values=True), structure=np.ones((3, 3)))
+    return np.asarray(outside != outside[0, 0])[1:-1, 1:-1] if n_outside > 1 else mask

@@ -1,0 +1,155 @@
+"""From detections to one head circumference with status, reason and quality flags."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hc18.ellipse import Ellipse
+from hc18.fits import SoftMaskFit, fit_soft_mask
+from segdata.masks import mask_grid_to_image_affine
+from segdata.records import InstancePrediction
+
+LOW_SCORE = 0.8
+FITS_DISAGREE_PERCENT = 2.0  # of the circumference; repeated human measurements differ by 3 % (Sarris 2012)
+PLAUSIBLE_HC_MM = (30.0, 420.0)  # HC18 has 44 to 346 mm
+PLAUSIBLE_AXIS_RATIO = 0.5  # minor / major; HC18 has 0.66 to 0.93
+SAME_HEAD_OVERLAP = 0.3  # shared area / smaller box
+
+
+class Status(StrEnum):
+    """Outcome of measuring one image."""
+
+    OK = "ok"
+    NO_HEAD = "no_head"
+    FIT_FAILED = "fit_failed"
+    NO_PIXEL_SIZE = "no_pixel_size"
+    UNREADABLE = "unreadable"
+
+
+class Flag(StrEnum):
+    """What a reviewer should look at although a value exists."""
+
+    TOUCHES_BORDER = "touches_border"
+    LOW_SCORE = "low_score"
+    FITS_DISAGREE = "fits_disagree"
+    SEVERAL_HEADS = "several_heads"
+    IMPLAUSIBLE_HC = "implausible_hc"
+
+
+@dataclass(frozen=True, slots=True)
+class HeadMeasurement:
+    """The measured head of one image, or why there is none.
+
+    Attributes:
+        status: `ok` alone means millimetres; `no_pixel_size` still has the ellipse in px.
+        reason: what is missing; empty when `ok`.
+        ellipse_px: in px of the original image, pixel centres at integers.
+        ellipse_mm: the same times the pixel sizes, from the centre of the top-left pixel.
+        hc_px: circumference in px.
+        hc_mm: circumference in mm.
+        score: confidence of the chosen head, also of one that could not be fitted.
+        disagreement_percent: between contour and moments, in percent of the circumference.
+        flags: `Flag` values, in the order of that class.
+    """
+
+    status: Status
+    reason: str = ""
+    ellipse_px: Ellipse | None = None
+    ellipse_mm: Ellipse | None = None
+    hc_px: float | None = None
+    hc_mm: float | None = None
+    score: float | None = None
+    disagreement_percent: float | None = None
+    flags: tuple[Flag, ...] = ()
+
+
+def measure_head(instances: Sequence[InstancePrediction], image_hw: tuple[int, int],
+                 pixel_size_mm: tuple[float, float] | None, *, min_score: float = 0.5) -> HeadMeasurement:
+    """The circumference of the best-scoring head; never raises on odd predictions.
+
+    Args:
+        instances: detections in one image, any order.
+        image_hw: height and width of the original image in px.
+        pixel_size_mm: mm per px along x and y; with None or a value that is not positive nothing is in mm.
+        min_score: detections below it are no head.
+    """
+    candidates = sorted((instance for instance in instances if instance.score >= min_score),
+                        key=lambda instance: instance.score, reverse=True)
+    if not candidates:
+        scores = [instance.score for instance in instances if math.isfinite(instance.score)]
+        reason = f"the best of {len(scores)} detections has score {max(scores):.3f}" if scores else "nothing detected"
+        return HeadMeasurement(Status.NO_HEAD, f"{reason}; a head needs {min_score:g}")
+    usable = [instance for instance in candidates if _is_usable(instance)]
+    if not usable:
+        return HeadMeasurement(Status.FIT_FAILED, "every detected head has an empty box or no square mask",
+                               score=float(candidates[0].score))
+    head = usable[0]
+    mask = np.asarray(head.soft_mask, dtype=np.float64)
+    fit = fit_soft_mask(mask, mask_grid_to_image_affine(head.box_xyxy, mask.shape[0]), image_hw)
+    if fit.ellipse is None:
+        return HeadMeasurement(Status.FIT_FAILED, fit.reason, score=float(head.score))
+    return _measured(fit, fit.ellipse, usable, pixel_size_mm)
+
+
+def _measured(fit: SoftMaskFit, ellipse_px: Ellipse, heads: Sequence[InstancePrediction],
+              pixel_size_mm: tuple[float, float] | None) -> HeadMeasurement:
+    """The measurement of the first of `heads`, to which the fit belongs."""
+    problem = _pixel_size_problem(pixel_size_mm)
+    ellipse_mm = None if problem or pixel_size_mm is None else ellipse_px.to_mm(*pixel_size_mm)
+    hc_mm = None if ellipse_mm is None else ellipse_mm.circumference()
+    return HeadMeasurement(
+        status=Status.OK if hc_mm is not None else Status.NO_PIXEL_SIZE,
+        reason=problem,
+        ellipse_px=ellipse_px,
+        ellipse_mm=ellipse_mm,
+        hc_px=ellipse_px.circumference(),
+        hc_mm=hc_mm,
+        score=float(heads[0].score),
+        disagreement_percent=fit.disagreement_percent,
+        flags=_flags(fit, ellipse_px, heads, hc_mm),
+    )
+
+
+def _flags(fit: SoftMaskFit, ellipse_px: Ellipse, heads: Sequence[InstancePrediction],
+           hc_mm: float | None) -> tuple[Flag, ...]:
+    """Quality flags of the first of `heads`."""
+    low, high = PLAUSIBLE_HC_MM
+    raised = {
+        Flag.TOUCHES_BORDER: fit.touches_border,
+        Flag.LOW_SCORE: heads[0].score < LOW_SCORE,
+        Flag.FITS_DISAGREE: fit.disagreement_percent is not None and fit.disagreement_percent > FITS_DISAGREE_PERCENT,
+        Flag.SEVERAL_HEADS: any(_overlap(heads[0].box_xyxy, other.box_xyxy) < SAME_HEAD_OVERLAP
+                                for other in heads[1:]),
+        Flag.IMPLAUSIBLE_HC: (hc_mm is not None and not low <= hc_mm <= high)
+        or ellipse_px.semi_axis_b < PLAUSIBLE_AXIS_RATIO * ellipse_px.semi_axis_a,
+    }
+    return tuple(flag for flag, is_raised in raised.items() if is_raised)
+
+
+def _is_usable(instance: InstancePrediction) -> bool:
+    """Whether the box is finite and not empty and the mask square."""
+    box, shape = np.asarray(instance.box_xyxy), np.shape(instance.soft_mask)
+    return (box.shape == (4,) and bool(np.isfinite(box).all()) and bool(box[2] > box[0]) and bool(box[3] > box[1])
+            and len(shape) == 2 and shape[0] == shape[1] > 0)
+
+
+def _overlap(box_xyxy: NDArray[np.float32], other_xyxy: NDArray[np.float32]) -> float:
+    """Shared area of two boxes over the area of the smaller one."""
+    sides = np.minimum(box_xyxy[2:], other_xyxy[2:]) - np.maximum(box_xyxy[:2], other_xyxy[:2])
+    shared = float(np.prod(np.maximum(sides, 0.0)))
+    return shared / min(float(np.prod(box[2:] - box[:2])) for box in (box_xyxy, other_xyxy))
+
+
+def _pixel_size_problem(pixel_size_mm: tuple[float, float] | None) -> str:
+    """Why there can be no millimetres; empty if there can."""
+    if pixel_size_mm is None:
+        return "no pixel size is known for this image"
+    if not all(math.isfinite(size) and size > 0.0 for size in pixel_size_mm):
+        return f"pixel size {pixel_size_mm} mm is not positive and finite"
+    return ""
