@@ -18,7 +18,13 @@ from engine.data.datasets import DetectionDataset, dataset_json_path, load_datas
 from engine.data.loader import build_test_loader, build_train_loader
 from engine.evaluation import DatasetEvaluator, DatasetEvaluators, evaluate_on_dataset
 from engine.evaluation.coco import CocoEvaluator
-from engine.evaluation.results import Results, check_expected_results, results_table, write_results
+from engine.evaluation.results import (
+    Results,
+    check_expected_results,
+    check_metric_choices,
+    results_table,
+    write_results,
+)
 from engine.events import METRICS_NAME, logging_to
 from engine.modeling import build_model
 from engine.run_record import RUN_NAME, build_run_record, read_seed, write_run_record
@@ -206,22 +212,28 @@ def _build_evaluation(cfg: CfgNode) -> Callable[[nn.Module], Results] | None:
     It returns {task: {metric: value}} for one dataset and {dataset: {task: {metric: value}}} for several.
 
     Raises:
-        ConfigError: if TEST.EVALUATORS names an unknown one.
+        ConfigError: if TEST names an evaluator or a metric that there is not.
+        DatasetError: if a dataset is faulty or lacks what an evaluator needs.
     """
     unknown = [name for name in cfg.TEST.EVALUATORS if name not in EVALUATORS]
     if unknown:
         raise ConfigError(f"TEST.EVALUATORS: {unknown} unknown; expected some of {sorted(EVALUATORS)}")
+    if not cfg.DATASETS.TEST:
+        return None
     parts = []
     for name in cfg.DATASETS.TEST:
         dataset = load_dataset(cfg, name)
         evaluators = DatasetEvaluators([EVALUATORS[key](cfg, dataset) for key in cfg.TEST.EVALUATORS])
         parts.append((name, build_test_loader(cfg, name, dataset.records), evaluators))
+    prefixes = [f"{name}/" for name, _, _ in parts] if len(parts) > 1 else [""]
+    names = [prefix + metric for prefix, part in zip(prefixes, parts, strict=True) for metric in part[2].metric_names()]
+    check_metric_choices(names, cfg.TEST.BEST_METRIC, cfg.TEST.EXPECTED_RESULTS)
 
     def evaluate(model: nn.Module) -> Results:
         results = {name: evaluate_on_dataset(model, loader, evaluator) for name, loader, evaluator in parts}
         return next(iter(results.values())) if len(results) == 1 else results
 
-    return evaluate if parts else None
+    return evaluate
 
 
 def _report(cfg: CfgNode, results: Results | None) -> int:

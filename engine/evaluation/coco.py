@@ -60,6 +60,10 @@ class CocoEvaluator:
         records = list(itertools.chain.from_iterable(distributed.all_gather_objects(self._records)))
         return {task: self._score(records, task) for task in self._tasks}
 
+    def metric_names(self) -> list[str]:
+        """All that `evaluate` reports, as "task/metric"."""
+        return [f"{task}/{metric}" for task in self._tasks for metric in (*METRICS, *self._class_metrics())]
+
     def _to_record(self, model_input: Mapping[str, Any], prediction: InstancePrediction) -> dict[str, Any]:
         x0, y0, x1, y1 = (float(value) for value in prediction.box_xyxy)
         record: dict[str, Any] = {
@@ -101,13 +105,13 @@ class CocoEvaluator:
             "APm": _mean_percent(precision[:, :, :, 2, -1]),
             "APl": _mean_percent(precision[:, :, :, 3, -1]),
         }
-        for index, name in enumerate(self._metric_names()[len(METRICS) :]):
+        for index, name in enumerate(self._class_metrics()):
             results[name] = _mean_percent(precision[:, :, index, 0, -1])
         return results
 
-    def _metric_names(self) -> list[str]:
+    def _class_metrics(self) -> list[str]:
         names = [category["name"] for category in self._truth.loadCats(self._category_ids)]
-        return [*METRICS, *(f"AP-{name}" for name in names if len(names) > 1)]
+        return [f"AP-{name}" for name in names] if len(names) > 1 else []
 
 
 def _mean_percent(precision: np.ndarray) -> float:

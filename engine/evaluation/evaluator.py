@@ -25,6 +25,9 @@ class DatasetEvaluator(Protocol):
     def evaluate(self) -> dict[str, dict[str, float]]:
         """{task: {metric: value}} over the collections of all processes; every process calls it and gets the result."""
 
+    def metric_names(self) -> list[str]:
+        """All that `evaluate` reports, as "task/metric"."""
+
 
 class DatasetEvaluators:
     """Several evaluators fed as one.
@@ -55,6 +58,10 @@ class DatasetEvaluators:
                     raise ValueError(f"two evaluators report task {task!r}")
                 results[task] = metrics
         return results
+
+    def metric_names(self) -> list[str]:
+        """Those of all evaluators."""
+        return [name for evaluator in self._evaluators for name in evaluator.metric_names()]
 
 
 @torch.no_grad()

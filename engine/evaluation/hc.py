@@ -12,8 +12,9 @@ from typing import Any
 from engine import distributed
 from engine.structures import Detections
 from hc18.ellipse import Ellipse
-from hc18.evaluation import GroupSummary, HcEvaluation, ReferenceCase, evaluate
+from hc18.evaluation import HcEvaluation, ReferenceCase, evaluate
 from hc18.measurement import measure_head
+from hc18.score_summary import GroupSummary
 from segdata.atomic import write_text_atomic
 from segdata.errors import DatasetError, raise_problems
 
@@ -57,8 +58,7 @@ class HcEvaluator:
             spacing = self._pixel_size_mm[model_input["image_id"]]
             image_hw = (int(model_input["height"]), int(model_input["width"]))
             head = measure_head(output.to_predictions(), image_hw, (spacing, spacing))
-            ellipse_mm = None if head.ellipse_px is None else head.ellipse_px.to_mm(spacing, spacing)
-            self._measured_mm[Path(model_input["file_name"]).name] = ellipse_mm
+            self._measured_mm[Path(model_input["file_name"]).name] = head.ellipse_mm
 
     def evaluate(self) -> dict[str, dict[str, float]]:
         """{"hc": {...}} over all processes."""
@@ -71,6 +71,10 @@ class HcEvaluator:
             if self._details_path is not None:
                 write_text_atomic(self._details_path, json.dumps(evaluation.to_json(), indent=2) + "\n")
         return {"hc": _to_metrics(evaluation)}
+
+    def metric_names(self) -> list[str]:
+        """All that `evaluate` reports, as "task/metric"."""
+        return [f"hc/{name}" for name in _to_metrics(evaluate({}, self._references))]
 
 
 def _to_metrics(evaluation: HcEvaluation) -> dict[str, float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from segdata.atomic import write_text_atomic
-from segdata.errors import ConfigError
+from segdata.errors import ConfigError, raise_problems
 
 Results = dict[str, dict[str, Any]]
 
@@ -38,18 +38,34 @@ def write_results(path: str | Path, results: Mapping[str, Any]) -> None:
     write_text_atomic(path, json.dumps(_without_nan(results), indent=2) + "\n")
 
 
-def check_expected_results(results: Mapping[str, Any], expected: Sequence[Sequence[Any]]) -> list[str]:
-    """One message for every expectation [task, metric, value, tolerance] that the results miss.
+def check_metric_choices(names: Sequence[str], best_metric: str, expected: Sequence[Sequence[Any]]) -> None:
+    """Makes sure that the metrics a configuration names will be evaluated.
+
+    Args:
+        names: all metrics there will be, as "task/metric".
+        best_metric: TEST.BEST_METRIC.
+        expected: TEST.EXPECTED_RESULTS, rows [task, metric, value, tolerance].
 
     Raises:
-        ConfigError: if an expectation has another form.
+        ConfigError: listing every metric that will not be evaluated and every row of another form.
     """
-    failures = []
+    problems = []
+    if best_metric not in names:
+        problems.append(f"TEST.BEST_METRIC: {best_metric!r} will not be evaluated")
     for row in expected:
         if len(row) != 4:
-            raise ConfigError(f"TEST.EXPECTED_RESULTS: {list(row)} must be [task, metric, value, tolerance]")
-        task, metric, value, tolerance = row
-        actual = results.get(task, {}).get(metric)
+            problems.append(f"TEST.EXPECTED_RESULTS: {list(row)} must be [task, metric, value, tolerance]")
+        elif f"{row[0]}/{row[1]}" not in names:
+            problems.append(f"TEST.EXPECTED_RESULTS: '{row[0]}/{row[1]}' will not be evaluated")
+    if problems:
+        raise_problems(ConfigError, problems, f"TEST: metrics are {', '.join(names)}")
+
+
+def check_expected_results(results: Mapping[str, Any], expected: Sequence[Sequence[Any]]) -> list[str]:
+    """One message for every expectation [task, metric, value, tolerance] that the results miss."""
+    flat, failures = flatten_results(results), []
+    for task, metric, value, tolerance in expected:
+        actual = flat.get(f"{task}/{metric}")
         if actual is None or not math.isfinite(actual) or abs(actual - value) > tolerance:
             found = "not evaluated" if actual is None else f"{actual:.6g}"
             failures.append(f"{task}/{metric}: {found}; expected {value} +- {tolerance}")

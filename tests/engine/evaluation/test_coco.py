@@ -127,6 +127,11 @@ def test_boxes_alone_can_be_scored(dataset: Path) -> None:
     assert set(score(dataset, PERFECT, tasks=("bbox",))) == {"bbox"}
 
 
+def test_announced_metrics_are_those_reported(dataset: Path) -> None:
+    results = score(dataset, PERFECT)
+    assert CocoEvaluator(dataset).metric_names() == [f"{task}/{name}" for task in results for name in results[task]]
+
+
 def test_nothing_is_printed(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     score(dataset, PERFECT)
     assert capsys.readouterr().out == ""

@@ -23,6 +23,9 @@ class Counter:
     def evaluate(self) -> dict[str, dict[str, float]]:
         return {self.task: {"sum": self.count}}
 
+    def metric_names(self) -> list[str]:
+        return [f"{self.task}/sum"]
+
 
 class Echo(nn.Module):
     """Returns its inputs' values, and remembers how it was called."""
@@ -59,6 +62,7 @@ def test_training_mode_returns_after_an_error() -> None:
 def test_several_evaluators_see_the_same_outputs() -> None:
     both = DatasetEvaluators([Counter("a"), Counter("b")])
     assert evaluate_on_dataset(Echo(), BATCHES, both) == {"a": {"sum": 7.0}, "b": {"sum": 7.0}}
+    assert both.metric_names() == ["a/sum", "b/sum"]
 
 
 def test_two_evaluators_of_one_task_are_refused() -> None:

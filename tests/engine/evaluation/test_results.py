@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from engine.evaluation.results import check_expected_results, flatten_results, results_table, write_results
+from engine.evaluation.results import (
+    check_expected_results,
+    check_metric_choices,
+    flatten_results,
+    results_table,
+    write_results,
+)
 from segdata.errors import ConfigError
 
 RESULTS = {"bbox": {"AP": 51.234567, "APs": math.nan}, "hc": {"ADF_mean": 1.9}}
@@ -42,6 +48,16 @@ def test_missed_expectation_is_reported(expected: list[object], message: str) ->
     assert check_expected_results(RESULTS, [expected]) == [message]
 
 
-def test_malformed_expectation_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"\['bbox', 'AP', 50.0\] must be \[task, metric, value, tolerance\]"):
-        check_expected_results(RESULTS, [["bbox", "AP", 50.0]])
+def test_metrics_that_will_not_be_evaluated_are_all_listed() -> None:
+    expected = [["bbox", "AP", 50.0], ["segm", "AP", 50.0, 1.0], ["bbox", "AP", 50.0, 1.0]]
+    with pytest.raises(ConfigError) as caught:
+        check_metric_choices(["bbox/AP", "hc/DF_mean"], "hc/DF", expected)
+    assert caught.value.problems == (
+        "TEST.BEST_METRIC: 'hc/DF' will not be evaluated",
+        "TEST.EXPECTED_RESULTS: ['bbox', 'AP', 50.0] must be [task, metric, value, tolerance]",
+        "TEST.EXPECTED_RESULTS: 'segm/AP' will not be evaluated",
+    )
+
+
+def test_evaluated_metrics_are_accepted() -> None:
+    check_metric_choices(["bbox/AP", "hc/DF_mean"], "hc/DF_mean", [["bbox", "AP", 50.0, 1.0]])
