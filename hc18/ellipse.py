@@ -42,19 +42,25 @@ class Ellipse:
         """
         for item in fields(self):
             object.__setattr__(self, item.name, float(getattr(self, item.name)))
-        problems = [f"{item.name} is {getattr(self, item.name)}; expected a finite number"
-                    for item in fields(self) if not math.isfinite(getattr(self, item.name))]
+        problems = [
+            f"{item.name} is {getattr(self, item.name)}; expected a finite number"
+            for item in fields(self)
+            if not math.isfinite(getattr(self, item.name))
+        ]
         if not problems and not self.semi_axis_a >= self.semi_axis_b > 0.0:
             problems.append(f"semi-axes are {self.semi_axis_a}, {self.semi_axis_b}; expected a >= b > 0")
         if not problems and not 0.0 <= self.angle_rad < math.pi:
             problems.append(f"angle_rad is {self.angle_rad}; expected [0, pi)")
         if problems:
-            raise MeasurementError("not an ellipse: " + "; ".join(problems)
-                                   + "; use Ellipse.from_axes to normalise axes and angle", problems)
+            raise MeasurementError(
+                "not an ellipse: " + "; ".join(problems) + "; use Ellipse.from_axes to normalise axes and angle",
+                problems,
+            )
 
     @classmethod
-    def from_axes(cls, center_x: float, center_y: float, semi_axis_1: float, semi_axis_2: float,
-                  angle_of_axis_1_rad: float) -> Ellipse:
+    def from_axes(
+        cls, center_x: float, center_y: float, semi_axis_1: float, semi_axis_2: float, angle_of_axis_1_rad: float
+    ) -> Ellipse:
         """The ellipse with two semi-axes in any order and any angle of the first one (radians).
 
         Raises:
@@ -103,8 +109,13 @@ class Ellipse:
         large = (a + c) / 2.0 + half_difference
         small = determinant / 4.0 / large
         angle_of_minor = math.atan2(b, a - c) / 2.0
-        return cls.from_axes(center_x, center_y, math.sqrt(-value_at_center / small),
-                             math.sqrt(-value_at_center / large), angle_of_minor + math.pi / 2.0)
+        return cls.from_axes(
+            center_x,
+            center_y,
+            math.sqrt(-value_at_center / small),
+            math.sqrt(-value_at_center / large),
+            angle_of_minor + math.pi / 2.0,
+        )
 
     def circumference(self) -> float:
         """Length of the outline, in the unit of the semi-axes (px, or mm after `to_mm`).
@@ -135,8 +146,12 @@ class Ellipse:
         cosine, sine = math.cos(self.angle_rad), math.sin(self.angle_rad)
         half_width = math.hypot(self.semi_axis_a * cosine, self.semi_axis_b * sine)
         half_height = math.hypot(self.semi_axis_a * sine, self.semi_axis_b * cosine)
-        return (self.center_x - half_width, self.center_y - half_height,
-                self.center_x + half_width, self.center_y + half_height)
+        return (
+            self.center_x - half_width,
+            self.center_y - half_height,
+            self.center_x + half_width,
+            self.center_y + half_height,
+        )
 
     def transformed(self, affine: ArrayLike) -> Ellipse:
         """The image of this ellipse under x' = A x + t.
@@ -153,8 +168,13 @@ class Ellipse:
         half_diameters = matrix[:, :2] @ (self._axes().T * (self.semi_axis_a, self.semi_axis_b))
         directions, lengths, _ = np.linalg.svd(half_diameters)
         center = matrix @ (self.center_x, self.center_y, 1.0)
-        return Ellipse.from_axes(float(center[0]), float(center[1]), float(lengths[0]), float(lengths[1]),
-                                 math.atan2(directions[1, 0], directions[0, 0]))
+        return Ellipse.from_axes(
+            float(center[0]),
+            float(center[1]),
+            float(lengths[0]),
+            float(lengths[1]),
+            math.atan2(directions[1, 0], directions[0, 0]),
+        )
 
     def to_mm(self, pixel_size_x_mm: float, pixel_size_y_mm: float) -> Ellipse:
         """The ellipse in millimetres; the origin stays the centre of the top-left pixel.
@@ -164,11 +184,18 @@ class Ellipse:
         """
         for axis, size in (("x", pixel_size_x_mm), ("y", pixel_size_y_mm)):
             if not (math.isfinite(size) and size > 0.0):
-                raise MeasurementError(f"pixel size along {axis} is {size}; expected a positive number of mm per "
-                                       "pixel; take it from the calibration of the image")
+                raise MeasurementError(
+                    f"pixel size along {axis} is {size}; expected a positive number of mm per "
+                    "pixel; take it from the calibration of the image"
+                )
         if pixel_size_x_mm == pixel_size_y_mm:
-            return Ellipse(self.center_x * pixel_size_x_mm, self.center_y * pixel_size_x_mm,
-                           self.semi_axis_a * pixel_size_x_mm, self.semi_axis_b * pixel_size_x_mm, self.angle_rad)
+            return Ellipse(
+                self.center_x * pixel_size_x_mm,
+                self.center_y * pixel_size_x_mm,
+                self.semi_axis_a * pixel_size_x_mm,
+                self.semi_axis_b * pixel_size_x_mm,
+                self.angle_rad,
+            )
         return self.transformed([[pixel_size_x_mm, 0.0, 0.0], [0.0, pixel_size_y_mm, 0.0]])
 
     def contains(self, points_xy: ArrayLike) -> NDArray[np.bool_]:
@@ -186,7 +213,7 @@ class Ellipse:
         rows = np.arange(max(math.ceil(y0), 0), min(math.floor(y1), image_hw[0] - 1) + 1)
         if columns.size and rows.size:
             grid_xy = np.stack(np.meshgrid(columns, rows), axis=-1)
-            inside[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1] = self.contains(grid_xy)
+            inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = self.contains(grid_xy)
         return inside
 
     def _axes(self) -> NDArray[np.float64]:

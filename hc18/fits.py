@@ -51,8 +51,9 @@ class SoftMaskFit:
         return self.ellipse is not None
 
 
-def fit_soft_mask(soft_mask: ArrayLike, affine: ArrayLike = IDENTITY_AFFINE,
-                  image_hw: tuple[int, int] | None = None) -> SoftMaskFit:
+def fit_soft_mask(
+    soft_mask: ArrayLike, affine: ArrayLike = IDENTITY_AFFINE, image_hw: tuple[int, int] | None = None
+) -> SoftMaskFit:
     """The ellipse of a soft mask over a box: the 0.5 iso-contour's, checked by moments.
 
     The contour is the estimate because a detector's box is tight: it cuts the mask's blurred rim, which the contour
@@ -69,8 +70,14 @@ def fit_soft_mask(soft_mask: ArrayLike, affine: ArrayLike = IDENTITY_AFFINE,
     matrix = np.asarray(affine, dtype=np.float64).reshape(2, 3)
     contour = fit_isocontour(soft_mask, matrix, image_hw=image_hw)
     if contour.ellipse is None:
-        return SoftMaskFit(None, contour.reason, EllipseFit(None, "no contour to complete the mask with", None, 0),
-                           contour, None, False)
+        return SoftMaskFit(
+            None,
+            contour.reason,
+            EllipseFit(None, "no contour to complete the mask with", None, 0),
+            contour,
+            None,
+            False,
+        )
     moments = _fit_completed_moments(np.asarray(soft_mask, dtype=np.float64), matrix, contour.ellipse)
     disagreement = None
     if moments.ellipse is not None:
@@ -80,8 +87,12 @@ def fit_soft_mask(soft_mask: ArrayLike, affine: ArrayLike = IDENTITY_AFFINE,
     return SoftMaskFit(contour.ellipse, "", moments, contour, disagreement, touches_border)
 
 
-def fit_isocontour(soft_mask: ArrayLike, affine: ArrayLike = IDENTITY_AFFINE, level: float = 0.5,
-                   image_hw: tuple[int, int] | None = None) -> EllipseFit:
+def fit_isocontour(
+    soft_mask: ArrayLike,
+    affine: ArrayLike = IDENTITY_AFFINE,
+    level: float = 0.5,
+    image_hw: tuple[int, int] | None = None,
+) -> EllipseFit:
     """The ellipse through the sub-pixel contour of a soft mask's largest region.
 
     Where the region reaches the edge of the grid it has no contour; where it comes within a cell of an image side, its
@@ -136,8 +147,13 @@ def fit_moments(soft_mask: ArrayLike, affine: ArrayLike = IDENTITY_AFFINE) -> El
     spread = (small + large - math.hypot(large - small, area / (2.0 * math.pi))) / 2.0
     if not small > spread:
         return EllipseFit(None, "the mask is too thin for moments", None, n_cells)
-    ellipse = Ellipse.from_axes(center_u, center_v, 2.0 * math.sqrt(large - spread), 2.0 * math.sqrt(small - spread),
-                                math.atan2(directions[1, 1], directions[0, 1]))
+    ellipse = Ellipse.from_axes(
+        center_u,
+        center_v,
+        2.0 * math.sqrt(large - spread),
+        2.0 * math.sqrt(small - spread),
+        math.atan2(directions[1, 1], directions[0, 1]),
+    )
     return EllipseFit(ellipse.transformed(affine), "", None, n_cells)
 
 
@@ -151,7 +167,7 @@ def _fit_completed_moments(mask: NDArray[np.float64], matrix: NDArray[np.float64
     if pad > max(rows, columns):
         return EllipseFit(None, "the ellipse is far larger than the mask", None, 0)
     completed = polygon_to_coverage(ellipse_uv.outline(180) + (pad + 0.5), (rows + 2 * pad, columns + 2 * pad), 4)
-    grid = completed[pad:pad + rows, pad:pad + columns]
+    grid = completed[pad : pad + rows, pad : pad + columns]
     if float(grid.sum()) < MIN_SHARE_IN_GRID * ellipse_uv.area():
         return EllipseFit(None, f"less than {MIN_SHARE_IN_GRID:.0%} of the ellipse lies in the mask", None, 0)
     near = ndimage.binary_dilation(mask_contour(mask, 0.5).inside, iterations=RIM_CELLS)
@@ -171,8 +187,9 @@ def _problem_of(mask: NDArray[np.float64]) -> str:
     return ""
 
 
-def _away_from_border(points_xy: NDArray[np.float64], matrix: NDArray[np.float64],
-                      image_hw: tuple[int, int]) -> NDArray[np.bool_]:
+def _away_from_border(
+    points_xy: NDArray[np.float64], matrix: NDArray[np.float64], image_hw: tuple[int, int]
+) -> NDArray[np.bool_]:
     """Which outline points (n, 2) belong to the head and not to an image side that cuts it, bool (n,)."""
     cell_xy = np.maximum(np.abs(matrix[:, :2]).sum(axis=1), 1.0)
     high_xy = np.array([image_hw[1] - 0.5, image_hw[0] - 0.5])

@@ -69,8 +69,13 @@ class HeadMeasurement:
     flags: tuple[Flag, ...] = ()
 
 
-def measure_head(instances: Sequence[InstancePrediction], image_hw: tuple[int, int],
-                 pixel_size_mm: tuple[float, float] | None, *, min_score: float = 0.5) -> HeadMeasurement:
+def measure_head(
+    instances: Sequence[InstancePrediction],
+    image_hw: tuple[int, int],
+    pixel_size_mm: tuple[float, float] | None,
+    *,
+    min_score: float = 0.5,
+) -> HeadMeasurement:
     """The circumference of the best-scoring head; never raises on odd predictions.
 
     Args:
@@ -79,16 +84,22 @@ def measure_head(instances: Sequence[InstancePrediction], image_hw: tuple[int, i
         pixel_size_mm: mm per px along x and y; with None or a value that is not positive nothing is in mm.
         min_score: detections below it are no head.
     """
-    candidates = sorted((instance for instance in instances if instance.score >= min_score),
-                        key=lambda instance: instance.score, reverse=True)
+    candidates = sorted(
+        (instance for instance in instances if instance.score >= min_score),
+        key=lambda instance: instance.score,
+        reverse=True,
+    )
     if not candidates:
         scores = [instance.score for instance in instances if math.isfinite(instance.score)]
         reason = f"the best of {len(scores)} detections has score {max(scores):.3f}" if scores else "nothing detected"
         return HeadMeasurement(Status.NO_HEAD, f"{reason}; a head needs {min_score:g}")
     usable = [instance for instance in candidates if _is_usable(instance)]
     if not usable:
-        return HeadMeasurement(Status.FIT_FAILED, "every detected head has an empty box or no square mask",
-                               score=float(candidates[0].score))
+        return HeadMeasurement(
+            Status.FIT_FAILED,
+            "every detected head has an empty box or no square mask",
+            score=float(candidates[0].score),
+        )
     head = usable[0]
     mask = np.asarray(head.soft_mask, dtype=np.float64)
     fit = fit_soft_mask(mask, mask_grid_to_image_affine(head.box_xyxy, mask.shape[0]), image_hw)
@@ -97,8 +108,12 @@ def measure_head(instances: Sequence[InstancePrediction], image_hw: tuple[int, i
     return _measured(fit, fit.ellipse, usable, pixel_size_mm)
 
 
-def _measured(fit: SoftMaskFit, ellipse_px: Ellipse, heads: Sequence[InstancePrediction],
-              pixel_size_mm: tuple[float, float] | None) -> HeadMeasurement:
+def _measured(
+    fit: SoftMaskFit,
+    ellipse_px: Ellipse,
+    heads: Sequence[InstancePrediction],
+    pixel_size_mm: tuple[float, float] | None,
+) -> HeadMeasurement:
     """The measurement of the first of `heads`, to which the fit belongs."""
     problem = _pixel_size_problem(pixel_size_mm)
     ellipse_mm = None if problem or pixel_size_mm is None else ellipse_px.to_mm(*pixel_size_mm)
@@ -116,16 +131,16 @@ def _measured(fit: SoftMaskFit, ellipse_px: Ellipse, heads: Sequence[InstancePre
     )
 
 
-def _flags(fit: SoftMaskFit, ellipse_px: Ellipse, heads: Sequence[InstancePrediction],
-           hc_mm: float | None) -> tuple[Flag, ...]:
+def _flags(
+    fit: SoftMaskFit, ellipse_px: Ellipse, heads: Sequence[InstancePrediction], hc_mm: float | None
+) -> tuple[Flag, ...]:
     """Quality flags of the first of `heads`."""
     low, high = PLAUSIBLE_HC_MM
     raised = {
         Flag.TOUCHES_BORDER: fit.touches_border,
         Flag.LOW_SCORE: heads[0].score < LOW_SCORE,
         Flag.FITS_DISAGREE: fit.disagreement_percent is not None and fit.disagreement_percent > FITS_DISAGREE_PERCENT,
-        Flag.SEVERAL_HEADS: any(_overlap(heads[0].box_xyxy, other.box_xyxy) < SAME_HEAD_OVERLAP
-                                for other in heads[1:]),
+        Flag.SEVERAL_HEADS: any(_overlap(heads[0].box_xyxy, other.box_xyxy) < SAME_HEAD_OVERLAP for other in heads[1:]),
         Flag.IMPLAUSIBLE_HC: (hc_mm is not None and not low <= hc_mm <= high)
         or ellipse_px.semi_axis_b < PLAUSIBLE_AXIS_RATIO * ellipse_px.semi_axis_a,
     }
@@ -135,8 +150,14 @@ def _flags(fit: SoftMaskFit, ellipse_px: Ellipse, heads: Sequence[InstancePredic
 def _is_usable(instance: InstancePrediction) -> bool:
     """Whether the box is finite and not empty and the mask square."""
     box, shape = np.asarray(instance.box_xyxy), np.shape(instance.soft_mask)
-    return (box.shape == (4,) and bool(np.isfinite(box).all()) and bool(box[2] > box[0]) and bool(box[3] > box[1])
-            and len(shape) == 2 and shape[0] == shape[1] > 0)
+    return (
+        box.shape == (4,)
+        and bool(np.isfinite(box).all())
+        and bool(box[2] > box[0])
+        and bool(box[3] > box[1])
+        and len(shape) == 2
+        and shape[0] == shape[1] > 0
+    )
 
 
 def _overlap(box_xyxy: NDArray[np.float32], other_xyxy: NDArray[np.float32]) -> float:

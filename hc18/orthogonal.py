@@ -54,8 +54,9 @@ def foot_points(ellipse: Ellipse, points_xy: NDArray[np.float64]) -> FootPoints:
         evolute_y = -focal_squared / b * (unit_y * unit_y * unit_y)
         radius = _length(a * unit_x - evolute_x, b * unit_y - evolute_y)
         toward_x, toward_y = _normalised(x - evolute_x, y - evolute_y)
-        unit_x, unit_y = _normalised(np.maximum(radius * toward_x + evolute_x, 0.0) / a,
-                                     np.maximum(radius * toward_y + evolute_y, 0.0) / b)
+        unit_x, unit_y = _normalised(
+            np.maximum(radius * toward_x + evolute_x, 0.0) / a, np.maximum(radius * toward_y + evolute_y, 0.0) / b
+        )
     unit_x, unit_y = np.copysign(unit_x, local_x), np.copysign(unit_y, local_y)
     normal_x, normal_y = _normalised(b * unit_x, a * unit_y)
     distance = (local_x - a * unit_x) * normal_x + (local_y - b * unit_y) * normal_y
@@ -104,13 +105,16 @@ def _distance_jacobian(ellipse: Ellipse, feet: FootPoints) -> NDArray[np.float64
     tangential = (ellipse.semi_axis_a + ellipse.semi_axis_b) * unit_x * unit_y
     tangential /= _length(ellipse.semi_axis_b * unit_x, ellipse.semi_axis_a * unit_y)
     cosine_2, sine_2 = math.cos(2.0 * ellipse.angle_rad), math.sin(2.0 * ellipse.angle_rad)
-    return np.stack([
-        sine * normal_y - cosine * normal_x,
-        -sine * normal_x - cosine * normal_y,
-        by_a + by_b,
-        (by_a - by_b) * cosine_2 + tangential * sine_2,
-        (by_a - by_b) * sine_2 - tangential * cosine_2,
-    ], axis=1)
+    return np.stack(
+        [
+            sine * normal_y - cosine * normal_x,
+            -sine * normal_x - cosine * normal_y,
+            by_a + by_b,
+            (by_a - by_b) * cosine_2 + tangential * sine_2,
+            (by_a - by_b) * sine_2 - tangential * cosine_2,
+        ],
+        axis=1,
+    )
 
 
 def _moved(ellipse: Ellipse, step: NDArray[np.float64]) -> Ellipse | None:
@@ -122,8 +126,13 @@ def _moved(ellipse: Ellipse, step: NDArray[np.float64]) -> Ellipse | None:
     elongation = math.hypot(along, across)
     if not (np.isfinite(step).all() and elongation < mean_radius):
         return None
-    return Ellipse.from_axes(ellipse.center_x + step[0], ellipse.center_y + step[1], mean_radius + elongation,
-                             mean_radius - elongation, math.atan2(across, along) / 2.0)
+    return Ellipse.from_axes(
+        ellipse.center_x + step[0],
+        ellipse.center_y + step[1],
+        mean_radius + elongation,
+        mean_radius - elongation,
+        math.atan2(across, along) / 2.0,
+    )
 
 
 def _length(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -72,8 +72,13 @@ def fit_outline_points(points_xy: ArrayLike) -> EllipseFit:
         return _failed("the points are too short an arc to determine an ellipse", n_points)
     if residual > MAX_RELATIVE_RESIDUAL * (best.semi_axis_a + best.semi_axis_b) / 2.0:
         return _failed(f"the points lie on no ellipse (rms distance {residual * scale:.3g})", n_points)
-    ellipse = Ellipse.from_axes(best.center_x * scale + center[0], best.center_y * scale + center[1],
-                                best.semi_axis_a * scale, best.semi_axis_b * scale, best.angle_rad)
+    ellipse = Ellipse.from_axes(
+        best.center_x * scale + center[0],
+        best.center_y * scale + center[1],
+        best.semi_axis_a * scale,
+        best.semi_axis_b * scale,
+        best.angle_rad,
+    )
     return EllipseFit(ellipse, "", residual * scale, n_points)
 
 

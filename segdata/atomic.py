@@ -76,5 +76,7 @@ def _replace(temporary: Path, target: Path) -> None:
 def _unwritable(target: Path, error: OSError) -> HeadSegError:
     """The error for a target that cannot be written."""
     reason = error.strerror or str(error)
-    return HeadSegError(f"{target}: cannot be written ({reason}); expected a writable folder with free space; "
-                        "choose another output path or change its permissions")
+    return HeadSegError(
+        f"{target}: cannot be written ({reason}); expected a writable folder with free space; "
+        "choose another output path or change its permissions"
+    )

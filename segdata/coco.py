@@ -37,11 +37,15 @@ def read_coco(path: str | os.PathLike[str]) -> CocoDataset:
     images = _records(path, document, "images", _image, problems)
     categories = _records(path, document, "categories", _category, problems)
     annotations = _records(path, document, "annotations", _annotation, problems)
-    for section, ids in (("images", [image.id for image in images]),
-                         ("annotations", [annotation.id for annotation in annotations]),
-                         ("categories", [category.id for category in categories])):
-        problems += [f"{path}, {section}: id {value} is used more than once; expected unique ids; renumber them"
-                     for value in _repeated(ids)]
+    for section, ids in (
+        ("images", [image.id for image in images]),
+        ("annotations", [annotation.id for annotation in annotations]),
+        ("categories", [category.id for category in categories]),
+    ):
+        problems += [
+            f"{path}, {section}: id {value} is used more than once; expected unique ids; renumber them"
+            for value in _repeated(ids)
+        ]
     if not problems:
         problems += _dangling(path, images, annotations, categories)
     if problems:
@@ -61,16 +65,21 @@ def write_coco(path: str | os.PathLike[str], dataset: CocoDataset) -> None:
     """
     document = {
         "info": _sorted(dataset.info),
-        "images": [{"id": image.id, "file_name": image.file_name, "height": image.height, "width": image.width}
-                   | _sorted(image.extra) for image in dataset.images],
+        "images": [
+            {"id": image.id, "file_name": image.file_name, "height": image.height, "width": image.width}
+            | _sorted(image.extra)
+            for image in dataset.images
+        ],
         "annotations": [_annotation_document(annotation) for annotation in dataset.annotations],
         "categories": [{"id": category.id, "name": category.name} for category in dataset.categories],
     }
     try:
         text = json.dumps(document, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     except ValueError as error:
-        raise DatasetError(f"{path}: a value cannot be written ({error}); expected finite numbers; look for NaN in "
-                           "boxes, areas and polygons") from error
+        raise DatasetError(
+            f"{path}: a value cannot be written ({error}); expected finite numbers; look for NaN in "
+            "boxes, areas and polygons"
+        ) from error
     write_text_atomic(path, text + "\n")
 
 
@@ -88,21 +97,31 @@ def _read_document(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror or error}); expected a COCO JSON file; run the "
-                           "converter or correct the path") from error
+        raise DatasetError(
+            f"{path}: cannot be read ({error.strerror or error}); expected a COCO JSON file; run the "
+            "converter or correct the path"
+        ) from error
     except ValueError as error:
         raise DatasetError(f"{path}: is no JSON ({error}); expected a COCO file; convert the dataset again") from error
     if not isinstance(document, dict):
         raise DatasetError(f"{path}: holds a {type(document).__name__}; expected an object with {', '.join(_SECTIONS)}")
-    problems = [f"{path}: '{section}' is no list; expected the list of {section}; convert the dataset again"
-                for section in _SECTIONS if not isinstance(document.get(section), list)]
+    problems = [
+        f"{path}: '{section}' is no list; expected the list of {section}; convert the dataset again"
+        for section in _SECTIONS
+        if not isinstance(document.get(section), list)
+    ]
     if problems:
         raise_problems(DatasetError, problems, f"{path} is not a COCO file")
     return document
 
 
-def _records(path: str | os.PathLike[str], document: Mapping[str, Any], section: str,
-             build: Callable[[Mapping[str, Any]], _Record], problems: list[str]) -> list[_Record]:
+def _records(
+    path: str | os.PathLike[str],
+    document: Mapping[str, Any],
+    section: str,
+    build: Callable[[Mapping[str, Any]], _Record],
+    problems: list[str],
+) -> list[_Record]:
     """The records of one section; those that cannot be built are added to `problems`."""
     records: list[_Record] = []
     for index, entry in enumerate(document[section]):
@@ -137,9 +156,16 @@ def _annotation(entry: Mapping[str, Any]) -> CocoAnnotation:
     area = float(entry.get("area", width * height))
     if not all(math.isfinite(value) for value in (left, top, width, height, area)) or width < 0.0 or height < 0.0:
         raise ValueError(f"bbox {entry['bbox']} with area {area} is not finite or has a negative side")
-    return CocoAnnotation(int(entry["id"]), int(entry["image_id"]), int(entry["category_id"]),
-                          (left, top, width, height), area, _segmentation(entry.get("segmentation")),
-                          int(entry.get("iscrowd", 0)), _extra(entry, _ANNOTATION_KEYS))
+    return CocoAnnotation(
+        int(entry["id"]),
+        int(entry["image_id"]),
+        int(entry["category_id"]),
+        (left, top, width, height),
+        area,
+        _segmentation(entry.get("segmentation")),
+        int(entry.get("iscrowd", 0)),
+        _extra(entry, _ANNOTATION_KEYS),
+    )
 
 
 def _segmentation(value: object) -> list[list[float]] | dict[str, Any] | None:
@@ -168,17 +194,25 @@ def _category(entry: Mapping[str, Any]) -> CocoCategory:
     return CocoCategory(int(entry["id"]), str(entry["name"]))
 
 
-def _dangling(path: str | os.PathLike[str], images: Sequence[CocoImage], annotations: Sequence[CocoAnnotation],
-              categories: Sequence[CocoCategory]) -> list[str]:
+def _dangling(
+    path: str | os.PathLike[str],
+    images: Sequence[CocoImage],
+    annotations: Sequence[CocoAnnotation],
+    categories: Sequence[CocoCategory],
+) -> list[str]:
     """Annotations of images or categories that do not exist, one message each."""
     image_ids, category_ids = {image.id for image in images}, {category.id for category in categories}
     problems = []
     for annotation in annotations:
-        for name, value, known in (("image_id", annotation.image_id, image_ids),
-                                   ("category_id", annotation.category_id, category_ids)):
+        for name, value, known in (
+            ("image_id", annotation.image_id, image_ids),
+            ("category_id", annotation.category_id, category_ids),
+        ):
             if value not in known:
-                problems.append(f"{path}, annotation {annotation.id}: {name} {value} does not exist; expected the id "
-                                "of a record in this file; remove the annotation or add the record")
+                problems.append(
+                    f"{path}, annotation {annotation.id}: {name} {value} does not exist; expected the id "
+                    "of a record in this file; remove the annotation or add the record"
+                )
     return problems
 
 

@@ -27,8 +27,18 @@ _READERS: tuple[tuple[bytes, Callable[[io.BytesIO], ImageFile.ImageFile]], ...] 
     (b"MM\x00*", TiffImagePlugin.TiffImageFile),
     (b"BM", BmpImagePlugin.BmpImageFile),
 )
-_DECODING_ERRORS = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, struct.error,
-                    zlib.error, NotImplementedError)
+_DECODING_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+    NotImplementedError,
+)
 
 
 def read_image(path_or_bytes: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -48,18 +58,23 @@ def read_image(path_or_bytes: str | os.PathLike[str] | bytes, *, max_pixels: int
     data = path_or_bytes if isinstance(path_or_bytes, bytes) else _read_bytes(Path(path_or_bytes))
     reader = next((reader for magic, reader in _READERS if data.startswith(magic)), None)
     if reader is None:
-        raise ImageError(f"{name}: starts with {data[:8]!r} and is no PNG, JPEG, TIFF or BMP, whatever its name says; "
-                         "expected an image; export it anew in one of these formats")
+        raise ImageError(
+            f"{name}: starts with {data[:8]!r} and is no PNG, JPEG, TIFF or BMP, whatever its name says; "
+            "expected an image; export it anew in one of these formats"
+        )
     try:
         with reader(io.BytesIO(data)) as image:
             width, height = image.size
             if width * height > max_pixels:
-                raise ImageError(f"{name}: has {width} x {height} pixels; expected at most {max_pixels:,} in all; "
-                                 "crop it, scale it down or raise the limit")
+                raise ImageError(
+                    f"{name}: has {width} x {height} pixels; expected at most {max_pixels:,} in all; "
+                    "crop it, scale it down or raise the limit"
+                )
             return _to_rgb(image)
     except _DECODING_ERRORS as error:
-        raise ImageError(f"{name}: cannot be decoded ({error}); expected a complete image; copy or export the file "
-                         "anew") from error
+        raise ImageError(
+            f"{name}: cannot be decoded ({error}); expected a complete image; copy or export the file anew"
+        ) from error
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -71,8 +86,10 @@ def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ImageError(f"{path}: cannot be read ({error.strerror or error}); expected an image file; check the path "
-                         "and its permissions") from error
+        raise ImageError(
+            f"{path}: cannot be read ({error.strerror or error}); expected an image file; check the path "
+            "and its permissions"
+        ) from error
 
 
 def _to_rgb(image: ImageFile.ImageFile) -> NDArray[np.uint8]:

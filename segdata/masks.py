@@ -46,8 +46,9 @@ def polygon_to_mask(polygon_xy_corner: ArrayLike, image_hw: tuple[int, int]) -> 
     return inside
 
 
-def polygon_to_coverage(polygon_xy_corner: ArrayLike, image_hw: tuple[int, int],
-                        supersample: int = 8) -> NDArray[np.float32]:
+def polygon_to_coverage(
+    polygon_xy_corner: ArrayLike, image_hw: tuple[int, int], supersample: int = 8
+) -> NDArray[np.float32]:
     """The share of each pixel's area that a polygon covers, float32 (H, W) in [0, 1].
 
     Exact along x; along y the mean of `supersample` lines per pixel, each exact.
@@ -91,16 +92,22 @@ def rle_to_mask(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
     try:
         height, width = (int(side) for side in rle["size"])
         counts = rle["counts"]
-        encoded = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width) \
-            if isinstance(counts, list) else {"size": [height, width], "counts": counts}
+        encoded = (
+            coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
+            if isinstance(counts, list)
+            else {"size": [height, width], "counts": counts}
+        )
         return np.asarray(coco_mask.decode(encoded), dtype=np.bool_)
     except (KeyError, TypeError, ValueError) as error:
-        raise DatasetError(f"run lengths {str(dict(rle))[:80]} cannot be decoded ({error}); expected size [H, W] and "
-                           "counts as COCO writes them; encode the mask anew") from error
+        raise DatasetError(
+            f"run lengths {str(dict(rle))[:80]} cannot be decoded ({error}); expected size [H, W] and "
+            "counts as COCO writes them; encode the mask anew"
+        ) from error
 
 
-def paste_soft_mask(soft_mask: NDArray[np.float32], box_xyxy: ArrayLike,
-                    image_hw: tuple[int, int]) -> NDArray[np.float32]:
+def paste_soft_mask(
+    soft_mask: NDArray[np.float32], box_xyxy: ArrayLike, image_hw: tuple[int, int]
+) -> NDArray[np.float32]:
     """A soft mask resampled from its box onto the image, float32 (H, W).
 
     For pixel centre p + 0.5 the mask is sampled bilinearly at u = (p + 0.5 - x0) / (x1 - x0) * M - 0.5 and is zero
@@ -139,21 +146,27 @@ def _polygon(polygon_xy: ArrayLike) -> NDArray[np.float64]:
     """
     points = np.asarray(polygon_xy, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
-        raise DatasetError(f"polygon of shape {points.shape} is not usable; expected (n, 2) finite vertices x, y with "
-                           "n >= 3; reshape flat COCO lists with (-1, 2)")
+        raise DatasetError(
+            f"polygon of shape {points.shape} is not usable; expected (n, 2) finite vertices x, y with "
+            "n >= 3; reshape flat COCO lists with (-1, 2)"
+        )
     return points
 
 
 def _window(points: NDArray[np.float64], image_hw: tuple[int, int]) -> tuple[slice, slice]:
     """Rows and columns of the image that a polygon in the corner convention can touch."""
     first, last = np.floor(points.min(axis=0)), np.ceil(points.max(axis=0))
-    (left, top), (right, bottom) = ([int(min(max(value, 0), size)) for value, size in
-                                     zip(corner, (image_hw[1], image_hw[0]), strict=True)] for corner in (first, last))
+    (left, top), (right, bottom) = (
+        [int(min(max(value, 0), size)) for value, size in zip(corner, (image_hw[1], image_hw[0]), strict=True)]
+        for corner in (first, last)
+    )
     return slice(top, bottom), slice(left, right)
 
 
-def _crossings(points: NDArray[np.float64], lines_y: NDArray[np.float64],
-               ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
+def _crossings(
+    points: NDArray[np.float64],
+    lines_y: NDArray[np.float64],
+) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
     """Where horizontal lines cross a polygon's edges.
 
     Args:

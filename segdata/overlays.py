@@ -18,8 +18,9 @@ _FRACTION_BITS = 4  # of a pixel, in OpenCV's fixed-point coordinates
 _LARGEST_COORDINATE_PX = 30_000.0
 
 
-def draw_outline(image_rgb: NDArray[np.uint8], outline_xy: ArrayLike, color_rgb: tuple[int, int, int], *,
-                 thickness_px: int = 2) -> NDArray[np.uint8]:
+def draw_outline(
+    image_rgb: NDArray[np.uint8], outline_xy: ArrayLike, color_rgb: tuple[int, int, int], *, thickness_px: int = 2
+) -> NDArray[np.uint8]:
     """A copy of an image with a closed, anti-aliased outline.
 
     Args:
@@ -35,8 +36,9 @@ def draw_outline(image_rgb: NDArray[np.uint8], outline_xy: ArrayLike, color_rgb:
     return drawn
 
 
-def draw_mask(image_rgb: NDArray[np.uint8], mask: ArrayLike, color_rgb: tuple[int, int, int], *,
-              opacity: float = 0.35) -> NDArray[np.uint8]:
+def draw_mask(
+    image_rgb: NDArray[np.uint8], mask: ArrayLike, color_rgb: tuple[int, int, int], *, opacity: float = 0.35
+) -> NDArray[np.uint8]:
     """A copy of an image with a coloured mask blended over it.
 
     Args:
@@ -50,8 +52,14 @@ def draw_mask(image_rgb: NDArray[np.uint8], mask: ArrayLike, color_rgb: tuple[in
     return np.rint(blended).astype(np.uint8)
 
 
-def draw_label(image_rgb: NDArray[np.uint8], text: str, color_rgb: tuple[int, int, int], *,
-               position_xy: tuple[int, int] = (8, 8), height_px: int = 14) -> NDArray[np.uint8]:
+def draw_label(
+    image_rgb: NDArray[np.uint8],
+    text: str,
+    color_rgb: tuple[int, int, int],
+    *,
+    position_xy: tuple[int, int] = (8, 8),
+    height_px: int = 14,
+) -> NDArray[np.uint8]:
     """A copy of an image with a line of ASCII text on a dark strip.
 
     Args:
