@@ -1,7 +1,8 @@
 """Synthetic ultrasound images of fetal heads whose outline and circumference are known exactly.
 
-A picture is made the way a scanner makes it: echo levels on a fan of beams (`phantom_scene`), speckle by coherent
-summation under a point-spread function (`phantom_speckle`), compression, scan conversion (`phantom_view`), overlays.
+A picture is made the way a scanner makes it: echo levels on a fan of beams (`phantom_tissue`, `phantom_head`), speckle
+by coherent summation under a point-spread function (`phantom_speckle`), compression, scan conversion (`phantom_view`),
+overlays.
 The truth ellipse runs along the OUTER edge of the skull, at half its height, as the outlines of HC18 do.
 """
 
@@ -14,12 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hc18.ellipse import Ellipse
+from hc18.phantom_head import paint_head
 from hc18.phantom_overlay import draw_calipers, draw_covered_text, draw_grey_bar, draw_machine_text
-from hc18.phantom_scene import HeadSettings, paint_scene
+from hc18.phantom_scene import HeadSettings, stage_of
 from hc18.phantom_speckle import compress, speckle_envelope
+from hc18.phantom_tissue import gain_error_db, paint_cavity, paint_tissue
 from hc18.phantom_view import FanView, sample_grid, sample_view, to_image
 
 DistractorKind = Literal["blank", "noise", "no_skull"]
+
+_COMPOUNDED_LOOKS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,16 @@ def render_phantom(spec: PhantomSpec) -> Phantom:
     """The image of `spec` with its truth; the same spec always gives the same pixels."""
     rng = np.random.default_rng(spec.seed)
     options = spec.options
-    view = sample_view(rng, spec.image_hw, spec.pixel_size_mm, spec.ellipse, linear=options.linear, cut=options.cut)
+    whole_fan = bool(rng.random() < stage_of(spec.hc_mm).whole_fan_share) and not options.linear
+    view = sample_view(
+        rng,
+        spec.image_hw,
+        spec.pixel_size_mm,
+        spec.ellipse,
+        linear=options.linear,
+        cut=options.cut,
+        whole_fan=whole_fan,
+    )
     head = HeadSettings(
         spec.ellipse, spec.pixel_size_mm, spec.hc_mm, options.irregularity_mm, options.dropout_db, options.shadow
     )
@@ -113,7 +127,7 @@ def render_distractor(kind: DistractorKind, image_hw: tuple[int, int], seed: int
         return rng.integers(0, 256, image_hw, dtype=np.uint8)
     if kind == "no_skull":
         pixel_size_mm = 0.13 * 800.0 / image_hw[1]
-        view = sample_view(rng, image_hw, pixel_size_mm, None, linear=False, cut=False)
+        view = sample_view(rng, image_hw, pixel_size_mm, None, linear=False, cut=False, whole_fan=False)
         image = _render(view, image_hw, pixel_size_mm, None, rng)
         _draw_overlays(image, rng)
         return image
@@ -125,9 +139,14 @@ def _render(
 ) -> NDArray[np.uint8]:
     """The picture inside the fan, uint8 (H, W), without overlays."""
     grid = sample_grid(view, image_hw, pixel_size_mm)
-    scatter, specular = paint_scene(grid, pixel_size_mm, head, rng).amplitudes()
-    envelope = speckle_envelope(scatter, specular, grid, rng, n_looks=3)
-    grey = compress(envelope, reference_grey=float(rng.uniform(42.0, 72.0)), exponent=float(rng.uniform(0.46, 0.56)))
+    scene = paint_tissue(grid, rng)
+    paint_cavity(scene, grid, pixel_size_mm, head, rng)
+    if head is not None:
+        paint_head(scene, grid, head, rng)
+    scene.loss_db += gain_error_db(grid, rng)
+    scatter, specular = scene.amplitudes()
+    envelope = speckle_envelope(scatter, specular, grid, rng, n_looks=_COMPOUNDED_LOOKS)
+    grey = compress(envelope, reference_grey=float(rng.uniform(42.0, 74.0)), exponent=float(rng.uniform(0.44, 0.54)))
     return np.rint(to_image(grey, view, image_hw)).astype(np.uint8)
 
 
@@ -184,8 +203,8 @@ def sample_spec(
         linear=bool(rng.random() < linear_share),
         cut=bool(rng.random() < cut_share),
         calipers=bool(rng.random() < caliper_share),
-        irregularity_mm=float(rng.uniform(0.1, 0.6)) * hc_mm / 175.0,
-        dropout_db=float(rng.uniform(3.0, 8.0)),
+        irregularity_mm=float(rng.uniform(0.3, 0.8) * (0.7, 1.0, 1.3)[trimester]),
+        dropout_db=float(rng.uniform(2.0, 7.0)),
         shadow=float(rng.uniform(0.5, 1.5)),
     )
     return PhantomSpec(image_hw, float(pixel_size_mm / factor), ellipse, options, int(rng.integers(2**31)))

@@ -21,7 +21,7 @@ def periodic_table(rng: np.random.Generator, harmonics: range, n: int = 1024) ->
     angle = np.linspace(0.0, 2.0 * np.pi, n, endpoint=False)
     orders = np.array(harmonics)
     phase = rng.uniform(0.0, 2.0 * np.pi, len(orders))
-    weight = rng.uniform(0.5, 1.0, len(orders)) / np.sqrt(orders)
+    weight = rng.uniform(0.3, 1.0, len(orders)) / orders**1.6
     wave = (weight[:, None] * np.cos(orders[:, None] * angle + phase[:, None])).sum(axis=0)
     return np.asarray(wave / wave.std(), dtype=np.float32)
 
@@ -85,7 +85,7 @@ def compress(envelope: NDArray[np.float32], reference_grey: float, exponent: flo
         exponent: of the power law, 0.2 to 1.
     """
     knee, room = np.float32(170.0), np.float32(75.0)
-    grey = reference_grey * np.power(envelope, np.float32(exponent)) - np.float32(5.0)
+    grey = reference_grey * np.power(envelope, np.float32(exponent)) - np.float32(6.0)
     above = np.maximum(grey - knee, 0.0)
     shoulder = np.minimum(grey, knee) + room * (1.0 - np.exp(-above / room))
     return np.asarray(np.clip(shoulder, 0.0, 255.0), dtype=np.float32)

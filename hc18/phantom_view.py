@@ -68,6 +68,7 @@ def sample_view(
     *,
     linear: bool,
     cut: bool,
+    whole_fan: bool,
 ) -> FanView:
     """A field of view that holds the head, or cuts it at one side.
 
@@ -78,42 +79,41 @@ def sample_view(
         ellipse: the head in pixels, or None for an image without one.
         linear: parallel beams instead of a fan.
         cut: let one edge of the fan pass through the head.
+        whole_fan: show the fan from the skin down instead of an enlarged part.
     """
     height, width = image_hw
-    apex_height = _LINEAR_APEX_HEIGHTS * height if linear else _sample_apex_height_px(rng, height, pixel_size_mm)
-    apex_x = width * (0.5 + 0.03 * rng.standard_normal())
-    half_angle = 0.5 * width / apex_height * rng.uniform(0.8, 1.0) if linear else np.deg2rad(rng.uniform(25.0, 36.0))
-    tilt = 0.0 if linear else np.deg2rad(rng.uniform(-3.0, 3.0))
-    first, last = tilt - half_angle, tilt + half_angle
-    side = int(rng.integers(2))
-    if ellipse is not None:
-        first, last = _fit_to_head(ellipse, (apex_x, -apex_height), first, last, cut_side=side if cut else None)
-    top = apex_height + height * rng.uniform(-0.06, 0.04)
-    bottom = apex_height + height * rng.uniform(0.97, 1.12)
-    return FanView((apex_x, -apex_height), (top, bottom), (first, last))
+    hidden_mm = (
+        0.0 if whole_fan else max(0.0, rng.uniform(90.0, 130.0) - height * pixel_size_mm) * rng.uniform(0.2, 0.8)
+    )
+    apex_height = float(rng.uniform(42.0, 58.0) + hidden_mm) / pixel_size_mm
+    half_angle = float(np.deg2rad(rng.uniform(23.0, 34.0)))
+    if linear:
+        apex_height = _LINEAR_APEX_HEIGHTS * height
+        half_angle = 0.5 * width / apex_height * rng.uniform(0.8, 1.0)
+    apex_xy = (width * (0.5 + 0.03 * rng.standard_normal()), -apex_height)
+    tilt = rng.uniform(-0.1, 0.1) * half_angle
+    top = apex_height + height * (rng.uniform(0.02, 0.12) if whole_fan else rng.uniform(-0.06, 0.04))
+    bottom = apex_height + height * (rng.uniform(0.88, 1.02) if whole_fan else rng.uniform(0.97, 1.15))
+    view = FanView(apex_xy, (top, bottom), (tilt - half_angle, tilt + half_angle))
+    cut_side = int(rng.integers(2)) if cut else None
+    return view if ellipse is None else _fit_to_head(view, ellipse, cut_side)
 
 
-def _sample_apex_height_px(rng: np.random.Generator, height: int, pixel_size_mm: float) -> float:
-    """Height of the apex above the image, pixels: probe radius plus the depth that the zoom leaves out."""
-    image_depth_mm = height * pixel_size_mm
-    hidden_depth_mm = max(0.0, rng.uniform(90.0, 130.0) - image_depth_mm) * rng.uniform(0.2, 0.8)
-    return float((rng.uniform(42.0, 58.0) + hidden_depth_mm) / pixel_size_mm)
-
-
-def _fit_to_head(
-    ellipse: Ellipse, apex_xy: tuple[float, float], first: float, last: float, cut_side: int | None
-) -> tuple[float, float]:
-    """Angle range opened until the head lies inside, except at the side that shall cut it."""
-    outline = ellipse.outline(64)
-    angles = np.arctan2(outline[:, 0] - apex_xy[0], outline[:, 1] - apex_xy[1])
+def _fit_to_head(view: FanView, ellipse: Ellipse, cut_side: int | None) -> FanView:
+    """The view opened until the head lies inside, except at the side (0 left, 1 right) that shall cut it."""
+    offset = ellipse.outline(64) - np.array(view.apex_xy)
+    angles, radii = np.arctan2(offset[:, 0], offset[:, 1]), np.hypot(offset[:, 0], offset[:, 1])
     left, right = float(angles.min()), float(angles.max())
     margin = 0.06 * (right - left)
-    first, last = min(first, left - margin), max(last, right + margin)
+    first, last = min(view.angle_range_rad[0], left - margin), max(view.angle_range_rad[1], right + margin)
     if cut_side == 0:
         first = left + 1.5 * margin
     elif cut_side == 1:
         last = right - 1.5 * margin
-    return first, last
+    room = 0.02 * float(radii.max() - radii.min())
+    top, bottom = view.radius_range_px
+    radius_range = (min(top, float(radii.min()) - room), max(bottom, float(radii.max()) + room))
+    return FanView(view.apex_xy, radius_range, (first, last))
 
 
 def sample_grid(view: FanView, image_hw: tuple[int, int], pixel_size_mm: float) -> PolarGrid:
