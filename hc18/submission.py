@@ -29,7 +29,7 @@ PLAUSIBLE_CENTER_MM = (0.0, 500.0)  # the deepest fetal scans show 300 mm
 MIN_PLAUSIBLE_AXIS_RATIO = 0.5  # minor / major axis; published heads have 0.66 to 0.93
 
 _DECIMALS = 6  # of a mm
-_ANGLE_DECIMALS = 8  # of a radian
+_ANGLE_DECIMALS = 8  # of a radian; 3.14159265 < pi, so rounding never leaves [0, pi), as 6 decimals would
 _TEXT_ONLY_KINDS = ("byte_order_mark", "line_ends")  # wrong for the challenge, harmless for reading
 
 
@@ -128,12 +128,11 @@ def check_submission(path: str | os.PathLike[str], filenames: Sequence[str]) -> 
 
 
 def _formatted(ellipse: Ellipse) -> list[str]:
-    """The five numbers of a row; rounding never lifts the angle to pi."""
-    angle = f"{ellipse.angle_rad:.{_ANGLE_DECIMALS}f}"
+    """The five numbers of a row; adding 0.0 turns a rounded -0.0 into 0.0."""
     lengths = (ellipse.center_x, ellipse.center_y, ellipse.semi_axis_a, ellipse.semi_axis_b)
     return [
         *(f"{round(value, _DECIMALS) + 0.0:.{_DECIMALS}f}" for value in lengths),
-        angle if float(angle) < math.pi else f"{0.0:.{_ANGLE_DECIMALS}f}",
+        f"{ellipse.angle_rad:.{_ANGLE_DECIMALS}f}",
     ]
 
 

@@ -1,0 +1,69 @@
+"""Command line of the evaluation."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hc18.convert import VAL_FILE, convert_hc18
+from hc18.submission import write_submission
+from segdata.coco import read_coco
+from tests.synthetic_hc18 import ELLIPSES, PIXEL_SIZE_MM, write_hc18_folder
+from tools.evaluate_hc18 import main
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_hc18_folder(tmp_path / "hc18")
+
+
+def run(root: Path, names: list[str], *options: str) -> int:
+    submission = root.parent / "submission.csv"
+    write_submission(submission, {name: ELLIPSES[name].to_mm(PIXEL_SIZE_MM, PIXEL_SIZE_MM) for name in names}, names)
+    return main(["--submission", str(submission), "--root", str(root), *options])
+
+
+def test_complete_submission_prints_the_table_and_exits_with_0(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(root, list(ELLIPSES)) == 0
+    printed = capsys.readouterr()
+    assert "all           5      0  DF mm" in printed.out
+    assert printed.err == ""
+
+
+def test_missing_rows_exit_with_1_and_are_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(root, list(ELLIPSES)[1:]) == 1
+    assert "failed, no prediction: 000_HC.png" in capsys.readouterr().out
+
+
+def test_subset_restricts_the_evaluation(root: Path, tmp_path: Path) -> None:
+    convert_hc18(root, tmp_path, n_folds=2)
+    names = [image.file_name for image in read_coco(tmp_path / VAL_FILE).images]
+    assert run(root, names, "--subset", str(tmp_path / VAL_FILE)) == 0
+
+
+def test_json_holds_the_figures(root: Path, tmp_path: Path) -> None:
+    assert run(root, list(ELLIPSES), "--json", str(tmp_path / "out.json")) == 0
+    figures = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert figures["overall"]["n_scored"] == 5
+
+
+def test_existing_json_is_kept_unless_overwriting_is_allowed(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.json"
+    output.write_text("mine", encoding="utf-8")
+    assert run(root, list(ELLIPSES), "--json", str(output)) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert output.read_text(encoding="utf-8") == "mine"
+    assert run(root, list(ELLIPSES), "--json", str(output), "--overwrite") == 0
+    assert output.read_text(encoding="utf-8") != "mine"
+
+
+def test_invalid_submission_exits_with_2_and_one_message(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.csv").write_text("filename\n", encoding="utf-8")
+    assert main(["--submission", str(tmp_path / "bad.csv"), "--root", str(root)]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: ")
+    assert printed.out == ""
