@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ from segdata.errors import HeadSegError
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 Start = Callable[[], Callable[[Job], Result]]
-Runner = Callable[[Start[Any, Any], Callable[[Any], Any], Iterable[Any], int], Iterator[Any]]
+Runner = Callable[[Start[Any, Any], Callable[[Any], Any], Iterable[Any], int], Generator[Any, None, None]]
 
 _JOBS_IN_FLIGHT_PER_WORKER = 4
 _MAX_CRASHES_IN_A_ROW = 5
@@ -37,7 +37,7 @@ _work: Callable[[Any], Any] | None = None
 
 def run_serial(
     start: Start[Job, Result], crashed: Callable[[Job], Result], jobs: Iterable[Job], n_workers: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Results of all jobs, done in this process.
 
     Args:
@@ -51,7 +51,7 @@ def run_serial(
 
 def run_pool(
     start: Start[Job, Result], crashed: Callable[[Job], Result], jobs: Iterable[Job], n_workers: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Results of all jobs, done in `n_workers` new processes.
 
     When a process dies (killed, out of memory, a crash in a decoder), the jobs it may have been working on are done

@@ -1,0 +1,80 @@
+"""Rows of details.csv: columns, number formats, and names that no spreadsheet executes."""
+
+import pytest
+
+from hc18.ellipse import Ellipse
+from inference.rows import DETAILS_COLUMNS, RowStatus, ScoreRow, to_details_fields, to_safe_text
+
+MEASURED = ScoreRow(
+    file_name="a.png",
+    status=RowStatus.OK,
+    reason="",
+    hc_mm=175.31234567,
+    hc_px=876.5,
+    ellipse_px=Ellipse(400.0, 270.5, 160.0, 120.25, 0.5),
+    ellipse_mm=Ellipse(80.0, 54.1, 32.0, 24.05, 0.5),
+    confidence=0.98765432,
+    flags=("low_score", "touches_border"),
+    image_hw=(540, 800),
+    pixel_size_mm=0.2,
+    pixel_size_source="csv",
+)
+
+
+def _fields(row: ScoreRow) -> dict[str, str]:
+    return dict(zip(DETAILS_COLUMNS, to_details_fields(row, "abc"), strict=True))
+
+
+def test_columns_and_their_order_are_stable() -> None:
+    assert DETAILS_COLUMNS == (
+        "filename", "status", "reason", "hc_mm",
+        "center_x_px", "center_y_px", "semi_axis_a_px", "semi_axis_b_px", "angle_rad",
+        "center_x_mm", "center_y_mm", "semi_axis_a_mm", "semi_axis_b_mm",
+        "confidence", "flags", "hc_px", "image_width_px", "image_height_px",
+        "pixel_size_mm", "pixel_size_source", "model_sha256",
+    )  # fmt: skip
+
+
+def test_measured_image() -> None:
+    assert _fields(MEASURED) == {
+        "filename": "a.png", "status": "ok", "reason": "", "hc_mm": "175.3123",
+        "center_x_px": "400.0000", "center_y_px": "270.5000", "semi_axis_a_px": "160.0000",
+        "semi_axis_b_px": "120.2500", "angle_rad": "0.50000000",
+        "center_x_mm": "80.0000", "center_y_mm": "54.1000", "semi_axis_a_mm": "32.0000", "semi_axis_b_mm": "24.0500",
+        "confidence": "0.987654", "flags": "low_score;touches_border", "hc_px": "876.5000",
+        "image_width_px": "800", "image_height_px": "540",
+        "pixel_size_mm": "0.2", "pixel_size_source": "csv", "model_sha256": "abc",
+    }  # fmt: skip
+
+
+def test_what_does_not_apply_is_empty_and_never_zero() -> None:
+    fields = _fields(ScoreRow("a.png", RowStatus.UNREADABLE, "no image", pixel_size_source="none"))
+    filled = {name: value for name, value in fields.items() if value}
+    assert filled == {
+        "filename": "a.png",
+        "status": "unreadable",
+        "reason": "no image",
+        "pixel_size_source": "none",
+        "model_sha256": "abc",
+    }
+
+
+@pytest.mark.parametrize("text", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "'quoted", "  =1+1"])
+def test_formulas_are_defused(text: str) -> None:
+    assert to_safe_text(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("text", ["", "010_HC.png", "größe.png", "a=b.png", "a - b.png"])
+def test_ordinary_text_is_unchanged(text: str) -> None:
+    assert to_safe_text(text) == text
+
+
+def test_control_characters_and_undecodable_bytes_become_spaces() -> None:
+    assert to_safe_text("a\r\nb\tc\udcff.png") == "a  b c .png"
+    assert to_safe_text("\t=1") == "' =1"
+
+
+def test_reason_and_name_are_defused_in_the_row() -> None:
+    fields = _fields(ScoreRow("=1.png", RowStatus.UNREADABLE, "=1.png: no image"))
+    assert fields["filename"] == "'=1.png"
+    assert fields["reason"] == "'=1.png: no image"
