@@ -53,7 +53,8 @@ $(VENV)/dev.stamp: requirements-dev.txt requirements-train.txt $(VENV)/serving.s
 
 ifdef IMAGES
 score: $(VENV)/serving.stamp
-	$(PY) tools/score.py --images "$(IMAGES)" $(if $(PIXEL_SIZES),--pixel-sizes "$(PIXEL_SIZES)") --output "$(OUTPUT)" --details "$(DETAILS)" --overwrite
+	@test -n "$(PIXEL_SIZES)" || { echo "error: IMAGES needs PIXEL_SIZES=CSV (columns filename and pixel size(mm)): without a pixel size there are no millimetres" >&2; exit 2; }
+	$(PY) tools/score.py --images "$(IMAGES)" --pixel-sizes "$(PIXEL_SIZES)" --output "$(OUTPUT)" --details "$(DETAILS)" --overwrite
 else
 score: $(VENV)/serving.stamp
 	$(PY) tools/make_phantoms.py --output $(PHANTOM_DIR) --count $(PHANTOMS) --overwrite
