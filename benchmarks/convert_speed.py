@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -30,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     description, _, epilog = (__doc__ or "").partition("\n")
     parser = argparse.ArgumentParser(description=description, epilog=epilog)
     parser.add_argument("--root", type=Path, required=True, metavar="HC18_DIR", help="folder holding training_set/")
-    parser.add_argument("--runs", type=int, default=3, help="timed runs (default: %(default)s)")
+    parser.add_argument("--runs", type=int, choices=range(1, 11), default=3, help="timed runs (default: %(default)s)")
     return parser
 
 
@@ -46,13 +47,15 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(message, file=sys.stderr)
                 return 2
             seconds.append(elapsed)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu_seconds = (used.ru_utime + used.ru_stime) / options.runs  # hardly depends on what else the machine does
         report = json.loads((Path(folder) / REPORT_FILE).read_text(encoding="utf-8"))
     n_images, difference_mm = report["n_images"], report["hc_difference_mm"]
     median = statistics.median(seconds)
     limit = MAX_SECONDS_PER_IMAGE * n_images
     print(
         f"conversion of {n_images} images, process start to exit: {median:.2f} s median of {options.runs} "
-        f"({min(seconds):.2f} to {max(seconds):.2f}; limit {limit:.2f})"
+        f"({min(seconds):.2f} to {max(seconds):.2f}; limit {limit:.2f}), {cpu_seconds:.2f} s of one core"
     )
     print(
         f"fitted circumference minus table: mean {difference_mm['mean']:+.4f} mm, mean absolute "
