@@ -1,16 +1,16 @@
-"""Writing `details.csv` row by row, so that memory does not grow with the batch."""
+"""Reading `details.csv`, and writing it row by row, so that memory does not grow with the batch."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from inference.rows import DETAILS_COLUMNS, ScoreRow, to_details_fields
+from inference.rows import DETAILS_COLUMNS, ScoreRow, from_details_fields, to_details_fields
 from segdata.atomic import atomic_path
-from segdata.errors import HeadSegError
+from segdata.errors import DatasetError, HeadSegError, raise_problems
 
 
 class DetailsWriter:
@@ -35,14 +35,14 @@ class DetailsWriter:
         """
         self._write(to_details_fields(row, self._model_sha256))
 
-    def flush(self) -> None:
+    def close(self) -> None:
         """Hands all rows to the operating system.
 
         Raises:
             HeadSegError: if they cannot be written.
         """
         try:
-            self._stream.flush()
+            self._stream.close()
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -70,7 +70,41 @@ def open_details(path: Path, model_sha256: str) -> Iterator[DetailsWriter]:
     Raises:
         HeadSegError: if the file cannot be written.
     """
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        writer = DetailsWriter(path, stream, model_sha256)
-        yield writer
-        writer.flush()
+    with atomic_path(path) as temporary:
+        stream = temporary.open("w", encoding="utf-8", newline="")
+        try:
+            writer = DetailsWriter(path, stream, model_sha256)
+            yield writer
+        except BaseException:
+            with suppress(OSError):  # the rows are given up anyway
+                stream.close()
+            raise
+        writer.close()
+
+
+def read_details(path: Path) -> list[ScoreRow]:
+    """The results in a details file, in its order.
+
+    Raises:
+        DatasetError: if the file cannot be read or lacks columns, or listing every row that cannot be understood.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, restval="")
+            missing = [name for name in DETAILS_COLUMNS if name not in (reader.fieldnames or [])]
+            lines = [(reader.line_num, fields) for fields in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{path}: cannot be read ({error}); expected a details file of tools/score.py") from error
+    if missing:
+        raise DatasetError(
+            f"{path}, row 1: lacks the columns {', '.join(missing)}; expected a details file of tools/score.py"
+        )
+    rows, problems = [], []
+    for line, fields in lines:
+        try:
+            rows.append(from_details_fields(fields))
+        except ValueError as error:
+            problems.append(f"{path}, row {line}: {error}; expected a row as tools/score.py writes it")
+    if problems:
+        raise_problems(DatasetError, problems, f"{path} is no details file")
+    return rows

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from hc18.ellipse import Ellipse
+from segdata.errors import MeasurementError
 
 
 class RowStatus(StrEnum):
@@ -103,6 +106,33 @@ def to_details_fields(row: ScoreRow, model_sha256: str) -> list[str]:
     ]
 
 
+def from_details_fields(fields: Mapping[str, str]) -> ScoreRow:
+    """The result that a row of `details.csv` holds, numbers rounded as they were written.
+
+    Args:
+        fields: value of each column; further columns are ignored.
+
+    Raises:
+        ValueError: if a value cannot be understood.
+        KeyError: if a column is missing.
+    """
+    width, height = fields["image_width_px"], fields["image_height_px"]
+    return ScoreRow(
+        file_name=from_safe_text(fields["filename"]),
+        status=RowStatus(fields["status"]),
+        reason=from_safe_text(fields["reason"]),
+        hc_mm=_optional_number(fields["hc_mm"]),
+        hc_px=_optional_number(fields["hc_px"]),
+        ellipse_px=_optional_ellipse(fields, "px"),
+        ellipse_mm=_optional_ellipse(fields, "mm"),
+        confidence=_optional_number(fields["confidence"]),
+        flags=tuple(fields["flags"].split(";")) if fields["flags"] else (),
+        image_hw=(int(height), int(width)) if width and height else None,
+        pixel_size_mm=_optional_number(fields["pixel_size_mm"]),
+        pixel_size_source=fields["pixel_size_source"],
+    )
+
+
 def to_safe_text(text: str) -> str:
     """`text` as one line that no spreadsheet takes for a formula.
 
@@ -113,6 +143,41 @@ def to_safe_text(text: str) -> str:
     """
     line = "".join(character if character.isprintable() else " " for character in text)
     return f"'{line}" if line.lstrip()[:1] in tuple("=+-@'") else line
+
+
+def from_safe_text(text: str) -> str:
+    """The text that `to_safe_text` made safe, up to control characters."""
+    return text.removeprefix("'")
+
+
+def _optional_number(text: str) -> float | None:
+    """A finite number, or None for an empty field.
+
+    Raises:
+        ValueError: if it is anything else.
+    """
+    if not text:
+        return None
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"'{text}' is not a finite number")
+    return value
+
+
+def _optional_ellipse(fields: Mapping[str, str], unit: str) -> Ellipse | None:
+    """The ellipse in px or mm, or None if its fields are empty.
+
+    Raises:
+        ValueError: if it is neither empty nor an ellipse.
+    """
+    center_x, center_y, axis_a, axis_b = (_optional_number(fields[f"{name}_{unit}"]) for name in _ELLIPSE_FIELDS)
+    angle = _optional_number(fields["angle_rad"])
+    if center_x is None or center_y is None or axis_a is None or axis_b is None or angle is None:
+        return None
+    try:
+        return Ellipse.from_axes(center_x, center_y, axis_a, axis_b, angle)
+    except MeasurementError as error:
+        raise ValueError(str(error)) from error
 
 
 def _ellipse_numbers(ellipse: Ellipse | None) -> list[str]:

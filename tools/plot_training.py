@@ -21,7 +21,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from segdata.atomic import atomic_path, write_text_atomic
+from segdata.atomic import write_bytes_atomic, write_text_atomic
 from segdata.errors import ConfigError, DatasetError, HeadSegError, raise_problems
 
 # Okabe and Ito's colours, told apart with any colour vision.
@@ -152,8 +152,9 @@ def write_plot(metrics: Path, output: Path, *, overwrite: bool) -> Path:
     if existing and not overwrite:
         raise ConfigError(f"{', '.join(existing)}: exists already; choose another --output or add --overwrite")
     points = read_points(metrics)
-    with atomic_path(output) as temporary:
-        plot_training(points).savefig(temporary, dpi=120)
+    picture = io.BytesIO()
+    plot_training(points).savefig(picture, format=output.suffix[1:].lower(), dpi=120)
+    write_bytes_atomic(output, picture.getvalue())
     write_text_atomic(table, to_csv(points))
     return table
 
