@@ -17,8 +17,6 @@ from segdata.records import CocoAnnotation, CocoDataset, CocoImage
 Record = dict[str, Any]
 # Detectron2's BoxMode.XYWH_ABS, so that the records also suit Detectron2's own mapper.
 XYWH_ABS = 1
-# x and y of three points, the least that encloses an area.
-MIN_POLYGON_NUMBERS = 6
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +150,7 @@ def _to_record(
 
 
 def _to_annotation(annotation: CocoAnnotation, class_of_category: dict[int, int]) -> dict[str, Any]:
-    """Detectron2 annotation of one object; polygons of fewer than three points are left out with a warning."""
+    """Detectron2 annotation of one object, without `segmentation` where there is only a box."""
     converted = {
         **annotation.extra,
         "bbox": list(annotation.bbox_xywh),
@@ -160,12 +158,6 @@ def _to_annotation(annotation: CocoAnnotation, class_of_category: dict[int, int]
         "category_id": class_of_category[annotation.category_id],
         "iscrowd": annotation.iscrowd,
     }
-    segmentation = annotation.segmentation
-    if isinstance(segmentation, list):
-        kept = [flat for flat in segmentation if len(flat) >= MIN_POLYGON_NUMBERS and len(flat) % 2 == 0]
-        if len(kept) < len(segmentation):
-            logger.warning("annotation %d: left out %d faulty polygons", annotation.id, len(segmentation) - len(kept))
-        segmentation = kept
-    if segmentation:
-        converted["segmentation"] = segmentation
+    if annotation.segmentation:
+        converted["segmentation"] = annotation.segmentation
     return converted

@@ -1,5 +1,4 @@
 import json
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -159,13 +158,3 @@ def test_boxes_without_outline_have_no_segmentation(write: Callable[..., CfgNode
 def test_run_lengths_are_kept(write: Callable[..., CfgNode], tree: dict[str, Any]):
     tree["annotations"][0]["segmentation"] = {"size": [12, 16], "counts": [20, 4, 168]}
     assert load_dataset_dicts(write(tree), "toy")[0]["annotations"][0]["segmentation"]["counts"] == [20, 4, 168]
-
-
-def test_faulty_polygons_are_left_out_with_a_warning(
-    write: Callable[..., CfgNode], tree: dict[str, Any], caplog: pytest.LogCaptureFixture
-):
-    tree["annotations"][0]["segmentation"] = [TRIANGLE, [1.0, 1.0, 2.0, 2.0]]
-    with caplog.at_level(logging.WARNING):
-        record = load_dataset_dicts(write(tree), "toy")[0]
-    assert len(record["annotations"][0]["segmentation"]) == 1
-    assert "annotation 1: left out 1 faulty polygons" in caplog.text

@@ -77,7 +77,6 @@ def test_iterating_again_goes_on(small: CfgNode, records: list[dict[str, Any]]):
     assert_same(take(loader, 2) + take(loader, 2), take(build_train_loader(small, records), 4))
 
 
-@pytest.mark.slow
 def test_samples_do_not_depend_on_the_number_of_workers(small: CfgNode, records: list[dict[str, Any]]):
     alone = take(build_train_loader(small, records), 4)
     small.DATALOADER.NUM_WORKERS = 2
