@@ -112,22 +112,27 @@ def _run(cfg: CfgNode, options: JobOptions, device: torch.device) -> int:
         _claim_output(output_dir, options.overwrite)
     _write_run_files(cfg, options, device, resumed=last is not None)
     _configure_torch(cfg)
-    model = build_model(cfg).to(device)
     evaluate = _build_evaluation(cfg)
-    if options.eval_only:
-        _load_initial_weights(model, last or _required_weights(cfg))
-        results = evaluate(model) if evaluate is not None else None
-    else:
-        trainer = Trainer(cfg, model, build_train_loader(cfg), device, evaluate)
-        if last is not None:
-            trainer.resume(last)
-        elif cfg.MODEL.WEIGHTS:
-            _load_initial_weights(model, Path(cfg.MODEL.WEIGHTS))
-        signal_number = trainer.train()
-        if signal_number:
-            return 128 + signal_number
-        results = trainer.results
-    return _report(cfg, results)
+    loader = None if options.eval_only else build_train_loader(cfg)
+    weights = last or (Path(cfg.MODEL.WEIGHTS) if cfg.MODEL.WEIGHTS else None)
+    if options.eval_only and weights is None:
+        raise ConfigError("--eval-only needs weights; add MODEL.WEIGHTS FILE.pth, or --resume for the last checkpoint")
+    model = build_model(cfg).to(device)
+    if weights is not None and (loader is None or last is None):
+        checkpoint.load_weights(model, checkpoint.read_checkpoint(weights)["model"], weights)
+        logger.info("loaded %s", weights)
+    if loader is None:
+        return _report(cfg, None if evaluate is None else evaluate(model))
+    trainer = Trainer(cfg, model, loader, device, evaluate)
+    if last is not None:
+        trainer.resume(last)
+    signal_number = trainer.train()
+    if signal_number:
+        return 128 + signal_number
+    if trainer.results is None and evaluate is not None:  # resumed after its end
+        with trainer.evaluation_weights() as model:
+            trainer.results = evaluate(model)
+    return _report(cfg, trainer.results)
 
 
 def _choose_seed(cfg: CfgNode, options: JobOptions) -> int:
@@ -176,17 +181,6 @@ def _configure_torch(cfg: CfgNode) -> None:
     torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
     if cfg.FLOAT32_PRECISION:
         torch.set_float32_matmul_precision(cfg.FLOAT32_PRECISION)
-
-
-def _load_initial_weights(model: nn.Module, path: Path) -> None:
-    checkpoint.load_weights(model, checkpoint.read_checkpoint(path)["model"], path)
-    logger.info("loaded %s", path)
-
-
-def _required_weights(cfg: CfgNode) -> Path:
-    if not cfg.MODEL.WEIGHTS:
-        raise ConfigError("--eval-only needs weights; add MODEL.WEIGHTS FILE.pth, or --resume for the last checkpoint")
-    return Path(cfg.MODEL.WEIGHTS)
 
 
 def _coco_evaluator(cfg: CfgNode, dataset: DetectionDataset) -> DatasetEvaluator:

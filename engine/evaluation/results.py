@@ -12,6 +12,7 @@ from segdata.atomic import write_text_atomic
 from segdata.errors import ConfigError, raise_problems
 
 Results = dict[str, dict[str, Any]]
+COLUMNS = 6
 
 
 def flatten_results(results: Mapping[str, Any]) -> dict[str, float]:
@@ -26,11 +27,19 @@ def flatten_results(results: Mapping[str, Any]) -> dict[str, float]:
 
 
 def results_table(results: Mapping[str, Any]) -> str:
-    """One line per metric, "task/metric  value"; "-" where a metric is not defined."""
-    flat = flatten_results(results)
-    width = max((len(name) for name in flat), default=0)
-    shown = {name: "-" if not math.isfinite(value) else f"{value:.4g}" for name, value in flat.items()}
-    return "\n".join(f"{name:<{width}}  {text:>10}" for name, text in shown.items())
+    """Metrics in columns, each task on lines of its own; "-" where a metric is not defined."""
+    cells: dict[str, list[str]] = {}
+    for name, value in flatten_results(results).items():
+        task, _, metric = name.rpartition("/")
+        cells.setdefault(task, []).append(f"{metric} {value:.4g}" if math.isfinite(value) else f"{metric} -")
+    task_width = max((len(task) for task in cells), default=0)
+    cell_width = max((len(cell) for row in cells.values() for cell in row), default=0)
+    lines = []
+    for task, row in cells.items():
+        for start in range(0, len(row), COLUMNS):
+            padded = "  ".join(f"{cell:<{cell_width}}" for cell in row[start : start + COLUMNS])
+            lines.append(f"{task:<{task_width}}  {padded}".rstrip())
+    return "\n".join(lines)
 
 
 def write_results(path: str | Path, results: Mapping[str, Any]) -> None:

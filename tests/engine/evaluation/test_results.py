@@ -22,9 +22,13 @@ def test_flat_names_join_task_and_metric() -> None:
     assert flatten_results({"val": {"hc": {"DF": 1.0}}}) == {"val/hc/DF": 1.0}
 
 
-def test_table_has_one_line_per_metric() -> None:
-    lines = results_table(RESULTS).splitlines()
-    assert [line.split() for line in lines] == [["bbox/AP", "51.23"], ["bbox/APs", "-"], ["hc/ADF_mean", "1.9"]]
+def test_table_gives_every_task_its_lines_and_marks_what_is_undefined() -> None:
+    many = {"hc": {f"m{number}": float(number) for number in range(8)}}
+    assert [line.split() for line in results_table({**RESULTS, **many}).splitlines()] == [
+        ["bbox", "AP", "51.23", "APs", "-"],
+        ["hc", "m0", "0", "m1", "1", "m2", "2", "m3", "3", "m4", "4", "m5", "5"],
+        ["hc", "m6", "6", "m7", "7"],
+    ]
 
 
 def test_file_holds_null_where_a_metric_is_undefined(tmp_path: Path) -> None:
