@@ -86,7 +86,7 @@ class BoxPredictor(nn.Module):
         probabilities = F.softmax(scores, dim=-1)
         boxes = self.transform.decode(deltas, proposals)
         finite = torch.isfinite(boxes).all(dim=1) & torch.isfinite(probabilities).all(dim=1)
-        boxes = clip_boxes(boxes.reshape(proposals.shape[0], -1, 4), image_hw)
+        boxes = clip_boxes(boxes.reshape(proposals.shape[0], deltas.shape[1] // 4, 4), image_hw)
         foreground = probabilities[:, :-1]
         region, label = torch.nonzero((foreground > self.roi.SCORE_THRESH_TEST) & finite[:, None]).unbind(dim=1)
         boxes = boxes[region, torch.zeros_like(label) if self.settings.CLS_AGNOSTIC_BBOX_REG else label]

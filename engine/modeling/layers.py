@@ -58,6 +58,8 @@ def get_norm(norm: str, channels: int) -> nn.Module | None:
     if norm == "":
         return None
     if norm == "GN":
+        if channels % GROUP_NORM_GROUPS:
+            raise ConfigError(f"norm GN needs a multiple of {GROUP_NORM_GROUPS} channels, got {channels}")
         return nn.GroupNorm(GROUP_NORM_GROUPS, channels)
     layers: dict[str, Callable[[int], nn.Module]] = {
         "BN": nn.BatchNorm2d,
