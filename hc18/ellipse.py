@@ -167,6 +167,10 @@ class Ellipse:
             raise MeasurementError(f"affine map {matrix.tolist()} is not finite; expected a (2, 3) map")
         half_diameters = matrix[:, :2] @ (self._axes().T * (self.semi_axis_a, self.semi_axis_b))
         directions, lengths, _ = np.linalg.svd(half_diameters)
+        if not lengths[1] > 1e-12 * lengths[0]:
+            raise MeasurementError(
+                f"affine map {matrix.tolist()} is singular; expected one that keeps areas above zero"
+            )
         center = matrix @ (self.center_x, self.center_y, 1.0)
         return Ellipse.from_axes(
             float(center[0]),

@@ -50,6 +50,13 @@ class SoftMaskFit:
     def __bool__(self) -> bool:
         return self.ellipse is not None
 
+    @property
+    def residual_percent(self) -> float | None:
+        """Root mean square distance of the contour from the ellipse in percent of the mean semi-axis."""
+        if self.ellipse is None or self.contour.rms_residual_px is None:
+            return None
+        return 200.0 * self.contour.rms_residual_px / (self.ellipse.semi_axis_a + self.ellipse.semi_axis_b)
+
 
 def fit_soft_mask(
     soft_mask: ArrayLike, affine: ArrayLike = IDENTITY_AFFINE, image_hw: tuple[int, int] | None = None
@@ -59,8 +66,8 @@ def fit_soft_mask(
     The contour is the estimate because a detector's box is tight: it cuts the mask's blurred rim, which the contour
     does not need and the moments do.
 
-    Moments see the whole area, so they disagree when the region is not an ellipse or the outline is ragged. For them
-    the part beyond the grid is completed with the contour's ellipse, and the mask is sharpened (x 2 around 0.5).
+    Moments see the whole area, so they disagree when the region is not an ellipse or has a hole. For them the part
+    beyond the grid is completed with the contour's ellipse, and the mask is sharpened (x 2 around 0.5).
 
     Args:
         soft_mask: (V, U) in [0, 1], rows downwards.
@@ -146,7 +153,7 @@ def fit_moments(soft_mask: ArrayLike, affine: ArrayLike = IDENTITY_AFFINE) -> El
     (small, large), directions = np.linalg.eigh(moments)
     spread = (small + large - math.hypot(large - small, area / (2.0 * math.pi))) / 2.0
     if not small > spread:
-        return EllipseFit(None, "the mask is too thin for moments", None, n_cells)
+        return EllipseFit(None, "the mask is too faint for moments", None, n_cells)
     ellipse = Ellipse.from_axes(
         center_u,
         center_v,

@@ -16,7 +16,8 @@ from segdata.masks import mask_grid_to_image_affine
 from segdata.records import InstancePrediction
 
 LOW_SCORE = 0.8
-FITS_DISAGREE_PERCENT = 2.0  # of the circumference; repeated human measurements differ by 3 % (Sarris 2012)
+FITS_DISAGREE_PERCENT = 1.0  # of the circumference; clean masks stay below 0.2, a bump on the outline gives 2
+RAGGED_RESIDUAL_PERCENT = 4.0  # of the mean semi-axis; clean masks stay below 1, a bite out of the head gives 10
 PLAUSIBLE_HC_MM = (30.0, 420.0)  # HC18 has 44 to 346 mm
 PLAUSIBLE_AXIS_RATIO = 0.5  # minor / major; HC18 has 0.66 to 0.93
 SAME_HEAD_OVERLAP = 0.3  # shared area / smaller box
@@ -139,7 +140,8 @@ def _flags(
     raised = {
         Flag.TOUCHES_BORDER: fit.touches_border,
         Flag.LOW_SCORE: heads[0].score < LOW_SCORE,
-        Flag.FITS_DISAGREE: fit.disagreement_percent is not None and fit.disagreement_percent > FITS_DISAGREE_PERCENT,
+        Flag.FITS_DISAGREE: (fit.disagreement_percent or 0.0) > FITS_DISAGREE_PERCENT
+        or (fit.residual_percent or 0.0) > RAGGED_RESIDUAL_PERCENT,
         Flag.SEVERAL_HEADS: any(_overlap(heads[0].box_xyxy, other.box_xyxy) < SAME_HEAD_OVERLAP for other in heads[1:]),
         Flag.IMPLAUSIBLE_HC: (hc_mm is not None and not low <= hc_mm <= high)
         or ellipse_px.semi_axis_b < PLAUSIBLE_AXIS_RATIO * ellipse_px.semi_axis_a,

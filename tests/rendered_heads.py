@@ -15,7 +15,8 @@ def box_around(ellipse: Ellipse, margin: ArrayLike = 0.0) -> NDArray[np.float64]
     """Box in the corner convention, its sides moved outwards by `margin` (left, top, right, bottom) of its size."""
     x0, y0, x1, y1 = ellipse.box_xyxy()
     size = np.array([x1 - x0, y1 - y0, x1 - x0, y1 - y0])
-    return np.array([x0, y0, x1, y1]) + 0.5 + np.array([-1.0, -1.0, 1.0, 1.0]) * margin * size
+    outwards = np.array([-1.0, -1.0, 1.0, 1.0]) * np.asarray(margin, dtype=np.float64)
+    return np.array([x0, y0, x1, y1]) + 0.5 + outwards * size
 
 
 def render_soft_mask(
