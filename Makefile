@@ -15,6 +15,10 @@ PHANTOM_DIR := output/phantoms
 # make test
 ARGS ?=
 
+# make smoke
+SMOKE_CONFIG ?= configs/smoke/mask_rcnn_R_18_FPN.yaml
+SMOKE_DIR := output/smoke
+
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help score test lint smoke bench clean
@@ -26,7 +30,7 @@ help:
 	@echo "make test    run the tests (ARGS='-k ellipse' selects some)"
 	@echo "make lint    ruff and mypy"
 	@echo "make smoke   train a tiny model on phantoms and check its metric (about two minutes on two cores)"
-	@echo "make bench   print the speed and accuracy figures"
+	@echo "make bench   print the figures of speed and accuracy (HC18=DIR adds those that need real data)"
 	@echo "make clean   remove $(VENV), caches and generated output"
 	@echo "Options: PYTHON=$(PYTHON) (interpreter for the environment), VENV=$(VENV)"
 
@@ -71,10 +75,18 @@ lint: $(VENV)/dev.stamp
 	$(PY) -m mypy
 
 smoke: $(VENV)/dev.stamp
-	$(PY) tools/make_phantoms.py --output $(PHANTOM_DIR) --count $(PHANTOMS) --overwrite
+	$(PY) tools/make_phantoms.py --output $(SMOKE_DIR)/phantoms --count 60 --size small --overwrite
+	$(PY) tools/convert_hc18.py --root $(SMOKE_DIR)/phantoms --output $(SMOKE_DIR)/datasets
+	$(PY) tools/train_net.py --config-file $(SMOKE_CONFIG) --overwrite DATASETS.ROOT $(SMOKE_DIR)/datasets OUTPUT_DIR $(SMOKE_DIR)/training
 
 bench: $(VENV)/dev.stamp
-	$(PY) -m benchmarks
+	$(PY) -m benchmarks.score_speed
+ifdef HC18
+	$(PY) -m benchmarks.label_floor --root "$(HC18)"
+	$(PY) -m benchmarks.convert_speed --root "$(HC18)"
+else
+	@echo "the label floor and the conversion speed need real data: make bench HC18=DIR"
+endif
 
 clean:
 	rm -rf $(VENV) output build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
