@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from tqdm import tqdm
@@ -18,15 +19,12 @@ from inference.bundled import bundled_model_path, check_checksum, file_sha256
 from inference.cores import usable_cores
 from inference.details import DetailsWriter, open_details
 from inference.jobs import plan_jobs
-from inference.predictor import read_model_spec
 from inference.rows import RowStatus, ScoreRow
 from inference.runners import RUNNERS, Runner
 from inference.summary import ScoreSummary, Tally
 from inference.worker import ScoreWork, crashed_row
 from segdata.atomic import atomic_path
-from segdata.errors import ConfigError, HeadSegError, ModelError, raise_problems
-
-HEAD_CLASSES = ("head",)
+from segdata.errors import ConfigError, HeadSegError, raise_problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +86,18 @@ def score_folder(
     started = time.perf_counter()
     model = settings.model or bundled_model_path()
     check_outputs((submission, details), inputs=(Path(pixel_sizes), model), overwrite=settings.overwrite)
-    check_head_model(model)
+    check_checksum(model)
     plan = plan_jobs(images, pixel_sizes)
     runner, n_workers, n_threads = _division_of_labour(settings, len(plan.jobs))
     work = ScoreWork(model, n_threads, settings.min_score)
-    with open_details(details, file_sha256(model)) as writer, atomic_path(submission) as temporary:
-        with closing(runner(work, crashed_row, plan.jobs, n_workers)) as rows:
-            bar = tqdm(rows, "measuring", len(plan.jobs), unit="img", disable=None if settings.progress else True)
+    with closing(runner(work, crashed_row, plan.jobs, n_workers)) as rows:
+        first = next(rows)  # before any output is opened: a model that cannot be used leaves nothing behind
+        with open_details(details, file_sha256(model)) as writer, atomic_path(submission) as temporary:
+            disable = None if settings.progress else True
+            bar = tqdm(chain([first], rows), "measuring", len(plan.jobs), unit="img", disable=disable)
             tally, ellipses_mm = _collect(bar, writer)
-        write_submission(temporary, ellipses_mm, plan.table_names)
-        warnings = _check_written(temporary, submission, [name for name in plan.table_names if name in ellipses_mm])
+            write_submission(temporary, ellipses_mm, plan.table_names)
+            warnings = _check_written(temporary, submission, [name for name in plan.table_names if name in ellipses_mm])
     seconds = time.perf_counter() - started
     return ScoreSummary(
         submission=submission,
@@ -127,21 +127,6 @@ def check_outputs(outputs: tuple[Path, ...], inputs: tuple[Path, ...], *, overwr
         taken.add(path.resolve())
     if problems:
         raise_problems(ConfigError, problems, "output files")
-
-
-def check_head_model(model: Path) -> None:
-    """Returns if a model is intact and finds heads.
-
-    Raises:
-        ModelError: if the file is missing, corrupt, disagrees with the checksum beside it, or is of another task.
-    """
-    spec = read_model_spec(model)
-    check_checksum(model)
-    if spec.class_names != HEAD_CLASSES:
-        raise ModelError(
-            f"{model}: finds {', '.join(spec.class_names)}; expected a model that finds {', '.join(HEAD_CLASSES)}; "
-            "choose a model trained on HC18"
-        )
 
 
 def _division_of_labour(settings: ScoreSettings, n_jobs: int) -> tuple[Runner, int, int]:

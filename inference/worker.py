@@ -14,6 +14,8 @@ from inference.rows import RowStatus, ScoreRow
 from segdata.errors import DatasetError, ModelError
 from segdata.images import read_image
 
+HEAD_CLASSES = ("head",)
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreWork:
@@ -33,9 +35,15 @@ class ScoreWork:
         """The function that measures one image.
 
         Raises:
-            ModelError: if the model cannot be used.
+            ModelError: if the model cannot be used or finds something else than heads.
         """
-        return partial(score_job, OnnxPredictor(self.model, self.num_threads), self.min_score)
+        predictor = OnnxPredictor(self.model, self.num_threads)
+        if predictor.spec.class_names != HEAD_CLASSES:
+            raise ModelError(
+                f"{self.model}: finds {', '.join(predictor.spec.class_names)}; expected a model that finds "
+                f"{', '.join(HEAD_CLASSES)}; choose a model trained on HC18"
+            )
+        return partial(score_job, predictor, self.min_score)
 
 
 def score_job(predictor: OnnxPredictor, min_score: float, job: ScoreJob) -> ScoreRow:

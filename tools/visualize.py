@@ -27,7 +27,6 @@ from inference.gallery_cases import (
     with_submission,
     worst_first,
 )
-from inference.scoring import check_head_model
 from inference.worker import ScoreWork
 from segdata.errors import HeadSegError
 
@@ -90,7 +89,6 @@ def _with_predictions(cases: list[GalleryCase], options: argparse.Namespace) -> 
     if options.details is not None:
         return with_details(cases, options.details)
     if options.model is not None:
-        check_head_model(options.model)
         return with_model(cases, ScoreWork(options.model, usable_cores(), options.min_score))
     return cases
 

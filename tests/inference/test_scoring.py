@@ -14,11 +14,12 @@ from PIL import Image
 from hc18.submission import check_submission, read_submission
 from inference import scoring
 from inference.bundled import file_sha256
-from inference.scoring import ScoreSettings, check_head_model, check_outputs, score_folder
+from inference.rows import RowStatus, ScoreRow
+from inference.scoring import ScoreSettings, check_outputs, score_folder
 from inference.summary import ScoreSummary
 from segdata.errors import ConfigError, DatasetError, HeadSegError, ModelError
 from tests.synthetic_heads import HeadFolder, write_head_folder
-from tests.synthetic_model import head_spec, write_bright_object_model
+from tests.synthetic_model import write_bright_object_model
 
 
 @pytest.fixture
@@ -132,8 +133,12 @@ def test_wrong_settings_are_refused(values: dict[str, object], message: str) -> 
         ScoreSettings(**values)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("broken", ["model", "table", "folder"])
-def test_bad_input_leaves_nothing_behind(heads: HeadFolder, bright_model: Path, tmp_path: Path, broken: str) -> None:
+@pytest.mark.parametrize(
+    ("broken", "runner"), [("model", "serial"), ("model", "pool"), ("table", "pool"), ("folder", "pool")]
+)
+def test_bad_input_leaves_nothing_behind(
+    heads: HeadFolder, bright_model: Path, tmp_path: Path, broken: str, runner: str
+) -> None:
     output = tmp_path / "out"
     model = bright_model
     if broken == "model":
@@ -144,15 +149,15 @@ def test_bad_input_leaves_nothing_behind(heads: HeadFolder, bright_model: Path, 
     else:
         shutil.rmtree(heads.images)
     with pytest.raises(HeadSegError):
-        _score(heads, model, output)
+        _score(heads, model, output, runner=runner, workers=1)
     assert not output.exists()
 
 
 def test_interrupted_batch_leaves_nothing_behind(
     heads: HeadFolder, bright_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_arguments: object) -> Iterator[object]:
-        yield from ()
+    def interrupt(*_arguments: object) -> Iterator[ScoreRow]:
+        yield ScoreRow("004_HC.png", RowStatus.NO_HEAD, "nothing detected")
         raise KeyboardInterrupt
 
     monkeypatch.setitem(scoring.RUNNERS, "serial", interrupt)  # type: ignore[arg-type]
@@ -175,18 +180,11 @@ def test_output_under_a_file_cannot_be_written(heads: HeadFolder, bright_model: 
         _score(heads, bright_model, tmp_path / "file")
 
 
-def test_model_for_other_objects_is_refused(tmp_path: Path) -> None:
-    spec = head_spec(class_names=("with_mask", "without_mask"))
-    model = write_bright_object_model(tmp_path / "faces.onnx", spec)
-    with pytest.raises(ModelError, match="finds with_mask, without_mask; expected a model that finds head"):
-        check_head_model(model)
-
-
-def test_model_that_disagrees_with_the_checksum_beside_it_is_refused(tmp_path: Path) -> None:
+def test_model_that_disagrees_with_the_checksum_beside_it_is_refused(heads: HeadFolder, tmp_path: Path) -> None:
     model = write_bright_object_model(tmp_path / "m.onnx")
     (tmp_path / "m.onnx.sha256").write_text("0" * 64)
     with pytest.raises(ModelError, match="SHA-256"):
-        check_head_model(model)
+        _score(heads, model, tmp_path / "out")
 
 
 def test_shipped_model_is_the_default(heads: HeadFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

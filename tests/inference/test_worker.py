@@ -16,6 +16,7 @@ from inference.rows import RowStatus, ScoreRow
 from inference.worker import ScoreWork, crashed_row, score_job
 from segdata.errors import ModelError
 from tests.synthetic_heads import draw_head
+from tests.synthetic_model import head_spec, write_bright_object_model
 
 HEAD = Ellipse(80.0, 56.0, 40.0, 30.0, 0.4)
 PIXEL_SIZE_MM = 0.8
@@ -127,6 +128,13 @@ def test_failing_network_costs_one_row(head_image: Path, error: Exception, statu
     assert row.status == status
     assert str(error) in row.reason
     assert row.pixel_size_mm == 0.2
+
+
+def test_model_for_other_objects_is_refused(tmp_path: Path) -> None:
+    spec = head_spec(class_names=("with_mask", "without_mask"))
+    model = write_bright_object_model(tmp_path / "faces.onnx", spec)
+    with pytest.raises(ModelError, match="finds with_mask, without_mask; expected a model that finds head"):
+        ScoreWork(model, 1, 0.5)()
 
 
 def test_crashed_image_has_a_reason() -> None:

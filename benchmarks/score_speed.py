@@ -1,0 +1,173 @@
+"""Time and memory of tools/score.py on 800x540 phantoms, from decoding to the CSV row.
+
+    python -m benchmarks.score_speed [--model FILE.onnx] [--images 400] [--memory-images 5000]
+
+Runs the tool in a fresh process on two cores; then times each stage of one image on one core. Exit code 1 if a figure
+exceeds its limit. With --memory-images a longer run shows whether memory stays constant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks.process_memory import MemorySample, run_sampled
+from hc18.measurement import measure_head
+from hc18.phantom_folder import write_phantom_folder
+from inference.bundled import bundled_model_path
+from inference.predictor import OnnxPredictor
+from inference.preprocess import to_network_input
+from segdata.errors import HeadSegError
+from segdata.images import read_image
+
+MIN_IMAGES_PER_SECOND = 20.0
+MAX_MEMORY_MB = 700.0
+MAX_MEMORY_GROWTH_MB = 20.0
+MAX_STAGES_MS = 10.0  # all of one image but the network
+_N_CORES = 2
+_N_PHANTOMS = 40
+
+
+def build_parser() -> argparse.ArgumentParser:
+    description, _, epilog = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(
+        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="default: the shipped model")
+    parser.add_argument("--images", type=int, default=400, metavar="N", help="images timed (default: %(default)s)")
+    parser.add_argument(
+        "--memory-images", type=int, default=0, metavar="N", help="images of the long run (default: none)"
+    )
+    parser.add_argument("--runner", choices=("serial", "pool"), help="default: that of tools/score.py")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = build_parser().parse_args(argv)
+    if hasattr(os, "sched_setaffinity"):  # inherited by the runs
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:_N_CORES])
+    try:
+        model = options.model or bundled_model_path()
+        with tempfile.TemporaryDirectory() as folder:
+            phantoms = _write_phantoms(Path(folder) / "phantoms")
+            passed = [_speed(Path(folder), phantoms, model, options.images, options.runner)]
+            if options.memory_images:
+                passed.append(_constancy(Path(folder), phantoms, model, options.memory_images, options.runner))
+            passed.append(_stages(phantoms, model))
+    except HeadSegError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0 if all(passed) else 1
+
+
+def _write_phantoms(folder: Path) -> list[Path]:
+    """Paths of the distinct images."""
+    cases = write_phantom_folder(folder, _N_PHANTOMS, 0, 0, progress=True)
+    return [folder / case.folder / case.filename for case in cases]
+
+
+def _speed(folder: Path, phantoms: Sequence[Path], model: Path, n_images: int, runner: str | None) -> bool:
+    """Prints images per second and peak memory of one run; whether both are within their limits."""
+    before = _used_cpu_seconds()
+    seconds, samples = _score(folder, phantoms, model, n_images, runner)
+    cpu_ms = (_used_cpu_seconds() - before) / n_images * 1e3  # hardly depends on what else the machine does
+    rate = n_images / seconds
+    rss_mb, pss_mb = max(sample.rss_mb for sample in samples), max(sample.pss_mb for sample in samples)
+    print(
+        f"score.py, {n_images} images, {_N_CORES} cores, process start to exit: {seconds:.1f} s, {rate:.1f} images/s "
+        f"(at least {MIN_IMAGES_PER_SECOND:g}), {cpu_ms:.1f} ms of one core per image"
+    )
+    print(
+        f"peak memory of all processes: {rss_mb:.0f} MB summed resident size (limit {MAX_MEMORY_MB:g}), "
+        f"{pss_mb:.0f} MB with shared pages counted once"
+    )
+    return rate >= MIN_IMAGES_PER_SECOND and rss_mb <= MAX_MEMORY_MB
+
+
+def _used_cpu_seconds() -> float:
+    """Processor time of all processes that this one started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _constancy(folder: Path, phantoms: Sequence[Path], model: Path, n_images: int, runner: str | None) -> bool:
+    """Prints how memory changes over a long run; whether it stays constant and within its limit."""
+    seconds, samples = _score(folder, phantoms, model, n_images, runner)
+    early, late = (_median_rss_mb(samples, seconds, start) for start in (0.1, 0.8))
+    peak = max(sample.rss_mb for sample in samples)
+    print(
+        f"{n_images} images in {seconds:.0f} s ({n_images / seconds:.1f} images/s): {early:.0f} MB in the second tenth "
+        f"of the run, {late:.0f} MB in the ninth, growth {late - early:+.0f} (limit {MAX_MEMORY_GROWTH_MB:g}), "
+        f"peak {peak:.0f} MB"
+    )
+    return late - early <= MAX_MEMORY_GROWTH_MB and peak <= MAX_MEMORY_MB
+
+
+def _median_rss_mb(samples: Sequence[MemorySample], seconds: float, start: float) -> float:
+    """Median summed resident size over the tenth of the run that begins at the share `start`."""
+    return statistics.median(sample.rss_mb for sample in samples if start <= sample.seconds / seconds < start + 0.1)
+
+
+def _score(
+    folder: Path, phantoms: Sequence[Path], model: Path, n_images: int, runner: str | None
+) -> tuple[float, list[MemorySample]]:
+    """Seconds and memory of one run of tools/score.py over `n_images` hard links to the phantoms.
+
+    Raises:
+        HeadSegError: with the messages of the tool, if it did not run to its end.
+    """
+    tool = Path(__file__).parents[1] / "tools" / "score.py"
+    with tempfile.TemporaryDirectory(dir=folder) as run_folder:
+        images, table = Path(run_folder) / "images", Path(run_folder) / "sizes.csv"
+        images.mkdir()
+        names = [f"{index:05d}_HC.png" for index in range(n_images)]
+        for index, name in enumerate(names):
+            os.link(phantoms[index % len(phantoms)], images / name)
+        table.write_text("filename,pixel size(mm)\n" + "".join(f"{name},0.2\n" for name in names), encoding="utf-8")
+        command = [sys.executable, str(tool), "--images", str(images), "--pixel-sizes", str(table)]
+        command += ["--output", str(Path(run_folder) / "submission.csv"), "--model", str(model)]
+        command += ["--runner", runner] if runner else []
+        result, seconds, samples = run_sampled(command, {**os.environ, "PYTHONPATH": str(tool.parents[1])})
+    if result.returncode not in (0, 1):
+        raise HeadSegError(f"tools/score.py ended with {result.returncode}: {result.stderr}")
+    return seconds, samples
+
+
+def _stages(phantoms: Sequence[Path], model: Path) -> bool:
+    """Prints the processor time of each stage of one image; whether all but the network is within its limit."""
+    predictor = OnnxPredictor(model)
+    images = [read_image(path) for path in phantoms]
+    found = [predictor.predict(image) for image in images]
+    indices = range(len(phantoms))
+    decode = _median_ms(lambda i: read_image(phantoms[i]), indices)
+    prepare = _median_ms(lambda i: to_network_input(images[i], predictor.spec.input_spec), indices)
+    predict = _median_ms(lambda i: predictor.predict(images[i]), indices)
+    measure = _median_ms(lambda i: measure_head(found[i], images[i].shape[:2], (0.2, 0.2)), indices)
+    outside = decode + prepare + measure
+    print(
+        f"one image on one core, median processor time: decode {decode:.1f} ms, resize {prepare:.1f}, "
+        f"network and boxes {predict - prepare:.1f}, ellipse {measure:.1f}; all but the network {outside:.1f} "
+        f"(limit {MAX_STAGES_MS:g})"
+    )
+    return outside <= MAX_STAGES_MS
+
+
+def _median_ms(stage: Callable[[int], object], indices: Sequence[int]) -> float:
+    """Median processor time of a stage over all images, in ms."""
+    times = []
+    for index in indices:
+        started = time.process_time()
+        stage(index)
+        times.append(time.process_time() - started)
+    return statistics.median(times) * 1e3
+
+
+if __name__ == "__main__":
+    sys.exit(main())
