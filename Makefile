@@ -16,7 +16,7 @@ PHANTOM_DIR := output/phantoms
 ARGS ?=
 
 # make smoke
-SMOKE_CONFIG ?= configs/smoke/mask_rcnn_R_18_FPN.yaml
+SMOKE_CONFIG ?= configs/smoke/mask_rcnn_R_18_FPN_phantoms.yaml
 SMOKE_DIR := output/smoke
 
 .DELETE_ON_ERROR:
