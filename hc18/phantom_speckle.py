@@ -85,7 +85,7 @@ def compress(envelope: NDArray[np.float32], reference_grey: float, exponent: flo
         exponent: of the power law, 0.2 to 1.
     """
     knee, room = np.float32(170.0), np.float32(75.0)
-    grey = reference_grey * np.power(envelope, np.float32(exponent)) - np.float32(6.0)
+    grey = reference_grey * np.power(envelope, np.float32(exponent)) - np.float32(10.0)
     above = np.maximum(grey - knee, 0.0)
     shoulder = np.minimum(grey, knee) + room * (1.0 - np.exp(-above / room))
     return np.asarray(np.clip(shoulder, 0.0, 255.0), dtype=np.float32)

@@ -86,7 +86,7 @@ def sample_view(
         0.0 if whole_fan else max(0.0, rng.uniform(90.0, 130.0) - height * pixel_size_mm) * rng.uniform(0.2, 0.8)
     )
     apex_height = float(rng.uniform(42.0, 58.0) + hidden_mm) / pixel_size_mm
-    half_angle = float(np.deg2rad(rng.uniform(23.0, 34.0)))
+    half_angle = float(np.deg2rad(rng.uniform(21.0, 32.0)))
     if linear:
         apex_height = _LINEAR_APEX_HEIGHTS * height
         half_angle = 0.5 * width / apex_height * rng.uniform(0.8, 1.0)
@@ -142,8 +142,8 @@ def sample_grid(view: FanView, image_hw: tuple[int, int], pixel_size_mm: float) 
         beam_y=cos.astype(np.float32),
         depth_mm=((radius - radius_0) * pixel_size_mm).astype(np.float32),
         step_mm=float(radius[1, 0] - radius[0, 0]) * pixel_size_mm,
-        axial_sigma=2.8 * scale * zoom**0.3 / radial_step,
-        lateral_sigma=6.6 * scale * zoom**0.35 / lateral_step,
+        axial_sigma=2.65 * scale * zoom**0.4 / radial_step,
+        lateral_sigma=6.1 * scale * zoom**0.4 / lateral_step,
     )
 
 
