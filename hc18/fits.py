@@ -1,6 +1,23 @@
 """Ellipses fitted to outline points and to soft masks; a failed fit is a result with a reason, never NaN.
 
 Coordinates: x right, y down, pixel centres at integers.
+
+The contour is the estimate because a detector's box is tight: it cuts the mask's rim, which the moments need and
+the contour does not. DF / ADF of HC in mm on 300 annotated HC18 heads, rendered into M x M cells over a box with
+1.5 % random error per side; "sigmoid" is 1 / (1 + exp(distance / 0.3 cells)), the shape of a trained network's mask
+(`python -m benchmarks.soft_mask_fits --root HC18_DIR`):
+
+| mask | M | contour | moments | moments, completed and sharpened |
+|---|---|---|---|---|
+| area coverage | 28 | -0.037 / 0.041 | -0.445 / 0.445 | +0.100 / 0.141 |
+| area coverage | 56 | -0.009 / 0.012 | -0.446 / 0.446 | +0.018 / 0.046 |
+| blurred 0.7 cells | 28 | -0.282 / 0.282 | -1.220 / 1.220 | -0.178 / 0.178 |
+| blurred 0.7 cells | 56 | -0.071 / 0.071 | -0.666 / 0.666 | -0.049 / 0.049 |
+| sigmoid 0.3 cells | 28 | -0.032 / 0.032 | -0.686 / 0.686 | +0.122 / 0.131 |
+| sigmoid 0.3 cells | 56 | -0.007 / 0.007 | -0.513 / 0.514 | +0.023 / 0.034 |
+
+Pure blur shrinks any level set by about blur^2 / (2 radius), so the finer grid is the remedy. No correction is
+made, since a network trained on sharp targets puts its 0.5 at the median boundary.
 """
 
 from __future__ import annotations
@@ -12,7 +29,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from hc18.contour import mask_contour
+from hc18.contour import MaskContour, mask_contour
 from hc18.ellipse import Ellipse
 from hc18.outline_fit import EllipseFit, fit_outline_points
 from segdata.masks import polygon_to_coverage
@@ -63,22 +80,7 @@ def fit_soft_mask(
 ) -> SoftMaskFit:
     """The ellipse of a soft mask over a box: the 0.5 iso-contour's, checked by moments.
 
-    The contour is the estimate because a detector's box is tight: it cuts the mask's rim, which the moments need and
-    the contour does not. DF / ADF of HC in mm on 300 annotated HC18 heads, rendered into M x M cells over a box with
-    1.5 % random error per side; "sigmoid" is 1 / (1 + exp(distance / 0.3 cells)), the shape of a trained network's mask
-    (`python -m benchmarks.soft_mask_fits --root HC18_DIR`):
-
-    | mask | M | contour | moments | moments, completed and sharpened |
-    |---|---|---|---|---|
-    | area coverage | 28 | -0.037 / 0.041 | -0.445 / 0.445 | +0.100 / 0.141 |
-    | area coverage | 56 | -0.009 / 0.012 | -0.446 / 0.446 | +0.018 / 0.046 |
-    | blurred 0.7 cells | 28 | -0.282 / 0.282 | -1.220 / 1.220 | -0.178 / 0.178 |
-    | blurred 0.7 cells | 56 | -0.071 / 0.071 | -0.666 / 0.666 | -0.049 / 0.049 |
-    | sigmoid 0.3 cells | 28 | -0.032 / 0.032 | -0.686 / 0.686 | +0.122 / 0.131 |
-    | sigmoid 0.3 cells | 56 | -0.007 / 0.007 | -0.513 / 0.514 | +0.023 / 0.034 |
-
-    Pure blur shrinks any level set by about blur^2 / (2 radius), so the finer grid is the remedy. No correction is
-    made, since a network trained on sharp targets puts its 0.5 at the median boundary.
+    The module's docstring gives the figures behind that choice.
 
     Moments see the whole area, so they disagree when the region is not an ellipse or has a hole. For them the part
     beyond the grid is completed with the contour's ellipse, and the mask is sharpened (x 2 around 0.5).
@@ -88,18 +90,13 @@ def fit_soft_mask(
         affine: (2, 3) from mask indices (u, v) to image px (x, y), see `segdata.masks.mask_grid_to_image_affine`.
         image_hw: image height and width; the outline along the image border is then left out of the fit.
     """
-    matrix = np.asarray(affine, dtype=np.float64).reshape(2, 3)
-    contour = fit_isocontour(soft_mask, matrix, image_hw=image_hw)
-    if contour.ellipse is None:
-        return SoftMaskFit(
-            None,
-            contour.reason,
-            EllipseFit(None, "no contour to complete the mask with", None, 0),
-            contour,
-            None,
-            False,
-        )
-    moments = _fit_completed_moments(np.asarray(soft_mask, dtype=np.float64), matrix, contour.ellipse)
+    mask, matrix = np.asarray(soft_mask, dtype=np.float64), np.asarray(affine, dtype=np.float64).reshape(2, 3)
+    outline = _outline(mask, 0.5)
+    contour = _fit_outline(outline, matrix, image_hw)
+    if contour.ellipse is None or isinstance(outline, str):
+        unchecked = EllipseFit(None, "no contour to complete the mask with", None, 0)
+        return SoftMaskFit(None, contour.reason, unchecked, contour, None, False)
+    moments = _fit_completed_moments(mask, outline, matrix, contour.ellipse)
     disagreement = None
     if moments.ellipse is not None:
         circumference = contour.ellipse.circumference()
@@ -125,20 +122,8 @@ def fit_isocontour(
         level: of the contour, in (0, 1).
         image_hw: image height and width, None for no border.
     """
-    mask = np.asarray(soft_mask, dtype=np.float64)
-    problem = _problem_of(mask)
-    if problem:
-        return EllipseFit(None, problem, None, 0)
-    outline = mask_contour(mask, level)
-    if not outline.inside.any():
-        return EllipseFit(None, f"no cell of the mask reaches {level}", None, 0)
-    if not len(outline.points_uv):
-        return EllipseFit(None, f"the mask stays above {level} up to its edges and shows no outline", None, 0)
     matrix = np.asarray(affine, dtype=np.float64).reshape(2, 3)
-    points_xy = outline.points_uv @ matrix[:, :2].T + matrix[:, 2]
-    if image_hw is not None:
-        points_xy = points_xy[_away_from_border(points_xy, matrix, image_hw)]
-    return fit_outline_points(points_xy)
+    return _fit_outline(_outline(np.asarray(soft_mask, dtype=np.float64), level), matrix, image_hw)
 
 
 def fit_moments(soft_mask: ArrayLike, affine: ArrayLike = IDENTITY_AFFINE) -> EllipseFit:
@@ -178,7 +163,34 @@ def fit_moments(soft_mask: ArrayLike, affine: ArrayLike = IDENTITY_AFFINE) -> El
     return EllipseFit(ellipse.transformed(affine), "", None, n_cells)
 
 
-def _fit_completed_moments(mask: NDArray[np.float64], matrix: NDArray[np.float64], ellipse_px: Ellipse) -> EllipseFit:
+def _outline(mask: NDArray[np.float64], level: float) -> MaskContour | str:
+    """The contour of a mask's largest region, or why there is none."""
+    problem = _problem_of(mask)
+    if problem:
+        return problem
+    outline = mask_contour(mask, level)
+    if not outline.inside.any():
+        return f"no cell of the mask reaches {level}"
+    if not len(outline.points_uv):
+        return f"the mask stays above {level} up to its edges and shows no outline"
+    return outline
+
+
+def _fit_outline(
+    outline: MaskContour | str, matrix: NDArray[np.float64], image_hw: tuple[int, int] | None
+) -> EllipseFit:
+    """The ellipse in image px through the contour that shows the head and not the image border."""
+    if isinstance(outline, str):
+        return EllipseFit(None, outline, None, 0)
+    points_xy = outline.points_uv @ matrix[:, :2].T + matrix[:, 2]
+    if image_hw is not None:
+        points_xy = points_xy[_away_from_border(points_xy, matrix, image_hw)]
+    return fit_outline_points(points_xy)
+
+
+def _fit_completed_moments(
+    mask: NDArray[np.float64], outline: MaskContour, matrix: NDArray[np.float64], ellipse_px: Ellipse
+) -> EllipseFit:
     """Moments of the sharpened largest region, completed beyond the grid with the ellipse of its contour."""
     to_grid = np.linalg.inv(matrix[:, :2])
     ellipse_uv = ellipse_px.transformed(np.column_stack([to_grid, -to_grid @ matrix[:, 2]]))
@@ -191,7 +203,7 @@ def _fit_completed_moments(mask: NDArray[np.float64], matrix: NDArray[np.float64
     grid = completed[pad : pad + rows, pad : pad + columns]
     if float(grid.sum()) < MIN_SHARE_IN_GRID * ellipse_uv.area():
         return EllipseFit(None, f"less than {MIN_SHARE_IN_GRID:.0%} of the ellipse lies in the mask", None, 0)
-    near = ndimage.binary_dilation(mask_contour(mask, 0.5).inside, iterations=RIM_CELLS)
+    near = ndimage.binary_dilation(outline.inside, iterations=RIM_CELLS)
     grid[:] = np.where(near, np.clip(2.0 * mask - 0.5, 0.0, 1.0), 0.0)
     to_px = np.column_stack([matrix[:, :2], matrix[:, 2] - matrix[:, :2].sum(axis=1) * pad])
     return fit_moments(completed, to_px)

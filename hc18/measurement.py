@@ -22,6 +22,7 @@ RAGGED_RESIDUAL_PERCENT = (
 )
 PLAUSIBLE_HC_MM = (30.0, 420.0)  # HC18 has 44 to 346 mm
 PLAUSIBLE_AXIS_RATIO = 0.5  # minor / major; HC18 has 0.66 to 0.93
+MIN_BOX_SIDE_PX = 1.0
 SAME_HEAD_OVERLAP = 0.3  # shared area / smaller box
 
 
@@ -152,23 +153,19 @@ def _flags(
 
 
 def _is_usable(instance: InstancePrediction) -> bool:
-    """Whether the box is finite and not empty and the mask square."""
-    box, shape = np.asarray(instance.box_xyxy), np.shape(instance.soft_mask)
-    return (
-        box.shape == (4,)
-        and bool(np.isfinite(box).all())
-        and bool(box[2] > box[0])
-        and bool(box[3] > box[1])
-        and len(shape) == 2
-        and shape[0] == shape[1] > 0
-    )
+    """Whether the box is finite and large enough for an outline and the mask square."""
+    box, shape = np.asarray(instance.box_xyxy, dtype=np.float64), np.shape(instance.soft_mask)
+    if box.shape != (4,) or not np.isfinite(box).all() or (box[2:] - box[:2]).min() < MIN_BOX_SIDE_PX:
+        return False
+    return len(shape) == 2 and shape[0] == shape[1] > 0
 
 
 def _overlap(box_xyxy: NDArray[np.float32], other_xyxy: NDArray[np.float32]) -> float:
     """Shared area of two boxes over the area of the smaller one."""
-    sides = np.minimum(box_xyxy[2:], other_xyxy[2:]) - np.maximum(box_xyxy[:2], other_xyxy[:2])
+    box, other = box_xyxy.astype(np.float64), other_xyxy.astype(np.float64)
+    sides = np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])
     shared = float(np.prod(np.maximum(sides, 0.0)))
-    return shared / min(float(np.prod(box[2:] - box[:2])) for box in (box_xyxy, other_xyxy))
+    return shared / min(float(np.prod(corners[2:] - corners[:2])) for corners in (box, other))
 
 
 def _pixel_size_problem(pixel_size_mm: tuple[float, float] | None) -> str:

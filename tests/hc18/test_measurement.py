@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hc18.ellipse import Ellipse
 from hc18.measurement import Flag, HeadMeasurement, Status, measure_head
 from segdata.records import InstancePrediction
-from tests.rendered_heads import box_around, predict
+from tests.rendered_heads import predict
 
 HEAD = Ellipse(400.3, 269.8, 180.4, 139.7, 0.7)
 IMAGE_HW = (540, 800)
@@ -129,7 +131,7 @@ def test_blank_saturated_and_broken_masks_fail_with_a_reason(value: float) -> No
 
 
 @pytest.mark.parametrize(
-    "box", [[np.nan] * 4, [0, 0, np.inf, 5], [10, 10, 10, 20], [30, 10, 20, 20], [1, 2, 3], []], ids=str
+    "box", [[np.nan] * 4, [0, 0, np.inf, 5], [10, 10, 10, 20], [30, 10, 20, 20], [5, 5, 5.5, 9], [1, 2, 3], []], ids=str
 )
 def test_odd_boxes_fail_with_a_reason(box: list[float]) -> None:
     measured = measure(replace(predict(HEAD), box_xyxy=np.array(box, dtype=np.float32)))
@@ -157,6 +159,16 @@ def test_one_pixel_image_is_no_head() -> None:
     assert measure(image_hw=(1, 1)).status is Status.NO_HEAD
 
 
-def test_tiny_box_never_raises() -> None:
-    tiny = replace(predict(HEAD), box_xyxy=(box_around(HEAD) * 1e-9).astype(np.float32))
-    assert measure(tiny).status in {Status.OK, Status.FIT_FAILED}
+coordinates = st.floats(width=32) | st.floats(-10.0, 900.0, width=32) | st.sampled_from([0.0, 1.0, 1e-30, 3e38, -3e38])
+
+
+@given(st.lists(coordinates, min_size=8, max_size=8), st.sampled_from([1, 2, 7, 28]), st.integers(0, 2**32 - 1))
+@settings(max_examples=150, deadline=None)
+def test_any_prediction_gives_a_status(numbers: list[float], mask_size: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    distance = np.hypot(*(np.mgrid[:mask_size, :mask_size] - mask_size / 2.2)) - mask_size / 3
+    mask = (1 / (1 + np.exp(distance)) if seed % 2 else rng.random((mask_size, mask_size))).astype(np.float32)
+    boxes = np.array(numbers, dtype=np.float32).reshape(2, 4)
+    measured = measure(*(InstancePrediction(box, score, 0, mask) for box, score in zip(boxes, (0.9, 0.8), strict=True)))
+    assert (measured.hc_mm is not None) == (measured.status is Status.OK) == (not measured.reason)
+    assert measured.hc_mm is None or math.isfinite(measured.hc_mm)
