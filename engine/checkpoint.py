@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from segdata.atomic import atomic_path, write_text_atomic
-from segdata.errors import ModelError, raise_problems
+from segdata.errors import HeadSegError, ModelError, raise_problems
 
 LAST_CHECKPOINT = "last_checkpoint"
 FINAL_NAME = "model_final.pth"
@@ -34,11 +34,17 @@ def write_checkpoint(path: str | Path, content: dict[str, Any], *, is_last: bool
     """Writes a checkpoint as a whole or not at all; then, with `is_last`, names it in the folder's last_checkpoint.
 
     Raises:
-        HeadSegError: if the folder cannot be written.
+        HeadSegError: if the folder cannot be written, or the disk is full.
     """
     path = Path(path)
     with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+        try:
+            torch.save(content, temporary)
+        except (OSError, RuntimeError) as error:
+            reason = _first_line(error)
+            raise HeadSegError(
+                f"{path}: cannot be written ({reason}); free space or choose another OUTPUT_DIR"
+            ) from error
     if is_last:
         write_text_atomic(path.parent / LAST_CHECKPOINT, path.name)
 

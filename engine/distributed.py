@@ -6,12 +6,14 @@ function here does what one process alone would do.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.queues import SimpleQueue
 from types import FrameType
 from typing import Any
 
@@ -123,8 +125,8 @@ def launch(function: Callable[..., int], n_processes: int, arguments: tuple[Any,
     started processes as SIGTERM.
 
     Raises:
-        ConfigError: if `n_processes` is below 1 or contradicts torchrun.
-        HeadSegError: from `function`, when it runs here; a child process prints the message and exits with 2.
+        ConfigError: if `n_processes` is below 1.
+        HeadSegError: from `function`; of several processes that fail, the first one's.
     """
     if n_processes < 1:
         raise ConfigError(f"--num-gpus {n_processes}: expected at least 1 process; on a CPU use 1")
@@ -133,9 +135,9 @@ def launch(function: Callable[..., int], n_processes: int, arguments: tuple[Any,
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    context = start_processes(
-        _child, (function, n_processes, port, arguments), n_processes, join=False, start_method="spawn"
-    )
+    messages = multiprocessing.get_context("spawn").SimpleQueue()
+    child_arguments = (function, n_processes, port, arguments, messages)
+    context = start_processes(_child, child_arguments, n_processes, join=False, start_method="spawn")
 
     def forward(_signal_number: int, _frame: FrameType | None) -> None:
         for process in context.processes:
@@ -146,6 +148,8 @@ def launch(function: Callable[..., int], n_processes: int, arguments: tuple[Any,
         while not context.join():
             pass
     except ProcessExitedException as error:
+        if not messages.empty():
+            raise HeadSegError(messages.get()) from error
         return error.exit_code if error.exit_code > 0 else 1
     finally:
         for number, handler in previous.items():
@@ -153,7 +157,14 @@ def launch(function: Callable[..., int], n_processes: int, arguments: tuple[Any,
     return 0
 
 
-def _child(local_rank: int, function: Callable[..., int], size: int, port: int, arguments: tuple[Any, ...]) -> None:
+def _child(
+    local_rank: int,
+    function: Callable[..., int],
+    size: int,
+    port: int,
+    arguments: tuple[Any, ...],
+    messages: SimpleQueue[str],
+) -> None:
     """Body of one started process: names the group in the environment, runs, and exits with the function's code."""
     os.environ.update(
         RANK=str(local_rank),
@@ -165,6 +176,6 @@ def _child(local_rank: int, function: Callable[..., int], size: int, port: int, 
     try:
         code = function(*arguments)
     except HeadSegError as error:
-        sys.stderr.write(f"error: process {local_rank}: {error}\n")
+        messages.put(str(error))
         code = 2
     sys.exit(code)

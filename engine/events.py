@@ -24,6 +24,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from segdata.atomic import write_text_atomic
+from segdata.errors import ConfigError
 
 METRICS_NAME = "metrics.json"
 LOG_NAME = "log.txt"
@@ -111,12 +112,22 @@ class TrainingEvents:
 
 @contextmanager
 def logging_to(output_dir: Path, *, is_main: bool = True) -> Iterator[None]:
-    """Within the block the engine's log lines go to stdout and to log.txt in `output_dir` (main process only)."""
+    """Within the block the engine's log lines go to stdout and to log.txt in `output_dir` (main process only).
+
+    Raises:
+        ConfigError: if the folder cannot be written.
+    """
     engine_logger = logging.getLogger("engine")
     handlers: list[logging.Handler] = []
     if is_main:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        handlers = [_ConsoleHandler(), logging.FileHandler(output_dir / LOG_NAME, encoding="utf-8")]
+        try:
+            output_dir.mkdir(parents=True, exist_ok=True)
+            handlers = [_ConsoleHandler(), logging.FileHandler(output_dir / LOG_NAME, encoding="utf-8")]
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ConfigError(
+                f"OUTPUT_DIR {output_dir}: cannot be written ({reason}); choose another folder"
+            ) from error
     formatter = logging.Formatter("[%(asctime)s %(levelname)s] %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
     level = engine_logger.level
     engine_logger.setLevel(logging.INFO)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import chain
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 import torch
@@ -23,6 +22,7 @@ from engine.ema import ExponentialMovingAverage
 from engine.evaluation.results import Results, flatten_results
 from engine.events import TrainingEvents
 from engine.solver import build_optimizer, build_schedule, clip_gradients
+from engine.stop_request import StopRequest
 from segdata.atomic import write_text_atomic
 from segdata.errors import ConfigError, ModelError
 
@@ -42,30 +42,6 @@ class TrainLoader(Protocol):
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
-
-
-class StopRequest:
-    """Remembers SIGTERM or SIGINT, so that the loop can finish its iteration; a second Ctrl-C stops at once."""
-
-    def __init__(self) -> None:
-        self.signal_number = 0
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Within the block (in the main thread) the two signals are requests."""
-
-        def remember(signal_number: int, _frame: FrameType | None) -> None:
-            if self.signal_number == signal.SIGINT == signal_number:
-                raise KeyboardInterrupt
-            self.signal_number = signal_number
-            logger.info("%s received: finishing the iteration", signal.Signals(signal_number).name)
-
-        previous = {number: signal.signal(number, remember) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
 
 
 class Trainer:
@@ -194,8 +170,11 @@ class Trainer:
         start = time.perf_counter()
         batch = next(batches)
         data_time_s = time.perf_counter() - start
-        with torch.autocast(self.device.type, self._amp_dtype, enabled=self.cfg.SOLVER.AMP.ENABLED):
-            losses = self._wrapped(batch)
+        try:
+            with torch.autocast(self.device.type, self._amp_dtype, enabled=self.cfg.SOLVER.AMP.ENABLED):
+                losses = self._wrapped(batch)
+        except FloatingPointError as error:
+            raise _divergence(str(error), iteration, batch) from error
         self.optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(_total(losses)).backward()
         values, signal_number = _shared_values(losses, stop.signal_number)
@@ -288,11 +267,14 @@ def _shared_values(losses: Mapping[str, Tensor], signal_number: int) -> tuple[di
 
 
 def _check_finite(values: Mapping[str, float], iteration: int, batch: Sequence[Mapping[str, Any]]) -> None:
-    if all(math.isfinite(value) for value in values.values()):
-        return
-    shown = ", ".join(f"{name} {value:.6g}" for name, value in values.items())
+    if not all(math.isfinite(value) for value in values.values()):
+        shown = ", ".join(f"{name} {value:.6g}" for name, value in values.items())
+        raise _divergence(f"a loss is not finite ({shown})", iteration, batch)
+
+
+def _divergence(what: str, iteration: int, batch: Sequence[Mapping[str, Any]]) -> ModelError:
     files = ", ".join(str(record.get("file_name", "?")) for record in batch)
-    raise ModelError(
-        f"iteration {iteration}: a loss is not finite ({shown}); batch: {files}; "
-        "lower SOLVER.BASE_LR, lengthen SOLVER.WARMUP_ITERS, clip gradients, or check these images' annotations"
+    return ModelError(
+        f"iteration {iteration}: {what}; batch: {files}; lower SOLVER.BASE_LR, lengthen SOLVER.WARMUP_ITERS, clip "
+        "gradients, or check these images' annotations"
     )

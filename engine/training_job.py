@@ -64,8 +64,7 @@ def start_job(options: JobOptions, n_processes: int = 1) -> int:
     """Runs the job in `n_processes` processes of this machine; see `run_job` for the result.
 
     Raises:
-        HeadSegError: for anything wrong with options, configuration, data or weights. What only a started process finds
-            is reported by that process, and the result is 2.
+        HeadSegError: for anything wrong with options, configuration, data or weights.
     """
     check_engine(options.engine)
     load_config(options.config_file, options.overrides)

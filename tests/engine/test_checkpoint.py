@@ -49,6 +49,19 @@ def test_unwritable_folder_is_reported(tmp_path: Path) -> None:
         checkpoint.write_checkpoint(tmp_path / "file" / "model_final.pth", {"model": {}})
 
 
+def test_full_disk_is_reported_and_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(content: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise RuntimeError("PytorchStreamWriter failed writing file data/0")
+
+    checkpoint.write_checkpoint(tmp_path / "model_final.pth", {"model": {"w": torch.ones(1)}})
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(HeadSegError, match=r"model_final\.pth: cannot be written \(PytorchStreamWriter failed"):
+        checkpoint.write_checkpoint(tmp_path / "model_final.pth", {"model": {"w": torch.zeros(1)}})
+    assert checkpoint.read_checkpoint(tmp_path / "model_final.pth")["model"]["w"].tolist() == [1.0]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_bare_weights_are_taken_as_model(tmp_path: Path) -> None:
     torch.save(nn.Linear(2, 1).state_dict(), tmp_path / "bare.pth")
     assert set(checkpoint.read_checkpoint(tmp_path / "bare.pth")["model"]) == {"weight", "bias"}

@@ -11,7 +11,7 @@ import torch
 
 from engine import checkpoint, distributed
 from engine.events import read_metrics
-from segdata.errors import ConfigError
+from segdata.errors import ConfigError, HeadSegError
 from tests.engine import distributed_worker
 
 
@@ -58,9 +58,9 @@ def test_signal_to_one_launched_process_stops_all_in_the_same_iteration(tmp_path
     assert checkpoint.last_checkpoint(tmp_path) == tmp_path / "model_0000001.pth"
 
 
-def test_launched_processes_report_bad_input_as_2(capfd: pytest.CaptureFixture[str]) -> None:
-    assert distributed.launch(distributed_worker.fail, 2, ("error",)) == 2
-    assert "error: process 0: the value is wrong" in capfd.readouterr().err
+def test_error_of_launched_processes_is_raised_once() -> None:
+    with pytest.raises(HeadSegError, match=r"^the value is wrong$"):
+        distributed.launch(distributed_worker.fail, 2, ("error",))
 
 
 def test_one_process_runs_here(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.events import TrainingEvents, logging_to, read_metrics
+from segdata.errors import ConfigError
 
 
 def test_values_are_medians_over_twenty_iterations(tmp_path: Path) -> None:
@@ -72,3 +73,9 @@ def test_log_goes_to_stdout_and_file_within_the_block(tmp_path: Path, capsys: py
     assert (tmp_path / "log.txt").read_text().endswith("INFO] inside\n")
     assert capsys.readouterr().out.endswith("INFO] inside\n")
     assert logging.getLogger("engine").handlers == []
+
+
+def test_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"OUTPUT_DIR .*file.* cannot be written \("), logging_to(tmp_path / "file"):
+        pass

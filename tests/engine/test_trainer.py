@@ -185,6 +185,16 @@ def test_non_finite_loss_names_iteration_losses_and_files(tmp_path: Path) -> Non
         assert part in str(caught.value)
 
 
+def test_model_that_finds_itself_diverged_ends_the_training_with_the_same_message(tmp_path: Path) -> None:
+    def refuse(module: nn.Module, inputs: object) -> None:
+        raise FloatingPointError("proposals contain NaN")
+
+    trainer = build(toy_config(tmp_path))
+    trainer.model.register_forward_pre_hook(refuse)
+    with pytest.raises(ModelError, match=r"iteration 0: proposals contain NaN; batch: sample_0\.png"):
+        trainer.train()
+
+
 def test_automatic_mixed_precision_computes_in_bfloat16_on_the_cpu(tmp_path: Path) -> None:
     seen: list[torch.dtype] = []
     trainer = build(toy_config(tmp_path, AMP={"ENABLED": True}))
@@ -192,6 +202,23 @@ def test_automatic_mixed_precision_computes_in_bfloat16_on_the_cpu(tmp_path: Pat
     trainer.train()
     assert set(seen) == {torch.bfloat16}
     assert trainer.model.hidden.weight.dtype == torch.float32
+
+
+@pytest.mark.gpu
+def test_automatic_mixed_precision_on_a_gpu_scales_float16_and_resumes(tmp_path: Path) -> None:
+    cfg = toy_config(tmp_path, AMP={"ENABLED": True}, CHECKPOINT_PERIOD=5)
+    device, seen = torch.device("cuda", 0), []
+    checkpoint.seed_everything(cfg.SEED)
+    trainer = Trainer(cfg, ToyModel().to(device), ToyLoader(), device)
+    trainer.model.hidden.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    trainer.train()
+    assert set(seen) == {torch.float16}
+    content = checkpoint.read_checkpoint(tmp_path / "model_0000004.pth")
+    assert content["grad_scaler"]["scale"] > 1.0
+    assert "cuda" in content["random_state"][0]
+    resumed = Trainer(cfg, ToyModel().to(device), ToyLoader(), device)
+    resumed.resume(tmp_path / "model_0000004.pth")
+    assert resumed.train() == 0
 
 
 def test_metrics_lines_have_detectron2s_keys(tmp_path: Path) -> None:
