@@ -23,7 +23,7 @@ def two_process_output(repository_root: Path, tmp_path_factory: pytest.TempPathF
     command += ["-m", "tests.engine.distributed_worker", "train_and_collect", str(output_dir)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     result = subprocess.run(
-        command, cwd=repository_root, env=environment, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=repository_root, env=environment, capture_output=True, text=True, timeout=600, check=False
     )
     assert result.returncode == 0, result.stderr
     return output_dir
