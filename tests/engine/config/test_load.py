@@ -124,5 +124,5 @@ def test_a_frozen_configuration_survives_pickling_to_worker_processes(tmp_path: 
 
 def test_defaults_name_no_architecture_so_a_file_must_choose_one(tmp_path: Path) -> None:
     assert get_default_config().MODEL.ROI_BOX_HEAD.NAME == ""
-    with pytest.raises(ConfigError, match="BACKBONE.NAME"):
+    with pytest.raises(ConfigError, match=r"BACKBONE\.NAME"):
         load_config(write(tmp_path, "SEED: 1\n"), ["SOLVER.STEPS", "()"])
