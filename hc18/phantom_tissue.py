@@ -10,7 +10,7 @@ from hc18.phantom_speckle import smooth_field
 from hc18.phantom_view import PolarGrid
 
 _FLUID_DB = (-36.0, -22.0)
-_HEADLESS_REACH_MM = 30.0
+_HEADLESS_REACH_MM = 15.0
 
 
 def paint_tissue(grid: PolarGrid, rng: np.random.Generator) -> Scene:
