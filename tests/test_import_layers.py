@@ -24,7 +24,7 @@ TORCH_FAMILY = frozenset({"torch", "torchvision", "detectron2"})
 
 # Importable without anything that requirements.txt does not install (a package joins when it is written).
 # The tools are those `make score` runs.
-SERVING_PACKAGES = ("segdata", "hc18", "inference")
+SERVING_PACKAGES = ("segdata", "hc18", "face_mask", "inference")
 SERVING_TOOLS = ("tools/score.py", "tools/evaluate_hc18.py", "tools/make_phantoms.py")
 TRAINING_ONLY = (
     *sorted(TORCH_FAMILY),

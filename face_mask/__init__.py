@@ -1,0 +1,1 @@
+"""Face-mask domain: readers of face and mask datasets, splits, single-face crops, conversion (torch-free)."""
