@@ -31,6 +31,7 @@ from inference.model_spec import INPUT_NAME, OUTPUT_NAMES, ModelSpec
 from inference.preprocess import InputSpec, to_network_input
 from segdata.atomic import atomic_path
 from segdata.errors import ConfigError, ModelError
+from segdata.images import read_image
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,13 @@ class _Graph(nn.Module):
 
 
 def export_model(
-    cfg: CfgNode, weights: Path, output: Path, *, class_names: Sequence[str], half: bool = False
+    cfg: CfgNode,
+    weights: Path,
+    output: Path,
+    *,
+    class_names: Sequence[str],
+    half: bool = False,
+    check_images: Sequence[Path] = (),
 ) -> ExportReport:
     """Write the ONNX file of a trained network; nothing is left behind unless it agrees with the eager network.
 
@@ -78,6 +85,7 @@ def export_model(
         output: file to write (.onnx), replaced atomically.
         class_names: one name per class, in label order.
         half: store weights as float16 (they are computed with as float32): half the file.
+        check_images: image files to compare on, beside the synthetic ones.
 
     Raises:
         ConfigError: the model has no masks, or names and classes differ in number.
@@ -97,7 +105,9 @@ def export_model(
         _round_to_half(model)
     graph = _Graph(model).eval()
     images = check_inputs(cfg)
+    images.extend(to_network_input(read_image(path), input_spec(cfg)) for path in check_images)
     proto = _trace(graph, images[0])
+    _strip_traces(proto)
     if half:
         _store_as_half(proto)
     weights_sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
@@ -192,6 +202,18 @@ def _trace(graph: nn.Module, image: NDArray[np.float32]) -> onnx.ModelProto:
         )
     assert program is not None
     return program.model_proto
+
+
+def _strip_traces(proto: onnx.ModelProto) -> None:
+    """Remove the exporter's stack traces: they name folders of the exporting machine."""
+    for node in proto.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*proto.graph.value_info, *proto.graph.input, *proto.graph.output, *proto.graph.initializer):
+        del value.metadata_props[:]
+        value.doc_string = ""
+    del proto.graph.metadata_props[:]
+    proto.graph.doc_string = ""
 
 
 def _round_to_half(model: nn.Module) -> None:

@@ -29,7 +29,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--class-names", nargs="+", default=["head"], metavar="NAME", help="one per class, in label order"
     )
-    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="configuration keys to change")
+    parser.add_argument(
+        "--check-images", type=Path, nargs="+", default=(), metavar="FILE", help="compare on these images as well"
+    )
+    parser.add_argument("--opts", nargs="+", default=(), metavar="KEY VALUE", help="configuration keys to change")
     return parser
 
 
@@ -37,9 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        cfg = load_config(arguments.config_file, arguments.overrides)
+        cfg = load_config(arguments.config_file, arguments.opts)
         report = export_model(
-            cfg, arguments.weights, arguments.output, class_names=arguments.class_names, half=arguments.half
+            cfg,
+            arguments.weights,
+            arguments.output,
+            class_names=arguments.class_names,
+            half=arguments.half,
+            check_images=arguments.check_images,
         )
     except ModelError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -54,6 +54,10 @@ def test_half_size_file_halves_the_large_weights_and_is_valid(exported: tuple[Pa
     assert report.size_bytes == path.stat().st_size < 2.6 * n_values
 
 
+def test_file_names_no_folder_of_the_machine(exported: tuple[Path, export.ExportReport], repository_root: Path) -> None:
+    assert str(repository_root).encode() not in exported[0].read_bytes()
+
+
 def test_predictor_reads_the_file_and_measures_any_image_size(exported: tuple[Path, export.ExportReport]) -> None:
     predictor = OnnxPredictor(exported[0])
     for image_hw in ((540, 800), (200, 150)):
