@@ -78,7 +78,7 @@ lint: $(VENV)/dev.stamp
 	$(PY) -m mypy
 
 smoke: $(VENV)/dev.stamp
-	$(PY) tools/make_phantoms.py --output $(SMOKE_DIR)/phantoms --count 60 --size small --overwrite
+	$(PY) tools/make_phantoms.py --output $(SMOKE_DIR)/phantoms --count 120 --size small --overwrite
 	$(PY) tools/convert_hc18.py --root $(SMOKE_DIR)/phantoms --output $(SMOKE_DIR)/datasets
 	$(PY) tools/train_net.py --config-file $(SMOKE_CONFIG) --overwrite DATASETS.ROOT $(SMOKE_DIR)/datasets OUTPUT_DIR $(SMOKE_DIR)/training
 
