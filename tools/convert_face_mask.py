@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
+
 from face_mask.classes import ClassMap
 from face_mask.convert import READERS, ConversionOptions, ConversionReport, convert_face_mask
 from segdata.errors import HeadSegError

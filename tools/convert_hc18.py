@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
+
 from hc18.convert import REPORT_FILE, ConversionReport, convert_hc18
 from segdata.errors import HeadSegError
 

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
+
 from hc18.evaluation import HcEvaluation, evaluate_submission
 from segdata.atomic import write_text_atomic
 from segdata.errors import ConfigError, HeadSegError

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
+
 from engine.config import load_config
 from engine.export import export_model
 from segdata.errors import HeadSegError, ModelError

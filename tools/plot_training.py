@@ -21,6 +21,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
+
 from segdata.atomic import write_bytes_atomic, write_text_atomic
 from segdata.errors import ConfigError, DatasetError, HeadSegError, raise_problems
 

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
+
 from inference.runners import RUNNERS
 from inference.scoring import ScoreSettings, score_folder
 from segdata.errors import HeadSegError

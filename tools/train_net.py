@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
+
 from engine.training_job import ENGINES, JobOptions, start_job
 from segdata.errors import HeadSegError
 

@@ -15,6 +15,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
+
 from inference.cores import usable_cores
 from inference.gallery import write_gallery
 from inference.gallery_cases import (
