@@ -9,10 +9,11 @@ The truth ellipse runs along the OUTER edge of the skull, at half its height, as
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from hc18.ellipse import Ellipse
 from hc18.phantom_head import paint_head
@@ -33,7 +34,7 @@ __all__ = [
     "sample_spec",
 ]
 
-DistractorKind = Literal["blank", "noise", "no_skull"]
+DistractorKind = Literal["blank", "grey", "noise", "blobs", "no_skull"]
 
 _COMPOUNDED_LOOKS = 3
 
@@ -77,7 +78,8 @@ def render_distractor(kind: DistractorKind, image_hw: tuple[int, int], seed: int
     """An image without a head, uint8 (H, W).
 
     Args:
-        kind: "blank" = black, "noise" = white noise, "no_skull" = tissue and fluid as in a phantom.
+        kind: "blank" = black, "grey" = one grey level, "noise" = white noise, "blobs" = smooth noise, "no_skull" =
+            tissue and fluid as in a phantom.
         image_hw: image height and width, pixels.
         seed: of all random choices.
 
@@ -87,15 +89,21 @@ def render_distractor(kind: DistractorKind, image_hw: tuple[int, int], seed: int
     rng = np.random.default_rng(seed)
     if kind == "blank":
         return np.zeros(image_hw, dtype=np.uint8)
+    if kind == "grey":
+        return np.full(image_hw, rng.integers(1, 256), dtype=np.uint8)
     if kind == "noise":
         return rng.integers(0, 256, image_hw, dtype=np.uint8)
+    if kind == "blobs":
+        smooth = ndimage.gaussian_filter(rng.standard_normal(image_hw), rng.uniform(0.002, 0.03) * image_hw[1])
+        grey: NDArray[np.float64] = rng.uniform(40.0, 140.0) + rng.uniform(20.0, 60.0) * smooth / smooth.std()
+        return np.rint(np.clip(grey, 0.0, 255.0)).astype(np.uint8)
     if kind == "no_skull":
         pixel_size_mm = 0.13 * 800.0 / image_hw[1]
         view = sample_view(rng, image_hw, pixel_size_mm, None, linear=False, cut=False, whole_fan=False)
         image = _render(view, image_hw, pixel_size_mm, None, rng)
         _draw_overlays(image, rng)
         return image
-    raise ValueError(f"unknown distractor {kind!r}; expected 'blank', 'noise' or 'no_skull'")
+    raise ValueError(f"unknown distractor {kind!r}; expected one of {', '.join(get_args(DistractorKind))}")
 
 
 def _render(

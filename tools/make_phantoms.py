@@ -9,6 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
 
+from hc18.no_head_folder import write_no_head_folder
 from hc18.phantom_folder import FULL_IMAGE_HW, SMALL_IMAGE_HW, write_phantom_folder
 from segdata.errors import HeadSegError
 
@@ -20,6 +21,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--test-count", type=int, default=4, help="images in test_set (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same files (default 0)")
     parser.add_argument("--size", choices=("small", "full"), default="full", help="160x112 or 800x540 (default full)")
+    parser.add_argument(
+        "--no-head", type=int, default=0, metavar="N", help="also N images without a head, with no_head.json (COCO)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace phantoms written there before")
     return parser
 
@@ -37,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             overwrite=options.overwrite,
             progress=True,
         )
+        if options.no_head:
+            write_no_head_folder(options.output, options.no_head, options.seed, image_hw=image_hw, progress=True)
     except HeadSegError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -144,7 +144,7 @@ def test_distractor_without_skull_looks_like_tissue() -> None:
 
 
 def test_unknown_distractor_is_refused() -> None:
-    with pytest.raises(ValueError, match="'blank', 'noise' or 'no_skull'"):
+    with pytest.raises(ValueError, match="blank, grey, noise, blobs, no_skull"):
         render_distractor("cat", (64, 64), 0)  # type: ignore[arg-type]
 
 
