@@ -32,21 +32,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     image_hw = SMALL_IMAGE_HW if options.size == "small" else FULL_IMAGE_HW
     try:
-        cases = write_phantom_folder(
-            options.output,
-            options.count,
-            options.test_count,
-            options.seed,
-            image_hw=image_hw,
-            overwrite=options.overwrite,
-            progress=True,
-        )
+        cases = []
+        if options.count or options.test_count:
+            cases = write_phantom_folder(
+                options.output,
+                options.count,
+                options.test_count,
+                options.seed,
+                image_hw=image_hw,
+                overwrite=options.overwrite,
+                progress=True,
+            )
         if options.no_head:
             write_no_head_folder(options.output, options.no_head, options.seed, image_hw=image_hw, progress=True)
     except HeadSegError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{len(cases)} phantoms in {options.output}")
+    print(f"{len(cases)} phantoms and {options.no_head} images without a head in {options.output}")
     return 0
 
 
