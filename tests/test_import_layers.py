@@ -22,9 +22,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 MAY_IMPORT_TORCH = frozenset({"engine", "tools", "benchmarks"})
 TORCH_FAMILY = frozenset({"torch", "torchvision", "detectron2"})
 
-# Importable without anything that requirements.txt does not install (a package joins when it is written).
+# Importable without anything that requirements.txt does not install; the reviewer app joins as soon as its folder exists.
 # The tools are those `make score` runs.
-SERVING_PACKAGES = ("segdata", "hc18", "face_mask", "inference")
+_APP = ("app",) if (Path(__file__).resolve().parents[1] / "app").is_dir() else ()
+SERVING_PACKAGES = ("segdata", "hc18", "face_mask", "inference", *_APP)
 SERVING_TOOLS = ("tools/score.py", "tools/evaluate_hc18.py", "tools/make_phantoms.py")
 TRAINING_ONLY = (
     *sorted(TORCH_FAMILY),
