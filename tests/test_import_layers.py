@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 MAY_IMPORT_TORCH = frozenset({"engine", "tools", "benchmarks"})
 TORCH_FAMILY = frozenset({"torch", "torchvision", "detectron2"})
 
-# Importable without anything that requirements.txt does not install; the reviewer app joins as soon as its folder exists.
+# Importable without anything that requirements.txt does not install; the reviewer app joins once its folder exists.
 # The tools are those `make score` runs.
 _APP = ("app",) if (Path(__file__).resolve().parents[1] / "app").is_dir() else ()
 SERVING_PACKAGES = ("segdata", "hc18", "face_mask", "inference", *_APP)
