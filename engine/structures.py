@@ -137,7 +137,7 @@ class Targets:
 
 @dataclass
 class Detections:
-    """Objects found in one image, in pixels of the ORIGINAL image.
+    """Objects found in one image, in pixels of the original image, or of the network input before they are scaled back.
 
     Attributes:
         boxes: (N, 4) float32 xyxy, corner convention.

@@ -149,8 +149,8 @@ OWN_KEYS: dict[str, Any] = {
         "MOBILENET": {"WIDTH_MULT": 1.0},
     },
     "INPUT": {
-        # Train the mask head on the area each mask cell covers (0..1) instead of on a binary raster: at 28x28
-        # the binary raster costs 0.2 % of the circumference, the covered area 0.02 %.
+        # Train the mask head on the area each mask cell covers (0..1) instead of on Detectron2's binary raster, which
+        # moves the outline by up to half a cell.
         "SOFT_MASKS": False,
         # Random augmentation of training images; each is off at the value given here.
         "AUG": {
