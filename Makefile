@@ -51,7 +51,7 @@ $(VENV)/serving.stamp: requirements.txt pyproject.toml $(VENV)/created.stamp
 	@$(PIP) install --no-deps --editable .
 	@touch $@
 
-$(VENV)/dev.stamp: requirements-dev.txt requirements-train.txt $(VENV)/serving.stamp
+$(VENV)/dev.stamp: requirements-dev.txt requirements-train.txt requirements-app.txt requirements-scale.txt $(VENV)/serving.stamp
 	@echo "installing the training and development requirements into $(VENV) (torch: a few minutes)"
 	@$(PIP) install -r requirements-dev.txt
 	@touch $@

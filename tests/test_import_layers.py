@@ -15,28 +15,34 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "face_mask": frozenset({"segdata"}),
     "inference": frozenset({"segdata", "hc18", "face_mask"}),
     "engine": frozenset({"segdata", "hc18", "face_mask", "inference"}),
-    "app": frozenset({"segdata", "hc18", "face_mask", "inference"}),
-    "tools": frozenset({"segdata", "hc18", "face_mask", "inference", "engine"}),
-    "benchmarks": frozenset({"segdata", "hc18", "face_mask", "inference", "engine", "tools"}),
+    "reviews": frozenset({"segdata", "hc18", "inference"}),
+    "app": frozenset({"segdata", "hc18", "face_mask", "inference", "reviews"}),
+    "tools": frozenset({"segdata", "hc18", "face_mask", "inference", "engine", "reviews"}),
+    "benchmarks": frozenset({"segdata", "hc18", "face_mask", "inference", "engine", "reviews", "tools"}),
 }
 MAY_IMPORT_TORCH = frozenset({"engine", "tools", "benchmarks"})
 TORCH_FAMILY = frozenset({"torch", "torchvision", "detectron2"})
 
-# Importable without anything that requirements.txt does not install; the reviewer app joins once its folder exists.
-# The tools are those `make score` runs.
-_APP = ("app",) if (Path(__file__).resolve().parents[1] / "app").is_dir() else ()
-SERVING_PACKAGES = ("segdata", "hc18", "face_mask", "inference", *_APP)
+# Importable without anything that requirements.txt does not install. The tools are those `make score` runs.
+SERVING_PACKAGES = ("segdata", "hc18", "face_mask", "inference")
 SERVING_TOOLS = ("tools/score.py", "tools/evaluate_hc18.py", "tools/make_phantoms.py")
+# Importable with requirements-app.txt, or requirements-scale.txt for the Ray runner, but without torch.
+APP_PACKAGES = ("hc18.reports", "reviews", "app")
+SCALE_MODULES = ("inference.ray_runner",)
 TRAINING_ONLY = (
     *sorted(TORCH_FAMILY),
     "onnx",
     "onnxscript",
     "yaml",
     "tensorboard",
-    "matplotlib",
+    "timm",
+    "segmentation_models_pytorch",
+    "optuna",
     "pytest",
     "hypothesis",
 )
+APP_ONLY = ("matplotlib", "streamlit", "sqlalchemy", "alembic", "psycopg", "reportlab", "highdicom", "fhir")
+SCALE_ONLY = ("pyarrow", "fsspec", "ray")
 
 IMPORT_WITHOUT_TRAINING_LIBRARIES = """
 import importlib, sys
@@ -122,17 +128,32 @@ def test_allowed_imports_are_accepted(tmp_path: Path) -> None:
     assert find_violations(tmp_path) == []
 
 
+def _modules_of(root: Path, package: str) -> list[str]:
+    files = sorted((root / package.replace(".", "/")).rglob("*.py"))
+    return [_module_name(root, file) for file in files if file.stem != "__main__"]
+
+
+def _needs_an_extra(module: str) -> bool:
+    return module in SCALE_MODULES or any(f"{module}.".startswith(f"{package}.") for package in APP_PACKAGES)
+
+
 @pytest.mark.parametrize("package", SERVING_PACKAGES)
 def test_package_imports_with_serving_requirements_only(repository_root: Path, package: str) -> None:
-    files = sorted((repository_root / package).rglob("*.py"))
-    modules = [_module_name(repository_root, file) for file in files if file.stem != "__main__"]
+    modules = [name for name in _modules_of(repository_root, package) if not _needs_an_extra(name)]
+    assert modules
+    assert _import_errors(repository_root, modules, (*TRAINING_ONLY, *APP_ONLY, *SCALE_ONLY)) == ""
+
+
+@pytest.mark.parametrize("package", APP_PACKAGES)
+def test_app_package_imports_without_training_libraries(repository_root: Path, package: str) -> None:
+    modules = _modules_of(repository_root, package)
     assert modules
     assert _import_errors(repository_root, modules, TRAINING_ONLY) == ""
 
 
 def test_tools_behind_make_score_import_with_serving_requirements_only(repository_root: Path) -> None:
     modules = [_module_name(repository_root, repository_root / tool) for tool in SERVING_TOOLS]
-    assert _import_errors(repository_root, modules, TRAINING_ONLY) == ""
+    assert _import_errors(repository_root, modules, (*TRAINING_ONLY, *APP_ONLY, *SCALE_ONLY)) == ""
 
 
 def test_blocked_import_is_reported(tmp_path: Path) -> None:

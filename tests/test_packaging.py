@@ -6,7 +6,19 @@ from pathlib import Path
 
 import pytest
 
-SOURCE_FOLDERS = ("segdata", "hc18", "face_mask", "inference", "engine", "tools", "app", "benchmarks", "tests")
+SOURCE_FOLDERS = (
+    "segdata",
+    "hc18",
+    "face_mask",
+    "inference",
+    "engine",
+    "reviews",
+    "app",
+    "tools",
+    "benchmarks",
+    "tests",
+)
+REQUIREMENT_FILES = ("requirements.txt", *(f"requirements-{extra}.txt" for extra in ("app", "scale", "train", "dev")))
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
@@ -21,21 +33,24 @@ def _source_files(root: Path) -> list[Path]:
     return [file for folder in SOURCE_FOLDERS for file in sorted((root / folder).rglob("*.py"))]
 
 
-@pytest.mark.parametrize(("extra", "included"), [("train", []), ("dev", ["fetal-hc[train]"])])
+@pytest.mark.parametrize(
+    ("extra", "included"), [("app", []), ("scale", []), ("train", []), ("dev", ["fetal-hc[train,app,scale]"])]
+)
 def test_extra_repeats_its_requirement_file(repository_root: Path, extra: str, included: list[str]) -> None:
     project = tomllib.loads((repository_root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     listed = _requirements(repository_root / f"requirements-{extra}.txt")
     assert project["optional-dependencies"][extra] == [*included, *listed]
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-train.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("name", REQUIREMENT_FILES)
 def test_every_requirement_is_a_plain_name_with_both_bounds(repository_root: Path, name: str) -> None:
     unbounded = [line for line in _requirements(repository_root / name) if ">=" not in line or "<" not in line]
     assert unbounded == []
 
 
-def test_serving_requirements_hold_no_training_library(repository_root: Path) -> None:
-    names = {line.partition(">")[0].lower() for line in _requirements(repository_root / "requirements.txt")}
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-app.txt", "requirements-scale.txt"])
+def test_serving_requirements_hold_no_training_library(repository_root: Path, name: str) -> None:
+    names = {line.partition(">")[0].lower() for line in _requirements(repository_root / name)}
     assert names.isdisjoint({"torch", "torchvision", "detectron2", "onnxscript", "tensorboard"})
 
 

@@ -1,0 +1,1 @@
+"""Append-only store of reviews and the work queue built on it; no torch, no Streamlit."""
