@@ -1,0 +1,232 @@
+"""One reviewed measurement with everything its exports need, checked once for contradictions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hc18.ellipse import Ellipse
+from hc18.gestational_age import GestationalAge, gestational_ages
+from hc18.growth import GrowthAssessment, intergrowth_hc
+from segdata.errors import MeasurementError, raise_problems
+
+if TYPE_CHECKING:
+    from hc18.calibration import Calibration
+    from hc18.dicom_image import SourceReference
+
+RESEARCH_USE = "Research use only. Not a medical device. Not for clinical decisions."
+HC_TOLERANCE_MM = 0.05  # between a stated circumference and the one of its ellipse; printed to 0.1 mm
+
+
+class Decision(StrEnum):
+    """What the reviewer decided about the model's measurement."""
+
+    UNREVIEWED = "unreviewed"
+    ACCEPTED = "accepted"
+    CORRECTED = "corrected"
+    REJECTED = "rejected"
+
+
+class ReportStatus(StrEnum):
+    """How far an export may be relied on."""
+
+    PRELIMINARY = "preliminary"
+    FINAL = "final"
+    AMENDED = "amended"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReportCase:
+    """A measurement, its review and its origin. Holds no name, number or date of a patient.
+
+    Text is kept on one line: control characters become spaces.
+
+    Attributes:
+        case_label: neutral label of the case.
+        image_sha256: SHA-256 of the pixels, the key of the case.
+        image_rgb: uint8 (H, W, 3), only what may be shown.
+        calibration: mm per px and where they come from, or why there are none.
+        model_name: for readers.
+        model_version: of the model.
+        model_sha256: of the model file.
+        measured_at_utc: when the model measured; time zone UTC.
+        image_origin_xy: pixel of the ORIGINAL image at the top-left of `image_rgb`.
+        model_ellipse_px: in px of the ORIGINAL image, pixel centres at integers; None when no head was found.
+        model_hc_mm: its circumference; None without millimetres.
+        final_ellipse_px: the reviewer's ellipse, in the same frame; None leaves the model's.
+        final_hc_mm: its circumference; None without millimetres.
+        hc_interval_mm: lower and upper end of the interval of the model's circumference.
+        hc_interval_level: probability that it is meant to hold, 0 to 1; None when it is not stated.
+        confidence: score of the detection, 0 to 1.
+        flags: quality flags.
+        decision: of the reviewer.
+        reason: in the reviewer's words.
+        is_signed: whether the decision in force is signed.
+        was_amended: whether an earlier signed decision was reopened.
+        reviewer: who decided.
+        signed_at_utc: when it was signed; time zone UTC.
+        independent_ga_days: age from dates or a crown-rump length, never from this head circumference.
+        ga_source: where that age comes from, without any date.
+        subject_reference: neutral reference to the subject that a user typed; empty for none.
+        dicom_source: identifiers of the DICOM image; None for other files.
+    """
+
+    case_label: str
+    image_sha256: str
+    image_rgb: NDArray[np.uint8]
+    calibration: Calibration
+    model_name: str
+    model_version: str
+    model_sha256: str
+    measured_at_utc: datetime
+    image_origin_xy: tuple[int, int] = (0, 0)
+    model_ellipse_px: Ellipse | None = None
+    model_hc_mm: float | None = None
+    final_ellipse_px: Ellipse | None = None
+    final_hc_mm: float | None = None
+    hc_interval_mm: tuple[float, float] | None = None
+    hc_interval_level: float | None = None
+    confidence: float | None = None
+    flags: tuple[str, ...] = ()
+    decision: Decision = Decision.UNREVIEWED
+    reason: str = ""
+    is_signed: bool = False
+    was_amended: bool = False
+    reviewer: str = ""
+    signed_at_utc: datetime | None = None
+    independent_ga_days: float | None = None
+    ga_source: str = ""
+    subject_reference: str = ""
+    dicom_source: SourceReference | None = None
+
+    def __post_init__(self) -> None:
+        """Puts text on one line and refuses what contradicts itself.
+
+        Raises:
+            MeasurementError: listing every contradiction.
+        """
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if type(value) is str:
+                object.__setattr__(self, item.name, to_single_line(value))
+        object.__setattr__(self, "flags", tuple(to_single_line(str(flag)) for flag in self.flags))
+        object.__setattr__(self, "decision", Decision(self.decision))
+        problems = [*_image_problems(self), *_number_problems(self), *_circumference_problems(self)]
+        problems += _review_problems(self)
+        if problems:
+            raise_problems(MeasurementError, problems, f"case '{self.case_label}' cannot be reported")
+
+    @property
+    def status(self) -> ReportStatus:
+        """Preliminary until signed; amended when signed again after reopening."""
+        if not self.is_signed:
+            return ReportStatus.PRELIMINARY
+        return ReportStatus.AMENDED if self.was_amended else ReportStatus.FINAL
+
+    @property
+    def ellipse_px(self) -> Ellipse | None:
+        """The ellipse that is reported: the reviewer's, else the model's; None after a rejection."""
+        if self.decision is Decision.REJECTED:
+            return None
+        return self.final_ellipse_px or self.model_ellipse_px
+
+    @property
+    def hc_mm(self) -> float | None:
+        """The circumference that is reported; None without millimetres and after a rejection."""
+        if self.decision is Decision.REJECTED:
+            return None
+        return self.model_hc_mm if self.final_ellipse_px is None else self.final_hc_mm
+
+    @property
+    def no_value_reason(self) -> str:
+        """Why there is no circumference in millimetres; empty when there is one."""
+        if self.decision is Decision.REJECTED:
+            return f"The reviewer rejected the measurement: {self.reason.rstrip('.') or 'no reason given'}."
+        if self.ellipse_px is None:
+            return "No head was found in this image."
+        return "" if self.hc_mm is not None else self.calibration.detail
+
+    @property
+    def ages(self) -> tuple[GestationalAge, ...]:
+        """Age from the reported circumference by every standard; empty without millimetres."""
+        return () if self.hc_mm is None else gestational_ages(self.hc_mm)
+
+    @property
+    def growth(self) -> GrowthAssessment:
+        """Percentile of the reported circumference at the independent age, or why there is none."""
+        return intergrowth_hc(math.nan if self.hc_mm is None else self.hc_mm, self.independent_ga_days)
+
+
+def to_single_line(text: str) -> str:
+    """`text` without line breaks and other control characters, which become single spaces."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+
+
+def utc_text(moment: datetime) -> str:
+    """A moment for readers, such as "2024-03-01 14:05:09 UTC"."""
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _image_problems(case: ReportCase) -> list[str]:
+    shape, dtype = np.shape(case.image_rgb), np.asarray(case.image_rgb).dtype
+    if dtype == np.uint8 and len(shape) == 3 and shape[2] == 3 and min(shape) > 0:
+        return []
+    return [f"image_rgb has shape {shape} and type {dtype}; expected uint8 (H, W, 3)"]
+
+
+def _number_problems(case: ReportCase) -> list[str]:
+    """Numbers that are not finite or out of their range."""
+    low, high = case.hc_interval_mm or (None, None)
+    ranges = {
+        "model_hc_mm": (case.model_hc_mm, math.inf),
+        "final_hc_mm": (case.final_hc_mm, math.inf),
+        "hc_interval_mm[0]": (low, high or math.inf),
+        "hc_interval_mm[1]": (high, math.inf),
+        "hc_interval_level": (case.hc_interval_level, 1.0),
+        "confidence": (case.confidence, 1.0),
+        "independent_ga_days": (case.independent_ga_days, math.inf),
+    }
+    return [
+        f"{name} is {value}; expected a finite number from 0 to {highest:g}"
+        for name, (value, highest) in ranges.items()
+        if value is not None and not (math.isfinite(value) and 0.0 <= value <= highest)
+    ]
+
+
+def _circumference_problems(case: ReportCase) -> list[str]:
+    """Millimetres without a calibration or an ellipse, or other ones than their ellipse has."""
+    problems = []
+    for who, ellipse, hc_mm in (
+        ("model", case.model_ellipse_px, case.model_hc_mm),
+        ("final", case.final_ellipse_px, case.final_hc_mm),
+    ):
+        if hc_mm is None:
+            continue
+        pixel_size = case.calibration.pixel_size_xy_mm
+        if pixel_size is None:
+            problems.append(f"{who}_hc_mm is {hc_mm} although the image has no calibration; expected None")
+        elif ellipse is None:
+            problems.append(f"{who}_hc_mm is {hc_mm} although there is no {who}_ellipse_px")
+        elif not abs(ellipse.to_mm(*pixel_size).circumference() - hc_mm) <= HC_TOLERANCE_MM:
+            measured = ellipse.to_mm(*pixel_size).circumference()
+            problems.append(f"{who}_hc_mm is {hc_mm} but its ellipse has {measured:.2f} mm; measure it again")
+    return problems
+
+
+def _review_problems(case: ReportCase) -> list[str]:
+    """Decisions and signatures that lack a part."""
+    problems = []
+    if case.decision is Decision.CORRECTED and case.final_ellipse_px is None:
+        problems.append("the decision is 'corrected' but there is no final_ellipse_px")
+    if case.is_signed and (case.decision is Decision.UNREVIEWED or not case.reviewer or case.signed_at_utc is None):
+        problems.append("a signed case needs a decision, a reviewer and signed_at_utc")
+    for name, moment in (("measured_at_utc", case.measured_at_utc), ("signed_at_utc", case.signed_at_utc)):
+        if moment is not None and moment.utcoffset() != timedelta(0):
+            problems.append(f"{name} is {moment}; expected a time in UTC with its time zone")
+    return problems
