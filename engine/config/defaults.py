@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.config.face_mask_defaults import FACE_MASK_CHOICES, META_ARCHITECTURE_NAMES
+
 DETECTRON2_DEFAULTS: dict[str, Any] = {
     "VERSION": 2,
     "OUTPUT_DIR": "./output",
@@ -163,10 +165,13 @@ OWN_KEYS: dict[str, Any] = {
             "SPECKLE_SD": 0.0,  # largest standard deviation of correlated multiplicative noise
             "BLUR_SIGMA_MAX": 0.0,  # Gaussian sigma, uniform in [0, x] px of the network input
             "OCCLUSION_PROB": 0.0,  # probability of one dark patch or shadow wedge
+            "GREY_PROB": 0.0,  # probability that a colour image is turned into grey values
+            "JIGSAW_PROB": 0.0,  # probability of a puzzle of the image's own pieces, which shows no object
         },
     },
     "DATASETS": {
-        # Folder of the COCO JSON files: dataset NAME is read from ROOT/NAME.json.
+        # Folder of the COCO JSON files: dataset NAME is read from ROOT/NAME.json, or, for NAME = X_train and X_val, from
+        # the classification manifest ROOT/X.csv.
         "ROOT": "datasets/",
         # Folder of the images; empty: the folder that the JSON names itself.
         "IMAGE_ROOT": "",
@@ -176,13 +181,13 @@ OWN_KEYS: dict[str, Any] = {
         "CACHE_IMAGES": False,
     },
     "SOLVER": {
-        # SGD (Detectron2's) or AdamW (from random weights, AdamW converges in far fewer iterations).
+        # SGD (Detectron2's), Adam, or AdamW (from random weights, AdamW converges in far fewer iterations).
         "OPTIMIZER": "SGD",
         # Evaluate and save an exponential moving average of the weights; DECAY per iteration.
         "EMA": {"ENABLED": False, "DECAY": 0.999},
     },
     "TEST": {
-        # Evaluators run on DATASETS.TEST: coco (AP) and hc (head circumference in mm).
+        # Evaluators run on DATASETS.TEST: coco (AP), hc (head circumference in mm), classification, box, mask, faces.
         "EVALUATORS": ["coco"],
         # Metric that chooses model_best.pth, as task/metric; BEST_MODE is max or min.
         "BEST_METRIC": "segm/AP",
@@ -232,7 +237,7 @@ FIXED_VALUES: dict[str, Any] = {
 # Keys with a closed list of values.
 CHOICES: dict[str, tuple[Any, ...]] = {
     "VERSION": (2,),
-    "MODEL.META_ARCHITECTURE": ("GeneralizedRCNN",),
+    "MODEL.META_ARCHITECTURE": META_ARCHITECTURE_NAMES,
     "MODEL.BACKBONE.NAME": ("build_resnet_fpn_backbone", "build_mobilenet_v3_fpn_backbone"),
     "MODEL.PROPOSAL_GENERATOR.NAME": ("RPN",),
     "MODEL.ANCHOR_GENERATOR.NAME": ("DefaultAnchorGenerator",),
@@ -253,9 +258,10 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "DATALOADER.SAMPLER_TRAIN": ("TrainingSampler",),
     "SOLVER.LR_SCHEDULER_NAME": ("WarmupMultiStepLR", "WarmupCosineLR"),
     "SOLVER.WARMUP_METHOD": ("linear", "constant"),
-    "SOLVER.OPTIMIZER": ("SGD", "AdamW"),
+    "SOLVER.OPTIMIZER": ("SGD", "Adam", "AdamW"),
     "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": ("value", "norm"),
     "TEST.BEST_MODE": ("max", "min"),
+    **FACE_MASK_CHOICES,
 }
 _NORMS = ("", "BN", "SyncBN", "FrozenBN", "GN")
 for _key in ("RESNETS", "FPN", "ROI_BOX_HEAD", "ROI_MASK_HEAD"):

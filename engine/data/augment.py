@@ -37,6 +37,8 @@ NUMBER_LIMITS = {
     "SPECKLE_SD": 1.0,
     "BLUR_SIGMA_MAX": 20.0,
     "OCCLUSION_PROB": 1.0,
+    "GREY_PROB": 1.0,
+    "JIGSAW_PROB": 1.0,
 }
 RANGE_MAY_BE_ZERO = {"SCALE_RANGE": False, "GAMMA_RANGE": False, "CONTRAST_RANGE": True, "BRIGHTNESS_RANGE": True}
 
@@ -105,13 +107,15 @@ def warp_image(image: Uint8Image, matrix: Float64Array) -> Uint8Image:
 
 
 def change_grey_values(image: Uint8Image, aug: CfgNode, rng: np.random.Generator) -> Uint8Image:
-    """Gamma, contrast, brightness, blur, then speckle and occlusion as one multiplicative field.
+    """Loss of colour, gamma, contrast, brightness, blur, then speckle and occlusion as one multiplicative field.
 
     Args:
-        image: (H, W) or (H, W, 3); all channels change alike.
+        image: (H, W) or RGB (H, W, 3); but for the loss of colour, all channels change alike.
         aug: the node INPUT.AUG.
         rng: source of all randomness.
     """
+    if aug.GREY_PROB > 0 and image.ndim == 3 and rng.random() < aug.GREY_PROB:
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     image = _change_tone(image, aug, rng)
     if aug.BLUR_SIGMA_MAX > 0:
         sigma_px = rng.uniform(0.0, aug.BLUR_SIGMA_MAX)

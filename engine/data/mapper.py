@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from engine.config import CfgNode
 from engine.data import augment, geometry
 from engine.data.geometry import Float64Array
+from engine.data.jigsaw import draw_jigsaw
 from engine.data.targets import build_targets
 from inference.preprocess import resize_image, resized_hw
 from segdata.errors import ConfigError, DatasetError
@@ -85,10 +86,13 @@ class DatasetMapper:
         image: augment.Uint8Image = self._read_resized(record, input_hw)
         sample = {key: value for key, value in record.items() if key != "annotations"}
         if self.is_train:
+            annotations = record["annotations"]
+            if self.input.AUG.JIGSAW_PROB > 0 and rng.random() < self.input.AUG.JIGSAW_PROB:
+                image, annotations = draw_jigsaw(image, rng), []
             image, matrix = self._augment(image, original_hw, rng)
             sample["affine_to_input"] = matrix
             sample["targets"] = build_targets(
-                record["annotations"],
+                annotations,
                 matrix,
                 input_hw,
                 use_masks=self.use_masks,

@@ -221,3 +221,22 @@ def test_unusable_augmentation_is_refused(cfg: CfgNode):
     cfg.INPUT.AUG.ROTATION_DEG = 400.0
     with pytest.raises(ConfigError, match="ROTATION_DEG"):
         DatasetMapper(cfg, is_train=True)
+
+
+def test_puzzle_has_no_targets(cfg: CfgNode, make_record: MakeRecord):
+    record = make_record()
+    assert len(DatasetMapper(cfg, is_train=True)(record)["targets"].boxes) == 1
+    cfg.INPUT.AUG.JIGSAW_PROB = 1.0
+    sample = DatasetMapper(cfg, is_train=True)(record)
+    assert len(sample["targets"].boxes) == 0
+    assert len(record["annotations"]) == 1
+
+
+def test_grey_augmentation_makes_the_channels_equal(cfg: CfgNode, make_record: MakeRecord):
+    record = make_record()
+    write_colour_image(record)
+    cfg.INPUT.AUG.GREY_PROB = 1.0
+    image = DatasetMapper(cfg, is_train=True)(record)["image"]
+    assert bool((image[0] == image[1]).all())
+    assert bool((image[0] == image[2]).all())
+    assert image.float().std() > 1
