@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from engine.config.defaults import CHOICES, DETECTRON2_DEFAULTS, FIXED_VALUES, IGNORED_PREFIXES, OWN_KEYS
+from engine.config.face_mask_defaults import FACE_MASK_KEYS, RCNN_PREFIXES, find_conflicts
 from engine.config.node import CfgNode
 from segdata.errors import ConfigError
 
@@ -25,6 +26,7 @@ def get_default_config() -> CfgNode:
     """The complete, unfrozen tree of defaults. It names no architecture: a file must choose one."""
     cfg = CfgNode(DETECTRON2_DEFAULTS)
     _add_own_keys(cfg, OWN_KEYS)
+    _add_own_keys(cfg, FACE_MASK_KEYS)
     return cfg.clone()
 
 
@@ -152,8 +154,9 @@ def _convert(value: Any, default: Any, key: str) -> Any:
 def _check_values(cfg: CfgNode) -> list[str]:
     problems: list[str] = []
     leaves = dict(cfg.leaves())
+    unread = () if cfg.MODEL.META_ARCHITECTURE == "GeneralizedRCNN" else RCNN_PREFIXES
     for key, allowed in CHOICES.items():
-        if leaves[key] not in allowed:
+        if leaves[key] not in allowed and not key.startswith(unread):
             problems.append(f"{key}: {leaves[key]!r} is not covered by this engine; allowed: {list(allowed)}")
     late = [step for step in cfg.SOLVER.STEPS if step >= cfg.SOLVER.MAX_ITER]
     if late and cfg.SOLVER.LR_SCHEDULER_NAME == "WarmupMultiStepLR":
@@ -167,4 +170,4 @@ def _check_values(cfg: CfgNode) -> list[str]:
     for key in ("SOLVER.MAX_ITER", "SOLVER.IMS_PER_BATCH", "MODEL.ROI_HEADS.NUM_CLASSES"):
         if leaves[key] < 1:
             problems.append(f"{key}: {leaves[key]} must be at least 1")
-    return problems
+    return problems + find_conflicts(cfg)
