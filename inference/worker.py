@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from hc18.measurement import HeadMeasurement, measure_head
+from hc18.measurement import HeadMeasurement
+from inference.head_measurement import measure_image
 from inference.jobs import ScoreJob
 from inference.predictor import OnnxPredictor
 from inference.rows import RowStatus, ScoreRow
@@ -60,7 +61,7 @@ def score_job(predictor: OnnxPredictor, min_score: float, job: ScoreJob) -> Scor
         image = read_image(job.path)
         image_hw = (image.shape[0], image.shape[1])
         pixel_size_mm = None if job.pixel_size_mm is None else (job.pixel_size_mm, job.pixel_size_mm)
-        measurement = measure_head(predictor.predict(image), image_hw, pixel_size_mm, min_score=min_score)
+        measurement = measure_image(predictor, image, pixel_size_mm, min_score=min_score)
         return _measured_row(job, measurement, image_hw)
     except DatasetError as error:
         return _failed_row(job, RowStatus.UNREADABLE, str(error))

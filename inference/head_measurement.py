@@ -1,0 +1,35 @@
+"""One image to one head circumference: the checks of the image, the network, the fit."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hc18.image_kind import photograph_reason
+from hc18.measurement import HeadMeasurement, Status, measure_head
+from inference.predictor import OnnxPredictor
+
+
+def measure_image(
+    predictor: OnnxPredictor,
+    image_rgb: NDArray[np.uint8],
+    pixel_size_mm: tuple[float, float] | None,
+    *,
+    min_score: float = 0.5,
+) -> HeadMeasurement:
+    """The head circumference in an image, or why there is none.
+
+    Args:
+        predictor: finds heads.
+        image_rgb: uint8 (H, W, 3), original size.
+        pixel_size_mm: mm per px along x and y; without it nothing is in mm.
+        min_score: smallest confidence of a detection that counts as a head, 0 to 1.
+
+    Raises:
+        ModelError: if the network cannot be run on the image.
+    """
+    reason = photograph_reason(image_rgb)
+    if reason:
+        return HeadMeasurement(Status.NO_HEAD, reason)
+    image_hw = (image_rgb.shape[0], image_rgb.shape[1])
+    return measure_head(predictor.predict(image_rgb), image_hw, pixel_size_mm, min_score=min_score)
