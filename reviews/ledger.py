@@ -1,0 +1,185 @@
+"""The one place that writes to the record. Every function runs inside the caller's writing transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select, update
+
+from reviews.canonical import GENESIS_HASH, to_utc_text
+from reviews.errors import ReviewConflict, StoreError
+from reviews.pictures import content_sha256, to_mask_content
+from reviews.records import (
+    CaseId,
+    CaseState,
+    NewCase,
+    Outline,
+    Registration,
+    ReviewAction,
+    ReviewEvent,
+    SoftMask,
+)
+from reviews.rows import read_events, to_case_columns, to_event_columns
+from reviews.rules import ReviewRequest, check_request
+from reviews.schema import CASES, EVENTS, IMAGES, MASKS
+from reviews.state import derive_state, next_state, outline_after, to_outline
+from reviews.texts import to_label
+
+
+def register(
+    connection: Connection, case: NewCase, image_sha256: str, png: bytes, reviewer: str, at_utc: datetime, version: str
+) -> Registration:
+    """Adds a case with its measurement as the first event, or finds the one with the same pixels.
+
+    Args:
+        connection: in a writer's transaction.
+        case: what to add.
+        image_sha256: of its pixels.
+        png: its pixels.
+        reviewer: who adds it.
+        at_utc: when.
+        version: of this program.
+    """
+    query = select(CASES.c.id).where(CASES.c.image_sha256 == image_sha256)
+    known = connection.execute(query).scalar_one_or_none()
+    if known is not None:
+        return Registration(CaseId(known), is_new=False)
+    content = None if case.soft_mask is None else to_mask_content(case.soft_mask)
+    seq, prev_hash = next_link(connection)
+    event = ReviewEvent(
+        seq=seq,
+        image_sha256=image_sha256,
+        image_hw=(int(case.image_rgb.shape[0]), int(case.image_rgb.shape[1])),
+        revision=1,
+        action=ReviewAction.MEASURED,
+        at_utc=at_utc,
+        reviewer=reviewer,
+        reason="",
+        measurement=case.measurement,
+        model=case.measurement.model,
+        calibration=case.calibration,
+        age=None,
+        before=Outline(),
+        after=to_outline(case.measurement.ellipse_px, case.calibration),
+        mask_sha256="" if content is None else content_sha256(content),
+        app_version=version,
+        prev_hash=prev_hash,
+    )
+    columns = to_case_columns(next_state(None, event))
+    added = insert(CASES).values(label="", **columns).returning(CASES.c.id)
+    case_id = int(connection.execute(added).scalar_one())
+    label = to_label(case.label, case_id)
+    connection.execute(update(CASES).where(CASES.c.id == case_id).values(label=label))
+    connection.execute(insert(EVENTS).values(to_event_columns(case_id, event)))
+    connection.execute(insert(IMAGES).values(case_id=case_id, png=png))
+    _write_mask(connection, case_id, 1, content)
+    return Registration(CaseId(case_id), is_new=True)
+
+
+def append(
+    connection: Connection,
+    case_id: int,
+    expected_revision: int,
+    request: ReviewRequest,
+    soft_mask: SoftMask | None,
+    at_utc: datetime,
+    version: str,
+) -> CaseState:
+    """Adds one event to a case and brings its row in the queue up to date.
+
+    Args:
+        connection: in a writer's transaction.
+        case_id: the case.
+        expected_revision: revision that the reviewer saw.
+        request: what the reviewer asks for.
+        soft_mask: of a new measurement.
+        at_utc: when.
+        version: of this program.
+
+    Returns:
+        The state after the event.
+
+    Raises:
+        ReviewConflict: if the case has another revision by now.
+        ReviewRefused: if the request is not allowed in the case's state.
+        StoreError: if there is no such case, or its record was tampered with.
+    """
+    events = existing_events(connection, case_id)
+    _check_revision(events, expected_revision)
+    state = derive_state(events)
+    check_request(state, request)
+    content = None if soft_mask is None else to_mask_content(soft_mask)
+    seq, prev_hash = next_link(connection)
+    event = ReviewEvent(
+        seq=seq,
+        image_sha256=state.image_sha256,
+        image_hw=state.image_hw,
+        revision=state.revision + 1,
+        action=request.action,
+        at_utc=at_utc,
+        reviewer=request.reviewer,
+        reason=request.reason,
+        measurement=request.measurement,
+        model=(request.measurement or state.measurement).model,
+        calibration=request.calibration or state.calibration,
+        age=request.age or state.age,
+        before=state.outline,
+        after=outline_after(state, request),
+        mask_sha256="" if content is None else content_sha256(content),
+        app_version=version,
+        prev_hash=prev_hash,
+    )
+    connection.execute(insert(EVENTS).values(to_event_columns(case_id, event)))
+    _write_mask(connection, case_id, event.revision, content)
+    state = next_state(state, event)
+    connection.execute(update(CASES).where(CASES.c.id == case_id).values(to_case_columns(state)))
+    return state
+
+
+def existing_events(connection: Connection, case_id: int) -> list[ReviewEvent]:
+    """All events of a case, by revision.
+
+    Raises:
+        StoreError: if there is no such case, or its record was tampered with.
+    """
+    events = read_events(connection, case_id)
+    if not events:
+        raise no_case(case_id)
+    return events
+
+
+def no_case(case_id: int) -> StoreError:
+    """The error for a number that no case has."""
+    return StoreError(f"there is no case {case_id} in this store; choose one from the queue")
+
+
+def next_link(connection: Connection) -> tuple[int, str]:
+    """Position and `prev_hash` of the next event."""
+    last = connection.execute(select(EVENTS.c.seq, EVENTS.c.hash).order_by(EVENTS.c.seq.desc()).limit(1)).one_or_none()
+    return (1, GENESIS_HASH) if last is None else (last.seq + 1, last.hash)
+
+
+def _write_mask(connection: Connection, case_id: int, revision: int, content: bytes | None) -> None:
+    if content is not None:
+        connection.execute(insert(MASKS).values(case_id=case_id, revision=revision, content=content))
+
+
+def _check_revision(events: Sequence[ReviewEvent], expected_revision: int) -> None:
+    """Returns if nobody wrote since `expected_revision`.
+
+    Raises:
+        ReviewConflict: naming who wrote what and when.
+    """
+    if events[-1].revision == expected_revision:
+        return
+    since = [event for event in events if event.revision > expected_revision]
+    if not since:
+        raise ReviewConflict(
+            f"the case has {len(events)} revisions, not {expected_revision}; load it again and repeat your step"
+        )
+    written = "; ".join(f"{event.reviewer}: {event.action} at {to_utc_text(event.at_utc)[:19]} UTC" for event in since)
+    raise ReviewConflict(
+        f"somebody changed this case since you opened it ({written}); your step was not saved: look at the new state "
+        "and repeat it if it is still right"
+    )

@@ -1,0 +1,293 @@
+"""The review store: cases, their append-only history, their images and the work queue.
+
+One action is one transaction: it is in the record completely or not at all, whenever the process ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Engine, select, update
+
+from hc18.calibration import Calibration
+from hc18.ellipse import Ellipse
+from hc18.image_privacy import pixel_sha256
+from reviews import ledger
+from reviews import queue as work_queue
+from reviews.database import connect, reading, sqlite_path, to_url, writing
+from reviews.errors import StoreError
+from reviews.pictures import from_mask_content, from_png, to_png
+from reviews.queue import PAGE_SIZE, Progress, QueueFilter, QueuePage, QueueRow
+from reviews.records import (
+    CaseId,
+    CaseState,
+    IndependentAge,
+    ModelMeasurement,
+    NewCase,
+    Registration,
+    ReviewAction,
+    ReviewCase,
+    ReviewEvent,
+    SoftMask,
+)
+from reviews.rules import ReviewRequest
+from reviews.schema import CASES, IMAGES, MASKS
+from reviews.state import derive_state
+from reviews.texts import to_label, to_reason, to_reviewer
+from reviews.upgrade import check_current, upgrade_schema
+from reviews.version import app_version
+
+
+def now_utc() -> datetime:
+    """The time now, in UTC."""
+    return datetime.now(UTC)
+
+
+class ReviewStore:
+    """Cases under review in an SQLite file or a PostgreSQL database. Safe to share between threads.
+
+    Args:
+        store: file name or URL, as `reviews.database.to_url` takes it.
+        create: whether to create the database's tables or bring them up to date; otherwise that is an error.
+        clock: gives the time of an event.
+
+    Raises:
+        StoreError: if the store cannot be opened, or was written by a newer version of this program.
+    """
+
+    def __init__(self, store: str, *, create: bool = True, clock: Callable[[], datetime] = now_utc) -> None:
+        self._url = to_url(store)
+        self._clock = clock
+        self.name = self._url.render_as_string(hide_password=True)
+        self._version = app_version()
+        self._engine = self._open(create)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends all connections."""
+        self._engine.dispose()
+
+    def register_case(self, case: NewCase, reviewer: str) -> Registration:
+        """Adds an image with the model's measurement; the same pixels come back as the case they already are.
+
+        Args:
+            case: what to add.
+            reviewer: who adds it.
+
+        Raises:
+            StoreError: if it cannot be written.
+            ReviewRefused: if no reviewer is named.
+        """
+        return self.register_cases([case], reviewer)[0]
+
+    def register_cases(self, cases: list[NewCase], reviewer: str) -> list[Registration]:
+        """Adds several images in one transaction: all of them or none.
+
+        Args:
+            cases: what to add.
+            reviewer: who adds them.
+
+        Raises:
+            StoreError: if they cannot be written.
+            ReviewRefused: if no reviewer is named.
+        """
+        reviewer = to_reviewer(reviewer)
+        prepared = [(case, pixel_sha256(case.image_rgb), to_png(case.image_rgb)) for case in cases]
+        with writing(self._engine) as connection:
+            return [
+                ledger.register(connection, case, key, png, reviewer, self._clock(), self._version)
+                for case, key, png in prepared
+            ]
+
+    def append(
+        self,
+        case_id: int,
+        expected_revision: int,
+        action: ReviewAction,
+        reviewer: str,
+        *,
+        ellipse_px: Ellipse | None = None,
+        reason: str = "",
+        calibration: Calibration | None = None,
+        age: IndependentAge | None = None,
+        measurement: ModelMeasurement | None = None,
+        soft_mask: SoftMask | None = None,
+    ) -> CaseState:
+        """Records one action; when this returns, it is on the disk.
+
+        Args:
+            case_id: the case.
+            expected_revision: `CaseState.revision` of the state that the reviewer saw.
+            action: what was done.
+            reviewer: who did it.
+            ellipse_px: for `correct`: the reviewer's ellipse in px of the stored image.
+            reason: why; needed to reject and to reopen. Must not name the patient.
+            calibration: for `calibrate`.
+            age: for `set_age`.
+            measurement: for `measured`: what another model found in the same image.
+            soft_mask: for `measured`: that model's mask.
+
+        Returns:
+            The state after the action.
+
+        Raises:
+            ReviewConflict: if somebody else changed the case since; the message says who, when and what.
+            ReviewRefused: if the action is not allowed in the case's state, or incomplete.
+            StoreError: if there is no such case, or it cannot be written.
+        """
+        request = ReviewRequest(
+            action, to_reviewer(reviewer), to_reason(reason), ellipse_px, calibration, measurement, age
+        )
+        with writing(self._engine) as connection:
+            return ledger.append(
+                connection, case_id, expected_revision, request, soft_mask, self._clock(), self._version
+            )
+
+    def state(self, case_id: int) -> CaseState:
+        """The case as its events leave it.
+
+        Raises:
+            StoreError: if there is no such case, or its record was tampered with.
+        """
+        with reading(self._engine) as connection:
+            return derive_state(ledger.existing_events(connection, case_id))
+
+    def case(self, case_id: int) -> ReviewCase:
+        """The case with its label.
+
+        Raises:
+            StoreError: if there is no such case, or its record was tampered with.
+        """
+        with reading(self._engine) as connection:
+            state = derive_state(ledger.existing_events(connection, case_id))
+            label = connection.execute(select(CASES.c.label).where(CASES.c.id == case_id)).scalar_one()
+            return ReviewCase(CaseId(case_id), label, state)
+
+    def events(self, case_id: int) -> tuple[ReviewEvent, ...]:
+        """The history of a case, oldest first.
+
+        Raises:
+            StoreError: if there is no such case, or its record was tampered with.
+        """
+        with reading(self._engine) as connection:
+            return tuple(ledger.existing_events(connection, case_id))
+
+    def find_case(self, image_sha256: str) -> CaseId | None:
+        """The case of an image by `hc18.image_privacy.pixel_sha256`; None if it was never registered."""
+        with reading(self._engine) as connection:
+            query = select(CASES.c.id).where(CASES.c.image_sha256 == image_sha256)
+            found = connection.execute(query).scalar_one_or_none()
+            return None if found is None else CaseId(found)
+
+    def image(self, case_id: int) -> NDArray[np.uint8]:
+        """The stored pixels, (H, W, 3) uint8 RGB.
+
+        Raises:
+            StoreError: if there is no such case, or its image is damaged.
+        """
+        with reading(self._engine) as connection:
+            png = connection.execute(select(IMAGES.c.png).where(IMAGES.c.case_id == case_id)).scalar_one_or_none()
+        if png is None:
+            raise StoreError(f"{self.name}: has no image of case {case_id}; choose a case from the queue")
+        return from_png(png)
+
+    def soft_mask(self, case_id: int) -> SoftMask | None:
+        """The mask of the newest measurement; None if none is stored.
+
+        Raises:
+            StoreError: if it is damaged.
+        """
+        query = select(MASKS.c.content).where(MASKS.c.case_id == case_id).order_by(MASKS.c.revision.desc()).limit(1)
+        with reading(self._engine) as connection:
+            content = connection.execute(query).scalar_one_or_none()
+        return None if content is None else from_mask_content(content)
+
+    def set_label(self, case_id: int, label: str) -> None:
+        """Renames a case. The label is no part of the record, so that a name typed by mistake can be removed.
+
+        Raises:
+            StoreError: if there is no such case, or it cannot be written.
+        """
+        with writing(self._engine) as connection:
+            change = update(CASES).where(CASES.c.id == case_id).values(label=to_label(label, case_id))
+            if connection.execute(change).rowcount != 1:
+                raise ledger.no_case(case_id)
+
+    def queue(
+        self,
+        queue_filter: QueueFilter = QueueFilter.ALL,
+        page: int = 1,
+        *,
+        search: str = "",
+        page_size: int = PAGE_SIZE,
+    ) -> QueuePage:
+        """One page of the queue, from page 1; see `reviews.queue.read_page`."""
+        with reading(self._engine) as connection:
+            return work_queue.read_page(connection, queue_filter, search, page, page_size)
+
+    def rows(self, queue_filter: QueueFilter = QueueFilter.ALL, *, search: str = "") -> Iterator[QueueRow]:
+        """All rows of the queue, streamed; for exports and the agreement page."""
+        with reading(self._engine) as connection:
+            yield from work_queue.read_rows(connection, queue_filter, search)
+
+    def next_case(
+        self, after: int = 0, queue_filter: QueueFilter = QueueFilter.UNREVIEWED, *, search: str = ""
+    ) -> CaseId | None:
+        """The next case of a filter behind case `after`, from the beginning again after the last; None if none."""
+        with reading(self._engine) as connection:
+            return work_queue.find_next(connection, queue_filter, search, after)
+
+    def progress(self) -> Progress:
+        """How many cases are in which state."""
+        with reading(self._engine) as connection:
+            return work_queue.read_progress(connection)
+
+    def _open(self, create: bool) -> Engine:
+        """An engine on a database with the tables of this version.
+
+        Raises:
+            StoreError: if there is none or it cannot be brought up to date.
+        """
+        path = sqlite_path(self._url)
+        if path is not None:
+            self._prepare_file(path, create)
+        engine = connect(self._url)
+        try:
+            if create:
+                with writing(engine) as connection:
+                    upgrade_schema(connection, self.name)
+            else:
+                with reading(engine) as connection:
+                    check_current(connection, self.name)
+        except BaseException:
+            engine.dispose()
+            raise
+        return engine
+
+    def _prepare_file(self, path: Path, create: bool) -> None:
+        """Creates an empty file that only its owner can read, unless there is one.
+
+        Raises:
+            StoreError: if there is none and none can be created.
+        """
+        if path.is_file():
+            return
+        if not create:
+            raise StoreError(f"{path}: does not exist; expected the file of a review store; check the path")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+        except OSError as error:
+            raise StoreError(
+                f"{path}: cannot be created ({error.strerror}); expected a writable folder; choose another file"
+            ) from error
