@@ -16,9 +16,12 @@ from hc18.convert import HEAD_CATEGORY
 from hc18.phantom import DistractorKind, render_distractor
 from segdata.atomic import atomic_path
 from segdata.coco import write_coco
+from segdata.errors import DatasetError, raise_problems
+from segdata.images import read_image
 from segdata.records import CocoDataset, CocoImage
 
 NO_HEAD_NAME = "no_head"
+_IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 # Half of the images show tissue, which is what a head is hardest to tell from.
 KINDS: tuple[DistractorKind, ...] = (
     *("no_skull", "noise", "no_skull", "blobs", "no_skull"),
@@ -51,7 +54,50 @@ def write_no_head_folder(
         with atomic_path(folder / name) as temporary:
             Image.fromarray(grey).save(temporary, format="PNG")
         images.append(CocoImage(index + 1, name, *image_hw))
-    info = {"description": "synthetic images without a head", "image_root": NO_HEAD_NAME}
     path = Path(root) / f"{NO_HEAD_NAME}.json"
-    write_coco(path, CocoDataset(tuple(images), (), (HEAD_CATEGORY,), info))
+    _write_dataset(path, images, folder, "synthetic images without a head")
     return path
+
+
+def write_no_head_json(
+    folder: str | os.PathLike[str], path: Path, *, max_count: int | None = None, seed: int = 0
+) -> int:
+    """Writes a dataset of the images in a folder, none of which shows a head; returns their number.
+
+    Args:
+        folder: searched without its subfolders; the images stay where they are.
+        path: COCO JSON to write.
+        max_count: how many to draw at random; all if None.
+        seed: of the draw.
+
+    Raises:
+        DatasetError: if the folder holds no image, or listing every image that cannot be read.
+        HeadSegError: if the file cannot be written.
+    """
+    folder = Path(folder)
+    files = (
+        sorted(file for file in folder.iterdir() if file.suffix.lower() in _IMAGE_SUFFIXES) if folder.is_dir() else []
+    )
+    if not files:
+        raise DatasetError(f"{folder}: holds no image; expected a folder of PNG, JPEG, TIFF or BMP files")
+    if max_count is not None and max_count < len(files):
+        chosen = np.random.default_rng(seed).permutation(len(files))[:max_count]
+        files = [files[index] for index in sorted(chosen)]
+    images, problems = [], []
+    for index, file in enumerate(files):
+        try:
+            image = read_image(file)
+        except DatasetError as error:
+            problems.append(str(error))
+            continue
+        images.append(CocoImage(index + 1, file.name, image.shape[0], image.shape[1]))
+    if problems:
+        raise_problems(DatasetError, problems, f"{folder}: images that cannot be read")
+    _write_dataset(path, images, folder, "images without a head")
+    return len(images)
+
+
+def _write_dataset(path: Path, images: list[CocoImage], folder: Path, description: str) -> None:
+    """Writes images without annotations; the file names their folder relative to its own."""
+    root = Path(os.path.relpath(folder, path.parent)).as_posix()
+    write_coco(path, CocoDataset(tuple(images), (), (HEAD_CATEGORY,), {"description": description, "image_root": root}))
