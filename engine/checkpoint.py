@@ -3,13 +3,15 @@
 A file is a dictionary. "model" always holds the weights to evaluate, export and ship: the moving average where there is
 one. What resuming needs stands beside it: "optimizer", "scheduler", "iteration" (the last one done, 0-based) and,
 unknown to Detectron2, "ema" (its counter and the weights under training), "grad_scaler", "random_state", "sampler".
-Files are read with `torch.load(weights_only=True)`, which runs no code from them.
+Files are read with `torch.load(weights_only=True)`, those of Detectron2's model zoo (.pkl) with
+`engine.restricted_pickle`; neither runs code from them.
 """
 
 from __future__ import annotations
 
 import pickle
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from engine.restricted_pickle import read_pickle
 from segdata.atomic import atomic_path, write_text_atomic
 from segdata.errors import HeadSegError, ModelError, raise_problems
 
 LAST_CHECKPOINT = "last_checkpoint"
 FINAL_NAME = "model_final.pth"
+# Entries of old Detectron2 files that the config describes.
+_NOT_WEIGHTS = re.compile(r"^(module\.)?pixel_(mean|std)$|anchor_generator\.cell_anchors")
 BEST_NAME = "model_best.pth"
+_COUNTER = ".num_batches_tracked"
 
 
 def periodic_name(iteration: int) -> str:
@@ -50,16 +56,30 @@ def write_checkpoint(path: str | Path, content: dict[str, Any], *, is_last: bool
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """The content of a checkpoint on the CPU; a bare dictionary of weights is taken as "model".
+    """The content of a checkpoint on the CPU: "model" and whatever stands beside it.
+
+    A bare dictionary of weights is taken as "model". A .pkl without "__author__" is a Caffe2 one ("blobs" or bare) and
+    gets "matching_heuristics", as in Detectron2. What old files hold beside weights (pixel mean, anchors) is dropped.
 
     Raises:
         ModelError: if the file is missing, damaged, holds more than tensors and plain values, or has no weights.
     """
     path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"{path}: no such checkpoint; check MODEL.WEIGHTS")
+    content = _read_zoo_file(path) if path.suffix == ".pkl" else _read_torch_file(path)
+    if isinstance(content, dict) and "model" not in content:
+        content = {"model": content}
+    weights = content.get("model") if isinstance(content, dict) else None
+    if not isinstance(weights, dict) or not weights or not all(map(_is_weight, weights.items())):
+        raise ModelError(f'{path}: has no weights; expected a dictionary with "model": names -> tensors')
+    content["model"] = {name: torch.as_tensor(w) for name, w in weights.items() if not _NOT_WEIGHTS.search(name)}
+    return content
+
+
+def _read_torch_file(path: Path) -> Any:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ModelError(f"{path}: no such checkpoint; check MODEL.WEIGHTS") from error
+        return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelError(
             f"{path}: refused, it is not a checkpoint of tensors and plain values ({_first_line(error)}); "
@@ -69,12 +89,21 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise ModelError(
             f"{path}: not a readable PyTorch checkpoint ({_first_line(error)}); copy or train it again"
         ) from error
-    if isinstance(content, dict) and "model" not in content:
-        content = {"model": content}
-    weights = content.get("model") if isinstance(content, dict) else None
-    if not isinstance(weights, dict) or not weights or not all(isinstance(w, Tensor) for w in weights.values()):
-        raise ModelError(f'{path}: has no weights; expected a dictionary with "model": names -> tensors')
-    return content
+
+
+def _read_zoo_file(path: Path) -> Any:
+    content = read_pickle(path)
+    if not isinstance(content, dict) or ("model" in content and "__author__" in content):
+        return content
+    blobs = content.get("blobs", content)
+    if isinstance(blobs, dict):
+        blobs = {name: value for name, value in blobs.items() if not str(name).endswith("_momentum")}
+    return {"model": blobs, "__author__": "Caffe2", "matching_heuristics": True}
+
+
+def _is_weight(entry: tuple[Any, Any]) -> bool:
+    name, value = entry
+    return isinstance(name, str) and isinstance(value, (Tensor, np.ndarray))
 
 
 def last_checkpoint(folder: str | Path) -> Path | None:
@@ -98,12 +127,17 @@ def last_checkpoint(folder: str | Path) -> Path | None:
 def load_weights(model: nn.Module, weights: dict[str, Tensor], source: str | Path) -> None:
     """Copies `weights` into `model` if names and shapes agree exactly; otherwise changes nothing.
 
+    A batch norm's counter of batches, which computes nothing and which some versions of Detectron2 drop on freezing,
+    may be absent on either side.
+
     Raises:
         ModelError: listing every missing, unexpected and differently shaped entry.
     """
     own = model.state_dict()
-    problems = [f"{name}: missing in the file" for name in own if name not in weights]
-    problems += [f"{name}: not part of this model" for name in weights if name not in own]
+    missing = [name for name in own if name not in weights and not name.endswith(_COUNTER)]
+    unexpected = [name for name in weights if name not in own and not name.endswith(_COUNTER)]
+    problems = [f"{name}: missing in the file" for name in missing]
+    problems += [f"{name}: not part of this model" for name in unexpected]
     problems += [
         f"{name}: shape {tuple(weights[name].shape)} in the file, {tuple(tensor.shape)} in the model"
         for name, tensor in own.items()
@@ -111,7 +145,7 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], source: str | Pat
     ]
     if problems:
         raise_problems(ModelError, problems, f"{source}: the weights do not fit the model that the config describes")
-    model.load_state_dict(weights)
+    model.load_state_dict(weights, strict=False)
 
 
 def random_state(device: torch.device) -> dict[str, Any]:

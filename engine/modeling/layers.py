@@ -20,6 +20,7 @@ class FrozenBatchNorm2d(nn.Module):
     bias: Tensor
     running_mean: Tensor
     running_var: Tensor
+    num_batches_tracked: Tensor | None
 
     def __init__(self, num_features: int, eps: float = 1e-5) -> None:
         super().__init__()
@@ -28,6 +29,7 @@ class FrozenBatchNorm2d(nn.Module):
         self.register_buffer("bias", torch.zeros(num_features))
         self.register_buffer("running_mean", torch.zeros(num_features))
         self.register_buffer("running_var", torch.ones(num_features) - eps)
+        self.register_buffer("num_batches_tracked", None)  # what a converted batch norm counted, kept for its file
 
     def forward(self, x: Tensor) -> Tensor:
         if x.requires_grad:
@@ -44,9 +46,8 @@ class FrozenBatchNorm2d(nn.Module):
         """The module with every BatchNorm2d inside replaced by a frozen copy."""
         if isinstance(module, (nn.BatchNorm2d, nn.SyncBatchNorm)):
             frozen = cls(module.num_features, module.eps)
-            frozen.load_state_dict(
-                {name: value for name, value in module.state_dict().items() if name != "num_batches_tracked"}
-            )
+            frozen.num_batches_tracked = module.num_batches_tracked
+            frozen.load_state_dict(module.state_dict())
             return frozen
         for name, child in module.named_children():
             setattr(module, name, cls.convert(child))
