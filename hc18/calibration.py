@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from segdata.errors import MeasurementError
@@ -11,6 +11,7 @@ from segdata.errors import MeasurementError
 USUAL_PIXEL_SIZE_MM = (0.049, 0.394)  # HC18 has 0.0494 to 0.3933
 POSSIBLE_PIXEL_SIZE_MM = (0.01, 2.0)  # beyond, no transducer resolves a pixel or 200 px show a whole torso
 USUAL_ASPECT_RATIO = 1.25  # larger / smaller pixel side
+SAME_SIZE = 0.01  # relative difference up to which two pixel sizes give the same circumference for a clinician
 
 
 class CalibrationSource(StrEnum):
@@ -112,6 +113,25 @@ def from_pixel_spacing(pixel_size_xy_mm: tuple[float, float]) -> Calibration:
         "From the DICOM file, attribute Pixel Spacing",
         (warning,),
     )
+
+
+def warn_of_other_size(calibration: Calibration, other_xy_mm: tuple[float, float]) -> Calibration:
+    """The calibration, with a warning if the file states another pixel size elsewhere.
+
+    Args:
+        calibration: the one that counts.
+        other_xy_mm: mm per px along x and y.
+    """
+    used = calibration.pixel_size_xy_mm
+    if used is None or all(
+        abs(other - size) <= SAME_SIZE * size for other, size in zip(other_xy_mm, used, strict=True)
+    ):
+        return calibration
+    warning = (
+        f"The DICOM file states a second pixel size, {format_pixel_size(other_xy_mm)}, which was not used. "
+        "Compare with a caliper or the depth scale of the image."
+    )
+    return replace(calibration, warnings=(*calibration.warnings, warning))
 
 
 def uncalibrated(reason: str) -> Calibration:

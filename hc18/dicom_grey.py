@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from hc18.dicom_header import number_of
+from hc18.dicom_pixel_format import PixelFormat
 
 GREY_KEYWORDS = ("RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth", "VOILUTFunction")
 
@@ -59,12 +60,12 @@ class GreyScale:
         return np.clip((rescaled - (center - 0.5)) / max(width - 1.0, 1e-9) + 0.5, 0.0, 1.0)
 
 
-def from_dataset(dataset: Dataset, photometric: str, bits_stored: int, is_signed: bool) -> GreyScale:
+def from_dataset(dataset: Dataset, pixel_format: PixelFormat) -> GreyScale:
     """The grey scale of a dataset that holds the attributes `GREY_KEYWORDS`."""
     slope, intercept = number_of(dataset, "RescaleSlope"), number_of(dataset, "RescaleIntercept")
     return GreyScale(
-        is_inverted=photometric == "MONOCHROME1",
-        is_8_bit=bits_stored == 8 and not is_signed,
+        is_inverted=pixel_format.photometric == "MONOCHROME1",
+        is_8_bit=pixel_format.bits_stored == 8 and not pixel_format.is_signed,
         slope=slope if math.isfinite(slope) and slope else 1.0,
         intercept=intercept if math.isfinite(intercept) else 0.0,
         window=_window(dataset),

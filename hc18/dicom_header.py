@@ -70,7 +70,7 @@ def is_dicom(first_bytes_or_path: bytes | str | os.PathLike[str]) -> bool:
         try:
             with Path(first_bytes_or_path).open("rb") as stream:
                 start = stream.read(_PREAMBLE + len(_PREFIX))
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a name with a zero byte
             return False
     return start[_PREAMBLE : _PREAMBLE + len(_PREFIX)] == _PREFIX or _starts_with_element(start)
 
@@ -89,10 +89,9 @@ def read_bytes(path_or_bytes: str | os.PathLike[str] | bytes) -> bytes:
             if path.stat().st_size > MAX_BYTES:
                 raise ImageError(_too_large())
             data = path.read_bytes()
-        except OSError as error:
-            raise ImageError(
-                f"The file cannot be read ({error.strerror or 'input error'}); check that it exists and may be opened."
-            ) from None
+        except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+            reason = getattr(error, "strerror", None) or "input error"
+            raise ImageError(f"The file cannot be read ({reason}); check that it exists and may be opened.") from None
     if len(data) > MAX_BYTES:
         raise ImageError(_too_large())
     if not data:

@@ -13,7 +13,13 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, MediaStorageDirectoryStorage
 
 from hc18 import dicom_pixels, dicom_regions
-from hc18.calibration import Calibration, from_pixel_spacing, pixel_size_problem, uncalibrated
+from hc18.calibration import (
+    Calibration,
+    from_pixel_spacing,
+    pixel_size_problem,
+    uncalibrated,
+    warn_of_other_size,
+)
 from hc18.dicom_header import is_dicom, read_attributes, read_bytes
 from hc18.dicom_pixels import PIXEL_KEYWORDS, FramePixels
 from hc18.dicom_reference import SourceReference, source_reference
@@ -125,16 +131,22 @@ class DicomImage:
             ellipse_px: in px of the frame, pixel centres at integers; None if nothing was drawn yet.
             frame_index: 0-based; matters only for volumes, whose frames have a spacing each.
         """
+        spacing = self._spacing_xy_mm(frame_index)
         by_region = calibrate_by_region(self.regions, self.image_hw, ellipse_px)
         if by_region is not None:
-            return by_region
-        spacing = self._spacings_xy_mm[min(frame_index, len(self._spacings_xy_mm) - 1)]
+            return by_region if spacing is None else warn_of_other_size(by_region, spacing)
         if spacing is None:
             return uncalibrated(why_no_region(self.regions))
         problem = pixel_size_problem(spacing)
         if problem:
             return uncalibrated(f"No millimetres: the Pixel Spacing of the DICOM file is impossible. {problem}")
         return from_pixel_spacing(spacing)
+
+    def _spacing_xy_mm(self, frame_index: int) -> tuple[float, float] | None:
+        """Pixel Spacing of a frame in mm per px along x and y; None without."""
+        of_frames = self._spacings_xy_mm
+        index = frame_index if len(of_frames) > 1 else 0
+        return of_frames[index] if 0 <= index < len(of_frames) else None
 
 
 def read_dicom(path_or_bytes: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS) -> DicomImage:
@@ -154,8 +166,8 @@ def read_dicom(path_or_bytes: str | os.PathLike[str] | bytes, *, max_pixels: int
     _check_ultrasound(dataset)
     pixels = dicom_pixels.from_dataset(dataset, max_pixels)
     return DicomImage(
-        n_frames=pixels.n_frames,
-        image_hw=pixels.image_hw,
+        n_frames=pixels.pixel_format.n_frames,
+        image_hw=pixels.pixel_format.image_hw,
         modality=_ULTRASOUND,
         regions=dicom_regions.from_dataset(dataset),
         may_show_identity=dataset.get("BurnedInAnnotation") != "NO",
