@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from hc18.problems import Problem, raise_if_fatal
 
 FILENAME_COLUMN = "filename"
 PIXEL_SIZE_COLUMN = "pixel size(mm)"
 HC_COLUMN = "head circumference (mm)"
+
+_REMEDY = "restore it from the original archive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,26 @@ def read_pixel_size_table(path: str | os.PathLike[str], *, require_hc: bool = Fa
     """
     table_path = Path(path)
     lines, problems = _read_lines(table_path)
+    return _to_table(table_path, lines, problems, require_hc)
+
+
+def pixel_size_table_from_text(text: str, name: str, *, require_hc: bool = False) -> PixelSizeTable:
+    """All rows and all problems of a table that is not on disk; never raises for its content.
+
+    Args:
+        text: content of the table, without a byte-order mark.
+        name: what to call it in messages.
+        require_hc: whether a row without a head circumference is a problem.
+    """
+    table_path = Path(name)
+    lines, problems = _parse_lines(table_path, io.StringIO(text, newline=""))
+    return _to_table(table_path, lines, problems, require_hc)
+
+
+def _to_table(
+    table_path: Path, lines: list[tuple[int, list[str]]], problems: list[Problem], require_hc: bool
+) -> PixelSizeTable:
+    """The table in non-empty lines, unless there are problems already."""
     if problems:
         return PixelSizeTable(table_path, (), tuple(problems))
     (_, header), *body = lines
@@ -107,22 +131,31 @@ def read_pixel_size_table(path: str | os.PathLike[str], *, require_hc: bool = Fa
 
 def _read_lines(path: Path) -> tuple[list[tuple[int, list[str]]], list[Problem]]:
     """The non-empty lines as (line number, stripped fields), or the problem that prevents reading them."""
-    remedy = "restore it from the original archive"
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, strict=True)
-            lines = [(reader.line_num, [field.strip() for field in fields]) for fields in reader]
+            return _parse_lines(path, stream)
     except FileNotFoundError:
-        return [], [Problem("missing_table", f"{path}: does not exist; expected the table of pixel sizes; {remedy}")]
+        return [], [Problem("missing_table", f"{path}: does not exist; expected the table of pixel sizes; {_REMEDY}")]
     except OSError as error:
         return [], [Problem("unreadable_table", f"{path}: cannot be read ({error.strerror}); expected a CSV file")]
+
+
+def _parse_lines(path: Path, stream: TextIO) -> tuple[list[tuple[int, list[str]]], list[Problem]]:
+    """The non-empty lines of a text as (line number, stripped fields), or why they cannot be told apart.
+
+    Raises:
+        OSError: if the stream cannot be read.
+    """
+    try:
+        reader = csv.reader(stream, strict=True)
+        lines = [(reader.line_num, [field.strip() for field in fields]) for fields in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         return [], [
-            Problem("unreadable_table", f"{path}: is not a UTF-8 CSV file ({error}); save it as CSV UTF-8 or {remedy}")
+            Problem("unreadable_table", f"{path}: is not a UTF-8 CSV file ({error}); save it as CSV UTF-8 or {_REMEDY}")
         ]
     lines = [(number, fields) for number, fields in lines if any(fields)]
     if not lines:
-        return [], [Problem("empty_table", f"{path}: is empty; expected a header and one row per image; {remedy}")]
+        return [], [Problem("empty_table", f"{path}: is empty; expected a header and one row per image; {_REMEDY}")]
     return lines, []
 
 

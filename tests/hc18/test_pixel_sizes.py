@@ -4,7 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from hc18.pixel_sizes import PixelSizeRow, read_pixel_size_table, read_pixel_sizes
+from hc18.pixel_sizes import (
+    PixelSizeRow,
+    pixel_size_table_from_text,
+    read_pixel_size_table,
+    read_pixel_sizes,
+)
 from segdata.errors import DatasetError
 
 HEADER = "filename,pixel size(mm),head circumference (mm)"
@@ -141,3 +146,12 @@ def test_missing_table_is_a_problem(tmp_path: Path) -> None:
 
 def test_folder_instead_of_a_table_is_a_problem(tmp_path: Path) -> None:
     assert kinds(tmp_path) == ["unreadable_table"]
+
+
+def test_text_gives_the_same_table_as_a_file(tmp_path: Path) -> None:
+    lines = (HEADER, ROW, "010_HC.png,nan,170.5")
+    on_disk = read_pixel_size_table(write_table(tmp_path, *lines))
+    from_text = pixel_size_table_from_text("\r\n".join(lines), "table.csv")
+    assert from_text.rows == on_disk.rows
+    assert [problem.kind for problem in from_text.problems] == [problem.kind for problem in on_disk.problems]
+    assert from_text.problems[0].message.startswith("table.csv, row 3")
