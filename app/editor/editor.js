@@ -1,0 +1,440 @@
+// Ellipse editor: an ultrasound image with one movable ellipse. Nothing is sent before a pointer or key is released.
+//
+// Coordinates: px of the original image, pixel centres at integers, x right, y down. Unequal pixel sizes only change how
+// the drawing is scaled (`aspect`); the ellipse itself always stays in px. What leaves this file is
+// setStateValue("edit", {seq, ellipse}): `seq` counts the edits, and data that answers an older one is not drawn.
+
+const SVG = "http://www.w3.org/2000/svg";
+const HANDLE_PX = 8;            // radius on the screen
+const HIT_PX = 20;              // radius that reacts to a finger
+const ROTATE_ARM_PX = 34;       // from the end of the long axis to the rotation handle
+const MIN_SEMI_AXIS_PX = 4;
+const MAX_ZOOM = 8;
+const NUDGE_PX = 1;
+const TURN_RAD = Math.PI / 180;
+const COARSE = 10;              // steps with shift
+
+// Handles: which semi-axis they change and on which side of the centre they sit.
+const AXIS_HANDLES = [
+  { name: "long-end", axis: 1, side: 1 },
+  { name: "long-start", axis: 1, side: -1 },
+  { name: "short-end", axis: 2, side: 1 },
+  { name: "short-start", axis: 2, side: -1 },
+];
+
+// Keys without shift; in lower case. Letters exist on every keyboard layout, brackets do not.
+const KEYS = {
+  arrowleft: (e, n) => { e.x -= n * NUDGE_PX; },
+  arrowright: (e, n) => { e.x += n * NUDGE_PX; },
+  arrowup: (e, n) => { e.y -= n * NUDGE_PX; },
+  arrowdown: (e, n) => { e.y += n * NUDGE_PX; },
+  "+": (e) => { e.r1 += NUDGE_PX; e.r2 += NUDGE_PX; },
+  "=": (e) => { e.r1 += NUDGE_PX; e.r2 += NUDGE_PX; },
+  "-": (e) => { e.r1 -= NUDGE_PX; e.r2 -= NUDGE_PX; },
+  "_": (e) => { e.r1 -= COARSE * NUDGE_PX; e.r2 -= COARSE * NUDGE_PX; },
+  w: (e, n) => { e.r1 += n * NUDGE_PX; },
+  s: (e, n) => { e.r1 -= n * NUDGE_PX; },
+  d: (e, n) => { e.r2 += n * NUDGE_PX; },
+  a: (e, n) => { e.r2 -= n * NUDGE_PX; },
+  "]": (e) => { e.angle += TURN_RAD; },
+  "[": (e) => { e.angle -= TURN_RAD; },
+  "}": (e) => { e.angle += COARSE * TURN_RAD; },
+  "{": (e) => { e.angle -= COARSE * TURN_RAD; },
+  e: (e, n) => { e.angle += n * TURN_RAD; },
+  q: (e, n) => { e.angle -= n * TURN_RAD; },
+};
+
+const editors = new WeakMap();
+
+export default function (component) {
+  const { parentElement } = component;
+  let editor = editors.get(parentElement);
+  if (!editor) {
+    editor = new Editor(parentElement.querySelector(".editor"));
+    editors.set(parentElement, editor);
+  }
+  editor.update(component.data, (edit) => component.setStateValue("edit", edit));
+  return () => {
+    editor.close();
+    editors.delete(parentElement);
+  };
+}
+
+class Editor {
+  constructor(root) {
+    this.root = root;
+    this.sent = 0;
+    this.zoom = 1;
+    this.focusXY = null;       // centre of the view in drawing units; null: the middle
+    this.shown = { mask: true, model: true, reference: true };
+    this.svg = root.querySelector("svg");
+    this.live = root.querySelector(".live");
+    this.part = (name) => root.querySelector(`[data-part="${name}"]`);
+    this.buildHandles();
+    this.listen();
+    this.observer = new ResizeObserver(() => this.draw());
+    this.observer.observe(this.svg);
+  }
+
+  close() {
+    this.observer.disconnect();
+    this.abort.abort();
+  }
+
+  // --- what comes from Python ---
+
+  update(data, send) {
+    this.send = send;
+    const first = !this.data;
+    if (!first && (this.drag || this.changedByKey || data.seq < this.sent)) {
+      return;
+    }
+    this.data = data;
+    this.sent = Math.max(this.sent, data.seq);
+    const [across, down] = data.pixel_size_xy_mm ?? [1, 1];
+    this.aspect = down / across;
+    this.ellipse = data.ellipse && fromPayload(data.ellipse);
+    const image = this.part("image");
+    if (image.getAttribute("href") !== data.image) {
+      image.setAttribute("href", data.image);
+      setAll(image, { x: -0.5, y: -0.5, width: data.width, height: data.height });
+    }
+    this.part("mask").setAttribute("d", data.mask_edge.map(([x, y]) => `M${x} ${y}h0`).join(""));
+    this.root.dataset.owner = data.owner;
+    this.root.classList.toggle("read-only", data.read_only);
+    this.svg.setAttribute("aria-label", data.description);
+    this.root.querySelector(".keys").hidden = data.read_only;
+    this.draw();
+  }
+
+  // --- drawing ---
+
+  draw() {
+    if (!this.data) return;
+    this.drawView();
+    this.part("world").setAttribute("transform", `scale(1 ${this.aspect})`);
+    const reference = this.data.reference_ellipse && fromPayload(this.data.reference_ellipse);
+    const model = this.data.model_ellipse && fromPayload(this.data.model_ellipse);
+    const edited = this.data.owner === "reviewer" || this.drag || this.changedByKey;
+    this.root.dataset.owner = edited ? "reviewer" : this.data.owner;
+    place(this.part("reference-casing"), this.shown.reference && reference);
+    place(this.part("reference"), this.shown.reference && reference);
+    place(this.part("model"), this.shown.model && edited && model);
+    place(this.part("casing"), this.ellipse);
+    place(this.part("ellipse"), this.ellipse);
+    this.part("mask").style.display = this.shown.mask ? "" : "none";
+    this.drawToggle("mask", this.data.mask_edge.length > 0);
+    this.drawToggle("model", Boolean(model));
+    this.drawToggle("reference", Boolean(reference));
+    this.part("draw").hidden = Boolean(this.ellipse) || this.data.read_only;
+    this.drawHandles();
+    this.drawReadout(model);
+  }
+
+  drawToggle(name, exists) {
+    const button = this.part(`toggle-${name}`);
+    button.hidden = !exists;
+    button.setAttribute("aria-pressed", String(this.shown[name]));
+  }
+
+  drawView() {
+    const width = this.data.width, height = this.data.height * this.aspect;
+    const w = width / this.zoom, h = height / this.zoom;
+    const middle = this.focusXY ?? [(width - 1) / 2, (height - this.aspect) / 2];
+    const left = clamp(middle[0] - w / 2, -0.5, width - 0.5 - w);
+    const top = clamp(middle[1] - h / 2, -0.5 * this.aspect, height - 0.5 * this.aspect - h);
+    this.focusXY = this.zoom > 1 ? [left + w / 2, top + h / 2] : null;
+    this.svg.setAttribute("viewBox", `${left} ${top} ${w} ${h}`);
+    this.svg.style.aspectRatio = `${width} / ${height}`;
+    this.part("zoom").textContent = `${Math.round(this.zoom * 100)} %`;
+    this.root.classList.toggle("zoomed", this.zoom > 1);
+  }
+
+  drawHandles() {
+    const group = this.part("handles");
+    const visible = this.ellipse && !this.data.read_only;
+    group.style.display = visible ? "" : "none";
+    if (!visible) return;
+    const unit = 1 / (this.svg.getScreenCTM()?.a || 1);   // drawing units per px of the screen
+    const { x, y, r1, angle } = this.ellipse;
+    const at = (node, px, py) => node.setAttribute("transform", `translate(${px} ${py * this.aspect}) scale(${unit})`);
+    for (const handle of AXIS_HANDLES) {
+      const [hx, hy] = axisEnd(this.ellipse, handle.axis, handle.side);
+      at(this.handles[handle.name], hx, hy);
+    }
+    at(this.handles.move, x, y);
+    const start = [x + r1 * Math.cos(angle), y + r1 * Math.sin(angle)];
+    const end = this.rotationHandle(start, unit);
+    at(this.handles.rotate, end[0], end[1]);
+    setAll(this.part("arm"), { x1: start[0], y1: start[1] * this.aspect, x2: end[0], y2: end[1] * this.aspect });
+  }
+
+  // Beyond the end of the long axis, or inside it where the image ends.
+  rotationHandle([x, y], unit) {
+    const { angle } = this.ellipse;
+    const view = this.svg.viewBox.baseVal;
+    const margin = HANDLE_PX * unit;
+    for (const arm of [ROTATE_ARM_PX * unit, -ROTATE_ARM_PX * unit]) {
+      const px = x + arm * Math.cos(angle), py = y + arm * Math.sin(angle);
+      const sx = px, sy = py * this.aspect;
+      const inside = sx > view.x + margin && sx < view.x + view.width - margin
+        && sy > view.y + margin && sy < view.y + view.height - margin;
+      if (inside || arm < 0) return [px, py];
+    }
+    return [x, y];
+  }
+
+  drawReadout(model) {
+    if (!this.ellipse) {
+      this.live.textContent = "no ellipse";
+      return;
+    }
+    const size = this.data.pixel_size_xy_mm;
+    const value = circumference(this.ellipse, size ?? [1, 1]);
+    const [long, short] = diameters(this.ellipse, size ?? [1, 1]);
+    const unit = size ? "mm" : "px";
+    const difference = model ? value - circumference(model, size ?? [1, 1]) : 0;
+    const sign = difference < 0 ? "−" : "+";
+    const against = Math.abs(difference) < 0.05 ? "" : `  (${sign}${Math.abs(difference).toFixed(1)} to the model)`;
+    this.live.replaceChildren(
+      bold(`HC ${value.toFixed(1)} ${unit}`),
+      document.createTextNode(`${against}   ${long.toFixed(1)} × ${short.toFixed(1)} ${unit}`),
+    );
+  }
+
+  // --- handles and events ---
+
+  buildHandles() {
+    const group = this.part("handles");
+    this.handles = {};
+    for (const name of [...AXIS_HANDLES.map((handle) => handle.name), "rotate", "move"]) {
+      const handle = create("g", { class: `handle ${name.split("-")[0]}`, "data-handle": name });
+      handle.append(create("circle", { class: "hit", r: HIT_PX }));
+      handle.append(name === "move"
+        ? create("path", { class: "mark", d: "M-9 0H9M0 -9V9" })
+        : create("circle", { class: "mark", r: HANDLE_PX }));
+      if (name === "rotate") handle.append(create("path", { class: "sign", d: "M-3.6 1.8A4 4 0 1 1 1.8 3.6M-6 0L-3.6 2.6L-1 0.6" }));
+      group.append(handle);
+      this.handles[name] = handle;
+    }
+  }
+
+  listen() {
+    this.abort = new AbortController();
+    const on = (target, type, action, options = {}) =>
+      target.addEventListener(type, action, { signal: this.abort.signal, ...options });
+    on(this.svg, "pointerdown", (event) => this.press(event));
+    on(this.svg, "pointermove", (event) => this.move(event));
+    on(this.svg, "pointerup", () => this.release());
+    on(this.svg, "pointercancel", () => this.release());
+    on(this.svg, "keydown", (event) => this.key(event));
+    on(this.svg, "keyup", () => this.keyReleased());
+    on(this.svg, "blur", () => this.keyReleased());
+    on(this.svg, "wheel", (event) => this.wheel(event), { passive: false });
+    for (const name of Object.keys(this.shown)) {
+      on(this.part(`toggle-${name}`), "click", () => { this.shown[name] = !this.shown[name]; this.draw(); });
+    }
+    on(this.part("zoom-in"), "click", () => this.zoomBy(Math.SQRT2));
+    on(this.part("zoom-out"), "click", () => this.zoomBy(Math.SQRT1_2));
+    on(this.part("fit"), "click", () => this.zoomBy(0));
+    on(this.part("draw"), "click", () => this.drawNew());
+  }
+
+  press(event) {
+    if (event.button !== 0 || !this.data) return;
+    const handle = event.target.closest("[data-handle]")?.dataset.handle;
+    const inside = event.target === this.part("ellipse") && !this.data.read_only;
+    const what = handle ?? (inside ? "move" : this.zoom > 1 ? "pan" : null);
+    this.svg.focus({ preventScroll: true });
+    if (!what) return;
+    event.preventDefault();
+    this.svg.setPointerCapture(event.pointerId);
+    this.drag = { what, from: this.pointer(event), ellipse: this.ellipse && { ...this.ellipse }, view: this.focusXY, moved: false };
+    this.root.classList.add("dragging");
+  }
+
+  move(event) {
+    if (!this.drag) return;
+    const to = this.pointer(event), { from, what, ellipse } = this.drag;
+    if (what === "pan") {
+      const view = this.focusXY;
+      this.focusXY = [view[0] - (to[0] - from[0]), view[1] - (to[1] - from[1]) * this.aspect];
+      this.draw();
+      return;
+    }
+    if (!this.drag.moved && Math.hypot(to[0] - from[0], to[1] - from[1]) * (this.svg.getScreenCTM()?.a || 1) < 2) return;
+    this.drag.moved = true;
+    this.ellipse = dragged(ellipse, what, from, to, event.shiftKey);
+    this.limit();
+    this.draw();
+  }
+
+  release() {
+    const drag = this.drag;
+    this.drag = null;
+    this.root.classList.remove("dragging");
+    if (drag?.moved) this.commit();
+  }
+
+  key(event) {
+    if (!this.data || event.ctrlKey || event.metaKey || event.altKey) return;
+    const name = event.key.toLowerCase();
+    if (name === "z") this.zoomBy(event.shiftKey ? Math.SQRT1_2 : Math.SQRT2);
+    else if (name === "0") this.zoomBy(0);
+    else if (KEYS[name] && this.ellipse && !this.data.read_only) {
+      KEYS[name](this.ellipse, event.shiftKey ? COARSE : 1);
+      this.limit();
+      this.changedByKey = true;
+      this.draw();
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  keyReleased() {
+    if (!this.changedByKey) return;
+    this.changedByKey = false;
+    this.commit();
+  }
+
+  wheel(event) {
+    if (!event.ctrlKey && !event.metaKey) return;   // plain wheel scrolls the page
+    event.preventDefault();
+    this.zoomBy(event.deltaY < 0 ? 1.15 : 1 / 1.15, this.pointer(event));
+  }
+
+  zoomBy(factor, around = null) {
+    const before = this.zoom;
+    this.zoom = factor === 0 ? 1 : clamp(this.zoom * factor, 1, MAX_ZOOM);
+    const anchor = around ?? (this.ellipse && before === 1 ? [this.ellipse.x, this.ellipse.y] : null);
+    if (anchor) {
+      const target = [anchor[0], anchor[1] * this.aspect];
+      const old = this.focusXY ?? target;
+      const share = around ? before / this.zoom : 0;   // a wheel keeps the point under the pointer in place
+      this.focusXY = [target[0] + (old[0] - target[0]) * share, target[1] + (old[1] - target[1]) * share];
+    }
+    this.draw();
+  }
+
+  drawNew() {
+    const { width, height } = this.data;
+    this.ellipse = { x: (width - 1) / 2, y: (height - 1) / 2, r1: width * 0.25, r2: height * 0.28, angle: 0 };
+    this.commit();
+    this.svg.focus({ preventScroll: true });
+  }
+
+  limit() {
+    const e = this.ellipse, { width, height } = this.data;
+    e.x = clamp(e.x, -0.5, width - 0.5);
+    e.y = clamp(e.y, -0.5, height - 0.5);
+    const largest = 2 * Math.max(width, height);
+    e.r1 = clamp(e.r1, MIN_SEMI_AXIS_PX, largest);
+    e.r2 = clamp(e.r2, MIN_SEMI_AXIS_PX, largest);
+  }
+
+  commit() {
+    this.ellipse = normalised(this.ellipse);
+    this.sent += 1;
+    this.data = { ...this.data, owner: "reviewer" };
+    this.draw();
+    this.send({ seq: this.sent, ellipse: toPayload(this.ellipse) });
+  }
+
+  // Position of the pointer in px of the original image.
+  pointer(event) {
+    const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(this.part("world").getScreenCTM().inverse());
+    return [point.x, point.y];
+  }
+}
+
+// --- geometry ---
+
+function axisEnd({ x, y, r1, r2, angle }, axis, side) {
+  const turn = axis === 1 ? angle : angle + Math.PI / 2, reach = side * (axis === 1 ? r1 : r2);
+  return [x + reach * Math.cos(turn), y + reach * Math.sin(turn)];
+}
+
+// The ellipse after a drag of one handle. The opposite end of an axis stays in place; with shift the centre does.
+function dragged(ellipse, what, [fx, fy], [tx, ty], symmetric) {
+  const e = { ...ellipse };
+  if (what === "move") {
+    e.x += tx - fx;
+    e.y += ty - fy;
+  } else if (what === "rotate") {
+    e.angle += Math.atan2(ty - e.y, tx - e.x) - Math.atan2(fy - e.y, fx - e.x);
+  } else {
+    const { axis, side } = AXIS_HANDLES.find((handle) => handle.name === what);
+    const turn = axis === 1 ? e.angle : e.angle + Math.PI / 2;
+    const along = side * ((tx - fx) * Math.cos(turn) + (ty - fy) * Math.sin(turn));
+    const name = axis === 1 ? "r1" : "r2";
+    const reach = Math.max(e[name] + (symmetric ? along : along / 2), MIN_SEMI_AXIS_PX);
+    const shift = symmetric ? 0 : side * (reach - e[name]);
+    e[name] = reach;
+    e.x += shift * Math.cos(turn);
+    e.y += shift * Math.sin(turn);
+  }
+  return e;
+}
+
+function normalised({ x, y, r1, r2, angle }) {
+  const swapped = r2 > r1;
+  const turned = swapped ? angle + Math.PI / 2 : angle;
+  return { x, y, r1: swapped ? r2 : r1, r2: swapped ? r1 : r2, angle: ((turned % Math.PI) + Math.PI) % Math.PI };
+}
+
+// Sum and product of the semi-axes in mm: half-axis vectors scaled to mm, whose singular values they are.
+function semiAxesMm({ r1, r2, angle }, [sx, sy]) {
+  const c = Math.cos(angle), s = Math.sin(angle);
+  const squares = (r1 * c * sx) ** 2 + (r1 * s * sy) ** 2 + (r2 * s * sx) ** 2 + (r2 * c * sy) ** 2;
+  const product = r1 * r2 * sx * sy;
+  const sum = Math.sqrt(squares + 2 * product), difference = Math.sqrt(Math.max(squares - 2 * product, 0));
+  return { sum, difference };
+}
+
+// Ramanujan's second approximation, as in hc18.ellipse.ramanujan_circumference; Python stores the exact value.
+function circumference(ellipse, size) {
+  const { sum, difference } = semiAxesMm(ellipse, size);
+  const h = (difference / sum) ** 2;
+  return Math.PI * sum * (1 + (3 * h) / (10 + Math.sqrt(4 - 3 * h)));
+}
+
+function diameters(ellipse, size) {
+  const { sum, difference } = semiAxesMm(ellipse, size);
+  return [sum + difference, sum - difference];
+}
+
+function fromPayload({ center_x, center_y, semi_axis_a, semi_axis_b, angle_rad }) {
+  return { x: center_x, y: center_y, r1: semi_axis_a, r2: semi_axis_b, angle: angle_rad };
+}
+
+function toPayload({ x, y, r1, r2, angle }) {
+  return { center_x: x, center_y: y, semi_axis_a: r1, semi_axis_b: r2, angle_rad: angle };
+}
+
+// --- small helpers of the drawing ---
+
+function place(node, ellipse) {
+  node.style.display = ellipse ? "" : "none";
+  if (!ellipse) return;
+  const { x, y, r1, r2, angle } = ellipse;
+  setAll(node, { cx: x, cy: y, rx: r1, ry: r2, transform: `rotate(${(angle * 180) / Math.PI} ${x} ${y})` });
+}
+
+function create(tag, attributes) {
+  return setAll(document.createElementNS(SVG, tag), attributes);
+}
+
+function setAll(node, attributes) {
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  return node;
+}
+
+function bold(text) {
+  const node = document.createElement("b");
+  node.textContent = text;
+  return node;
+}
+
+function clamp(value, low, high) {
+  return Math.min(Math.max(value, low), Math.max(high, low));
+}
