@@ -6,19 +6,16 @@ import math
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hc18.calibration import Calibration
+from hc18.dicom_reference import SourceReference
 from hc18.ellipse import Ellipse
 from hc18.gestational_age import GestationalAge, gestational_ages
 from hc18.growth import GrowthAssessment, intergrowth_hc
 from segdata.errors import MeasurementError, raise_problems
-
-if TYPE_CHECKING:
-    from hc18.calibration import Calibration
-    from hc18.dicom_image import SourceReference
 
 RESEARCH_USE = "Research use only. Not a medical device. Not for clinical decisions."
 HC_TOLERANCE_MM = 0.05  # between a stated circumference and the one of its ellipse; printed to 0.1 mm
@@ -147,7 +144,7 @@ class ReportCase:
     def no_value_reason(self) -> str:
         """Why there is no circumference in millimetres; empty when there is one."""
         if self.decision is Decision.REJECTED:
-            return f"The reviewer rejected the measurement: {self.reason.rstrip('.') or 'no reason given'}."
+            return "The reviewer rejected the measurement."
         if self.ellipse_px is None:
             return "No head was found in this image."
         return "" if self.hc_mm is not None else self.calibration.detail

@@ -1,0 +1,103 @@
+"""The chart of head circumference for age, with one measurement on it; draws without pyplot's global state."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from hc18.gestational_age import DAYS_PER_WEEK
+from hc18.growth import GROWTH_RANGE_DAYS, intergrowth_hc, intergrowth_percentile_mm, percentile_text
+from hc18.growth_standards import INTERGROWTH_HC_2014
+
+PERCENTILES = (3, 10, 50, 90, 97)
+
+# Blue and vermilion of Okabe and Ito, safe for colour-blind readers; curves also differ in dash, labels name them.
+_CURVE_COLOR = "#0072B2"
+_POINT_COLOR = "#D55E00"
+_DASHES = {3: (0, (1, 1.5)), 10: (0, (4, 2)), 50: "solid", 90: (0, (4, 2)), 97: (0, (1, 1.5))}
+_LABEL_SHIFT_PT = {3: -6.0, 10: -0.5, 50: 0.0, 90: 0.5, 97: 6.0}  # the outer curves end closer than a line of text
+
+
+def growth_chart(
+    hc_mm: float | None = None, ga_days: float | None = None, *, size_inch: tuple[float, float] = (6.4, 4.0)
+) -> Figure:
+    """Percentiles 3, 10, 50, 90 and 97 of the HC from 14+0 to 40+0 weeks, and one measurement.
+
+    Args:
+        hc_mm: measured circumference in mm; None draws the curves alone.
+        ga_days: age in days that does not come from this HC; outside 14+0 to 40+0 weeks no point is drawn.
+        size_inch: width and height.
+    """
+    figure = Figure(figsize=size_inch, layout="constrained")
+    axes = figure.add_subplot()
+    _draw_curves(axes)
+    if hc_mm is not None and ga_days is not None:
+        _draw_point(axes, hc_mm, ga_days)
+    first, last = (days / DAYS_PER_WEEK for days in GROWTH_RANGE_DAYS)
+    axes.set_xlim(first, last)
+    axes.set_xticks(np.arange(first, last + 1, 2))
+    axes.set_xlabel("Gestational age (weeks)", fontsize=9)
+    axes.set_ylabel("Head circumference (mm)", fontsize=9)
+    axes.set_title(f"{INTERGROWTH_HC_2014}: percentiles", fontsize=9, loc="left")
+    axes.tick_params(labelsize=8)
+    axes.grid(color="0.9", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _draw_curves(axes: Axes) -> None:
+    days = np.linspace(*GROWTH_RANGE_DAYS, 183)
+    weeks = days / DAYS_PER_WEEK
+    curves = {percentile: _curve_mm(days, percentile) for percentile in PERCENTILES}
+    axes.fill_between(weeks, curves[3], curves[97], color=_CURVE_COLOR, alpha=0.07, linewidth=0)
+    axes.fill_between(weeks, curves[10], curves[90], color=_CURVE_COLOR, alpha=0.10, linewidth=0)
+    for percentile, hc_mm in curves.items():
+        width = 1.8 if percentile == 50 else 1.1
+        axes.plot(weeks, hc_mm, color=_CURVE_COLOR, linestyle=_DASHES[percentile], linewidth=width)
+        axes.annotate(
+            f"{percentile}{'rd' if percentile == 3 else 'th'}",
+            (weeks[-1], hc_mm[-1]),
+            xytext=(4.0, _LABEL_SHIFT_PT[percentile]),
+            textcoords="offset points",
+            fontsize=8,
+            color=_CURVE_COLOR,
+            verticalalignment="center",
+            annotation_clip=False,
+        )
+
+
+def _curve_mm(days: NDArray[np.float64], percentile: float) -> NDArray[np.float64]:
+    return np.array([intergrowth_percentile_mm(float(day), percentile) for day in days])
+
+
+def _draw_point(axes: Axes, hc_mm: float, ga_days: float) -> None:
+    growth = intergrowth_hc(hc_mm, ga_days)
+    if growth.percentile is None:
+        return
+    weeks = ga_days / DAYS_PER_WEEK
+    axes.plot(
+        [weeks],
+        [hc_mm],
+        "o",
+        color=_POINT_COLOR,
+        markersize=8,
+        markeredgecolor="white",
+        clip_on=False,
+        gid="measurement",
+    )
+    on_left_half = weeks < sum(GROWTH_RANGE_DAYS) / DAYS_PER_WEEK / 2
+    axes.annotate(
+        f"{hc_mm:.1f} mm\npercentile {percentile_text(growth.percentile)}",
+        (weeks, hc_mm),
+        xytext=(0.03, 0.97) if on_left_half else (0.97, 0.05),
+        textcoords="axes fraction",
+        horizontalalignment="left" if on_left_half else "right",
+        verticalalignment="top" if on_left_half else "bottom",
+        fontsize=9,
+        color=_POINT_COLOR,
+        weight="bold",
+        arrowprops={"arrowstyle": "-", "color": _POINT_COLOR, "linewidth": 0.8, "shrinkB": 6},
+    )

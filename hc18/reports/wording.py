@@ -1,0 +1,45 @@
+"""What statuses, decisions, flags and calibration sources are called in front of a reader."""
+
+from __future__ import annotations
+
+from hc18.calibration import CalibrationSource
+from hc18.reports.case import Decision, ReportCase, ReportStatus
+
+STATUS_TEXTS = {
+    ReportStatus.PRELIMINARY: "PRELIMINARY: not signed",
+    ReportStatus.FINAL: "FINAL: signed",
+    ReportStatus.AMENDED: "AMENDED: signed again after it was reopened",
+}
+DECISION_TEXTS = {
+    Decision.UNREVIEWED: "Not reviewed",
+    Decision.ACCEPTED: "Accepted as measured by the model",
+    Decision.CORRECTED: "Corrected by the reviewer",
+    Decision.REJECTED: "Rejected",
+}
+CALIBRATION_TEXTS = {
+    CalibrationSource.CSV: "table of pixel sizes",
+    CalibrationSource.DICOM_REGION: "DICOM ultrasound region",
+    CalibrationSource.DICOM_PIXEL_SPACING: "DICOM pixel spacing",
+    CalibrationSource.USER: "typed by a user",
+    CalibrationSource.NONE: "none",
+}
+FLAG_TEXTS = {
+    "touches_border": "The head leaves the field of view; the ellipse is extrapolated there.",
+    "low_score": "The detector is unsure.",
+    "fits_disagree": "The outline is ragged, or two ways to fit the ellipse differ.",
+    "several_heads": "There is another detection that is not the same head.",
+    "implausible_hc": "The size or the shape is implausible for a fetal head.",
+}
+
+
+def status_text(case: ReportCase) -> str:
+    """Status of a report; also says when an earlier signed version was reopened."""
+    text = STATUS_TEXTS[case.status]
+    if case.was_amended and not case.is_signed:
+        return f"{text}; an earlier signed version was reopened"
+    return text
+
+
+def flag_text(flag: str) -> str:
+    """A quality flag as a sentence; one that is not known keeps its name."""
+    return FLAG_TEXTS.get(flag, flag)
