@@ -47,8 +47,10 @@ VARIANTS: dict[str, tuple[str, ...]] = {
         *("MODEL.RPN.BBOX_REG_LOSS_TYPE", "diou", "MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE", "diou"),
     ),
 }
-# What Detectron2 can follow: binary mask targets, contiguous memory.
-COMPARABLE = ("MODEL.CHANNELS_LAST", "False", "INPUT.SOFT_MASKS", "False")
+# What Detectron2 can follow (binary mask targets, contiguous memory), and a threshold that untrained scores pass.
+COMPARABLE = (
+    *("MODEL.CHANNELS_LAST", "False", "INPUT.SOFT_MASKS", "False", "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.001"),
+)
 # All anchors and regions are trained on, so that losses do not depend on a library's random numbers.
 NOTHING_SAMPLED = ("MODEL.RPN.BATCH_SIZE_PER_IMAGE", "65536", "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", "4096")
 SIZES_HW = ((96, 128), (90, 112))
@@ -62,7 +64,7 @@ def uniform(key: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def fill_weights(model: nn.Module, seed: int = 0) -> None:
-    """Weights that follow from names and seed: norms off the identity, scores far enough apart to rank them."""
+    """Weights that follow from names and seed: norms off the identity, features about 1, scores that differ."""
     for name, tensor in model.state_dict().items():
         leaf = name.rpartition(".")[2]
         if leaf == "num_batches_tracked":
@@ -73,17 +75,17 @@ def fill_weights(model: nn.Module, seed: int = 0) -> None:
         elif tensor.ndim == 1:
             values = 0.1 * values
         else:
-            values *= _gain(name) * math.sqrt(3.0 / math.prod(tensor.shape[1:]))
+            values *= _gain(name, float(model.pixel_std.mean())) * math.sqrt(3.0 / math.prod(tensor.shape[1:]))
         tensor.copy_(torch.from_numpy(values.astype(np.float32)))
 
 
-def _gain(name: str) -> float:
+def _gain(name: str, pixel_std: float) -> float:
+    """Standard deviation of a layer's output for inputs of second moment 1."""
+    if "stem" in name:
+        return pixel_std / 60
     gains = {
-        "cls_score": 4.0,
-        "objectness_logits": 2.0,
-        "anchor_deltas": 0.3,
-        "bbox_pred": 1.0,
-        "mask_head.predictor": 3.0,
+        **{"cls_score": 4.0, "objectness_logits": 2.0, "anchor_deltas": 0.3, "bbox_pred": 1.0, "predictor": 4.0},
+        **{"fpn": 0.7, "conv2": 0.6, "conv3": 0.6},  # what sums add up is kept small
     }
     return next((gain for part, gain in gains.items() if part in name), 1.3)
 

@@ -1,0 +1,96 @@
+"""Detectron2's side of the comparisons: the same configuration, weights and inputs in its own containers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from engine.config import CfgNode
+from engine.structures import Detections, Targets
+
+
+def to_detectron2_config(cfg: CfgNode) -> Any:
+    """Detectron2's configuration with the values of all keys that it shares with ours."""
+    from detectron2.config import CfgNode as TheirNode
+    from detectron2.config import get_cfg
+
+    register_backbone()
+    their_cfg = get_cfg()
+    their_cfg.MODEL.MOBILENET = TheirNode({"WIDTH_MULT": 1.0})
+    _merge_known(their_cfg, cfg.to_dict())
+    return their_cfg
+
+
+def build_detectron2(cfg: CfgNode) -> nn.Module:
+    """Detectron2's network for our configuration, on the CPU."""
+    from detectron2.modeling import build_model
+
+    return build_model(to_detectron2_config(cfg))
+
+
+def to_detectron2_input(item: dict[str, Any]) -> dict[str, Any]:
+    """The same model input in Detectron2's containers."""
+    given = {key: item[key] for key in ("image", "height", "width")}
+    if "targets" in item:
+        given["instances"] = to_instances(item["targets"], tuple(item["image"].shape[-2:]))
+    return given
+
+
+def to_instances(targets: Targets, image_hw: tuple[int, int]) -> Any:
+    """Training targets as Detectron2's instances with polygons."""
+    from detectron2.structures import Boxes, Instances, PolygonMasks
+
+    instances = Instances(image_hw)
+    instances.gt_boxes = Boxes(targets.boxes)
+    instances.gt_classes = targets.classes
+    instances.gt_masks = PolygonMasks(targets.masks.polygons)
+    return instances
+
+
+@torch.no_grad()
+def detect_with_detectron2(model: nn.Module, items: Sequence[dict[str, Any]]) -> list[Detections]:
+    """Detectron2's detections in original pixels, masks still soft, by its own rules of scaling and clipping."""
+    found = model.inference([to_detectron2_input(item) for item in items], do_postprocess=False)
+    detections = []
+    for instances, item in zip(found, items, strict=True):
+        height, width = instances.image_size
+        boxes = instances.pred_boxes
+        boxes.scale(item["width"] / width, item["height"] / height)
+        boxes.clip((item["height"], item["width"]))
+        kept = instances[boxes.nonempty()]
+        detections.append(Detections(kept.pred_boxes.tensor, kept.scores, kept.pred_classes, kept.pred_masks[:, 0]))
+    return detections
+
+
+def register_backbone() -> None:
+    """Makes MobileNetV3 known to Detectron2, once."""
+    from detectron2.layers import ShapeSpec
+    from detectron2.modeling import BACKBONE_REGISTRY, Backbone
+    from detectron2.modeling.backbone.fpn import FPN, LastLevelMaxPool
+
+    from engine.modeling.mobilenet import MobileNetV3
+
+    if "build_mobilenet_v3_fpn_backbone" in BACKBONE_REGISTRY:
+        return
+
+    class BottomUp(MobileNetV3, Backbone):
+        def output_shape(self) -> dict[str, Any]:
+            return {k: ShapeSpec(channels=self.channels[k], stride=self.strides[k]) for k in self.out_features}
+
+    def build_mobilenet_v3_fpn_backbone(cfg: Any, input_shape: Any) -> nn.Module:
+        fpn = cfg.MODEL.FPN
+        top = LastLevelMaxPool()
+        return FPN(BottomUp(cfg), fpn.IN_FEATURES, fpn.OUT_CHANNELS, fpn.NORM, top, fpn.FUSE_TYPE)
+
+    BACKBONE_REGISTRY.register(build_mobilenet_v3_fpn_backbone)
+
+
+def _merge_known(node: Any, tree: dict[str, Any]) -> None:
+    for key, value in tree.items():
+        if key in node and isinstance(value, dict):
+            _merge_known(node[key], value)
+        elif key in node:
+            node[key] = value
