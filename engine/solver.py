@@ -42,6 +42,7 @@ class WarmupSchedule:
         self._multiplier = multiplier
         self.base_lrs: list[float] = [group["lr"] for group in optimizer.param_groups]
         self.last_epoch = 0
+        self.plateau_factor = 1.0
         self._apply()
 
     def step(self) -> None:
@@ -49,27 +50,34 @@ class WarmupSchedule:
         self.last_epoch += 1
         self._apply()
 
+    def lower(self, factor: float, min_factor: float) -> None:
+        """Multiplies all learning rates, from now on, by `factor`; over all calls by no less than `min_factor`."""
+        self.plateau_factor = max(self.plateau_factor * factor, min_factor)
+        self._apply()
+
     def state_dict(self) -> dict[str, Any]:
-        """Base learning rates and the iteration."""
-        return {"base_lrs": list(self.base_lrs), "last_epoch": self.last_epoch}
+        """Base learning rates, the iteration and, once lowered, the factor of the plateaus."""
+        state = {"base_lrs": list(self.base_lrs), "last_epoch": self.last_epoch}
+        return state if self.plateau_factor == 1.0 else {**state, "plateau_factor": self.plateau_factor}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Returns to a saved iteration."""
         self.base_lrs = list(state["base_lrs"])
         self.last_epoch = int(state["last_epoch"])
+        self.plateau_factor = float(state.get("plateau_factor", 1.0))
         self._apply()
 
     def _apply(self) -> None:
-        factor = self._multiplier(self.last_epoch)
+        factor = self._multiplier(self.last_epoch) * self.plateau_factor
         for group, base_lr in zip(self._optimizer.param_groups, self.base_lrs, strict=True):
             group["lr"] = base_lr * factor
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """SGD (momentum, Nesterov) or AdamW over the trainable parameters of `model`, grouped by learning rate and decay.
+    """SGD (momentum, Nesterov), Adam or AdamW over the trainable parameters of `model`, grouped by learning rate and decay.
 
     Raises:
-        ConfigError: if SOLVER.OPTIMIZER is neither, or nothing is trainable.
+        ConfigError: if SOLVER.OPTIMIZER is none of them, or nothing is trainable.
     """
     solver = cfg.SOLVER
     groups = parameter_groups(cfg, model)
@@ -84,9 +92,10 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
             weight_decay=solver.WEIGHT_DECAY,
             foreach=True,
         )
-    if solver.OPTIMIZER == "AdamW":
-        return torch.optim.AdamW(groups, lr=solver.BASE_LR, weight_decay=solver.WEIGHT_DECAY, foreach=True)
-    raise ConfigError(f"SOLVER.OPTIMIZER: {solver.OPTIMIZER!r} is unknown; expected SGD or AdamW")
+    adaptive = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}.get(solver.OPTIMIZER)
+    if adaptive is not None:
+        return adaptive(groups, lr=solver.BASE_LR, weight_decay=solver.WEIGHT_DECAY, foreach=True)
+    raise ConfigError(f"SOLVER.OPTIMIZER: {solver.OPTIMIZER!r} is unknown; expected SGD, Adam or AdamW")
 
 
 def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from engine.config import CfgNode
 from engine.ema import ExponentialMovingAverage
 from engine.evaluation.results import Results, flatten_results
 from engine.events import TrainingEvents
+from engine.patience import Patience
 from engine.solver import build_optimizer, build_schedule, clip_gradients
 from engine.stop_request import StopRequest
 from segdata.atomic import write_text_atomic
@@ -74,6 +75,7 @@ class Trainer:
         self.results: Results | None = None
         self.optimizer = build_optimizer(cfg, model)
         self.schedule = build_schedule(cfg, self.optimizer)
+        self.patience = Patience(cfg.SOLVER)
         self.ema = ExponentialMovingAverage(model, cfg.SOLVER.EMA.DECAY) if cfg.SOLVER.EMA.ENABLED else None
         self._parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self._amp_dtype = torch.float16 if device.type == "cuda" else torch.bfloat16
@@ -102,6 +104,7 @@ class Trainer:
             self.ema.load_state_dict({"weights": content["model"], "n_updates": content["ema"]["n_updates"]})
         self._load_optimizer(content["optimizer"], path)
         self.schedule.load_state_dict(content["scheduler"])
+        self.patience.load_state_dict(content.get("patience", {}))
         if content.get("grad_scaler"):
             self._scaler.load_state_dict(content["grad_scaler"])
         if "sampler" in content:
@@ -112,13 +115,17 @@ class Trainer:
         logger.info("resumed from %s at iteration %d", path, self.start_iteration)
 
     def train(self) -> int:
-        """Trains to SOLVER.MAX_ITER and writes model_final.pth; returns 0, or the signal that ended it early.
+        """Trains to SOLVER.MAX_ITER, or until patience ends, and writes model_final.pth; returns 0, or a signal's number.
+
+        A signal ends the training early, with a checkpoint to resume from.
 
         The last evaluation is in `results`.
 
         Raises:
             ModelError: if a loss is not finite.
         """
+        if self.patience.is_exhausted:
+            return 0
         max_iter, stop = self.cfg.SOLVER.MAX_ITER, StopRequest()
         batches = self._batches()
         self.model.train()
@@ -130,10 +137,14 @@ class Trainer:
             for iteration in range(self.start_iteration, max_iter):
                 signal_number = self._iterate(iteration, batches, events, stop)
                 is_last = iteration + 1 == max_iter
-                if is_last or signal_number or _is_due(iteration, self.cfg.SOLVER.CHECKPOINT_PERIOD):
-                    self._save(checkpoint.FINAL_NAME if is_last else checkpoint.periodic_name(iteration), iteration)
                 if is_last or (_is_due(iteration, self.cfg.TEST.EVAL_PERIOD) and not signal_number):
                     self._evaluate(iteration, events)
+                is_last = is_last or self.patience.is_exhausted
+                if is_last or signal_number or _is_due(iteration, self.cfg.SOLVER.CHECKPOINT_PERIOD):
+                    self._save(checkpoint.FINAL_NAME if is_last else checkpoint.periodic_name(iteration), iteration)
+                if self.patience.is_exhausted:
+                    logger.info("ended early after iteration %d: see SOLVER.EARLY_STOPPING", iteration + 1)
+                    return 0
                 if signal_number and not is_last:
                     logger.info("stopped after iteration %d; continue with --resume", iteration + 1)
                     return signal_number
@@ -201,6 +212,7 @@ class Trainer:
             "grad_scaler": self._scaler.state_dict(),
             "random_state": random_states,
             "sampler": self.loader.state_dict(),
+            "patience": self.patience.state_dict(),
         }
         if self.ema is not None:
             content["ema"] = {"n_updates": self.ema.n_updates, "training_weights": content["model"]}
@@ -221,7 +233,12 @@ class Trainer:
         self.results = results = distributed.all_gather_objects(results)[0]
         flat = flatten_results(results)
         events.record_results(iteration, flat)
-        if self._is_best(flat, iteration):
+        is_best = self._is_best(flat, iteration)
+        if self.patience.record(is_best):
+            plateau = self.cfg.SOLVER.PLATEAU
+            self.schedule.lower(plateau.FACTOR, plateau.MIN_FACTOR)
+            logger.info("plateau: learning rate lowered to %.3g", self.optimizer.param_groups[0]["lr"])
+        if is_best:
             self._save(checkpoint.BEST_NAME, iteration, is_last=False)
 
     def _is_best(self, flat: Mapping[str, float], iteration: int) -> bool:

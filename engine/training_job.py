@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
+import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +14,11 @@ from torch import nn
 
 from engine import checkpoint, distributed
 from engine.config import CfgNode, dump_config, load_config
-from engine.data.datasets import DetectionDataset, dataset_json_path, load_dataset
+from engine.data.datasets import dataset_path, load_dataset
 from engine.data.loader import build_test_loader, build_train_loader
-from engine.evaluation import DatasetEvaluator, DatasetEvaluators, evaluate_on_dataset
-from engine.evaluation.coco import CocoEvaluator
+from engine.engine_choice import EngineChoice, choose_engine
+from engine.evaluation import DatasetEvaluators, evaluate_on_dataset
+from engine.evaluation.registry import build_evaluators, check_evaluators
 from engine.evaluation.results import (
     Results,
     check_expected_results,
@@ -27,14 +28,16 @@ from engine.evaluation.results import (
 )
 from engine.events import METRICS_NAME, logging_to
 from engine.modeling import build_model
-from engine.run_record import RUN_NAME, build_run_record, read_seed, write_run_record
+from engine.pretrained import load_pretrained
+from engine.run_record import RUN_NAME, build_run_record, read_engine, read_seed, write_run_record
 from engine.trainer import BEST_RECORD_NAME, Trainer
 from segdata.atomic import write_text_atomic
 from segdata.errors import ConfigError
 
 RESULTS_NAME = "results.json"
 CONFIG_NAME = "config.yaml"
-ENGINES = ("auto", "builtin", "detectron2")
+# Log lines of the engines: "engine" is the project, the others are Detectron2 and its library.
+LOGGERS = ("engine", "detectron2", "fvcore")
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +49,7 @@ class JobOptions:
     Attributes:
         config_file: YAML configuration.
         overrides: KEY VALUE KEY VALUE ...
-        engine: "builtin", or "auto", which is the same as long as no other engine is supported.
+        engine: "builtin", "detectron2" or "auto"; see `engine.engine_choice.choose_engine`.
         resume: continue from OUTPUT_DIR/last_checkpoint, or start afresh when there is none.
         eval_only: score MODEL.WEIGHTS (with `resume`: the last checkpoint) on DATASETS.TEST, no training.
         overwrite: replace a training that OUTPUT_DIR already holds.
@@ -54,7 +57,7 @@ class JobOptions:
 
     config_file: Path
     overrides: tuple[str, ...] = ()
-    engine: str = "auto"
+    engine: str = "builtin"
     resume: bool = False
     eval_only: bool = False
     overwrite: bool = False
@@ -66,8 +69,11 @@ def start_job(options: JobOptions, n_processes: int = 1) -> int:
     Raises:
         HeadSegError: for anything wrong with options, configuration, data or weights.
     """
-    check_engine(options.engine)
-    load_config(options.config_file, options.overrides)
+    choice = _choose_engine(load_config(options.config_file, options.overrides), options)
+    if choice.name == "detectron2" and n_processes > 1 and "RANK" not in os.environ:
+        from engine.detectron2 import job as detectron2_job
+
+        return detectron2_job.launch(run_job, n_processes, (options,))
     return distributed.launch(run_job, n_processes, (options,))
 
 
@@ -84,54 +90,68 @@ def run_job(options: JobOptions) -> int:
     with distributed.process_group(device.type):
         output_dir = Path(cfg.OUTPUT_DIR)
         cfg = load_config(options.config_file, [*options.overrides, "SEED", str(_choose_seed(cfg, options))])
-        with logging_to(output_dir, is_main=distributed.is_main()):
+        with logging_to(output_dir, is_main=distributed.is_main(), loggers=LOGGERS):
             code = _run(cfg, options, device)
         distributed.barrier()
     return code
 
 
-def check_engine(name: str) -> None:
-    """Accepts the engines that can train here.
-
-    Raises:
-        ConfigError: if Detectron2 is asked for.
-    """
-    if name not in ENGINES:
-        raise ConfigError(f"--engine {name}: unknown; expected one of {', '.join(ENGINES)}")
-    if name == "detectron2":
-        is_installed = importlib.util.find_spec("detectron2") is not None
-        reason = "training with it is not supported yet" if is_installed else "detectron2 is not installed"
-        raise ConfigError(f"--engine detectron2: {reason}; use --engine builtin, which reads the same config")
+def _choose_engine(cfg: CfgNode, options: JobOptions) -> EngineChoice:
+    """The engine of this job; a training is resumed by the engine that began it."""
+    output_dir = Path(cfg.OUTPUT_DIR)
+    is_resumed = options.resume and not options.eval_only and checkpoint.last_checkpoint(output_dir) is not None
+    return choose_engine(options.engine, cfg, read_engine(output_dir) if is_resumed else None)
 
 
 def _run(cfg: CfgNode, options: JobOptions, device: torch.device) -> int:
-    output_dir = Path(cfg.OUTPUT_DIR)
-    last = checkpoint.last_checkpoint(output_dir) if options.resume else None
+    engine = _choose_engine(cfg, options)
+    logger.info("engine: %s (%s)", engine.name, engine.reason)
+    last = checkpoint.last_checkpoint(cfg.OUTPUT_DIR) if options.resume else None
     if not options.eval_only and last is None:
-        _claim_output(output_dir, options.overwrite)
-    _write_run_files(cfg, options, device, resumed=last is not None)
+        _claim_output(Path(cfg.OUTPUT_DIR), options.overwrite)
+    _write_run_files(cfg, options, engine, device, resumed=last is not None)
     _configure_torch(cfg)
     evaluate = _build_evaluation(cfg)
-    loader = None if options.eval_only else build_train_loader(cfg)
     weights = last or (Path(cfg.MODEL.WEIGHTS) if cfg.MODEL.WEIGHTS else None)
     if options.eval_only and weights is None:
         raise ConfigError("--eval-only needs weights; add MODEL.WEIGHTS FILE.pth, or --resume for the last checkpoint")
+    if engine.name == "detectron2":
+        from engine.detectron2 import job as detectron2_job
+
+        signal_number, results = detectron2_job.run(cfg, weights, resume=last is not None, eval_only=options.eval_only)
+    elif options.eval_only:
+        signal_number, results = 0, _evaluate_only(cfg, device, weights, evaluate)
+    else:
+        signal_number, results = _train(cfg, device, last, evaluate)
+    return 128 + signal_number if signal_number else _report(cfg, results)
+
+
+def _evaluate_only(
+    cfg: CfgNode, device: torch.device, weights: Path | None, evaluate: Callable[[nn.Module], Results] | None
+) -> Results:
     model = build_model(cfg).to(device)
-    if weights is not None and (loader is None or last is None):
-        checkpoint.load_weights(model, checkpoint.read_checkpoint(weights)["model"], weights)
-        logger.info("loaded %s", weights)
-    if loader is None:
-        return _report(cfg, None if evaluate is None else evaluate(model))
+    assert weights is not None
+    checkpoint.load_weights(model, checkpoint.read_checkpoint(weights)["model"], weights)
+    logger.info("loaded %s", weights)
+    return {} if evaluate is None else evaluate(model)
+
+
+def _train(
+    cfg: CfgNode, device: torch.device, last: Path | None, evaluate: Callable[[nn.Module], Results] | None
+) -> tuple[int, Results]:
+    """Trains with the built-in engine; 0 or the signal that ended it, and the last results."""
+    loader = build_train_loader(cfg)
+    model = build_model(cfg).to(device)
+    if last is None and cfg.MODEL.WEIGHTS:
+        load_pretrained(model, cfg.MODEL.WEIGHTS)
     trainer = Trainer(cfg, model, loader, device, evaluate)
     if last is not None:
         trainer.resume(last)
     signal_number = trainer.train()
-    if signal_number:
-        return 128 + signal_number
-    if trainer.results is None and evaluate is not None:  # resumed after its end
+    if trainer.results is None and evaluate is not None and not signal_number:  # resumed after its end
         with trainer.evaluation_weights() as model:
             trainer.results = evaluate(model)
-    return _report(cfg, trainer.results)
+    return signal_number, trainer.results or {}
 
 
 def _choose_seed(cfg: CfgNode, options: JobOptions) -> int:
@@ -162,12 +182,14 @@ def _claim_output(output_dir: Path, overwrite: bool) -> None:
     distributed.barrier()
 
 
-def _write_run_files(cfg: CfgNode, options: JobOptions, device: torch.device, *, resumed: bool) -> None:
+def _write_run_files(
+    cfg: CfgNode, options: JobOptions, engine: EngineChoice, device: torch.device, *, resumed: bool
+) -> None:
     """Writes config.yaml and run.json; an evaluation of a training's folder leaves those of the training alone."""
     output_dir = Path(cfg.OUTPUT_DIR)
     names = [*(() if options.eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST]
-    files = [dataset_json_path(cfg, name) for name in names]
-    record = build_run_record(cfg.SEED, str(device), distributed.world_size(), files)
+    files = [dataset_path(cfg, name) for name in names]
+    record = build_run_record(engine.name, cfg.SEED, str(device), distributed.world_size(), files)
     if distributed.is_main() and not (options.eval_only and (output_dir / RUN_NAME).exists()):
         write_run_record(output_dir, record, resumed=resumed)
         write_text_atomic(output_dir / CONFIG_NAME, dump_config(cfg))
@@ -182,23 +204,6 @@ def _configure_torch(cfg: CfgNode) -> None:
         torch.set_float32_matmul_precision(cfg.FLOAT32_PRECISION)
 
 
-def _coco_evaluator(cfg: CfgNode, dataset: DetectionDataset) -> DatasetEvaluator:
-    tasks = ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",)
-    return CocoEvaluator(dataset.json_path, tasks, cfg.TEST.DETECTIONS_PER_IMAGE)
-
-
-def _hc_evaluator(cfg: CfgNode, dataset: DetectionDataset) -> DatasetEvaluator:
-    from engine.evaluation.hc import HcEvaluator
-
-    return HcEvaluator(dataset.records, Path(cfg.OUTPUT_DIR) / f"hc_{dataset.name}.json")
-
-
-EVALUATORS: dict[str, Callable[[CfgNode, DetectionDataset], DatasetEvaluator]] = {
-    "coco": _coco_evaluator,
-    "hc": _hc_evaluator,
-}
-
-
 def _build_evaluation(cfg: CfgNode) -> Callable[[nn.Module], Results] | None:
     """A function that scores a model on DATASETS.TEST; None when that is empty.
 
@@ -208,15 +213,13 @@ def _build_evaluation(cfg: CfgNode) -> Callable[[nn.Module], Results] | None:
         ConfigError: if TEST names an evaluator or a metric that there is not.
         DatasetError: if a dataset is faulty or lacks what an evaluator needs.
     """
-    unknown = [name for name in cfg.TEST.EVALUATORS if name not in EVALUATORS]
-    if unknown:
-        raise ConfigError(f"TEST.EVALUATORS: {unknown} unknown; expected some of {sorted(EVALUATORS)}")
+    check_evaluators(cfg.TEST.EVALUATORS, cfg.MODEL.META_ARCHITECTURE)
     if not cfg.DATASETS.TEST:
         return None
     parts = []
     for name in cfg.DATASETS.TEST:
         dataset = load_dataset(cfg, name)
-        evaluators = DatasetEvaluators([EVALUATORS[key](cfg, dataset) for key in cfg.TEST.EVALUATORS])
+        evaluators = DatasetEvaluators(build_evaluators(cfg, dataset))
         parts.append((name, build_test_loader(cfg, name, dataset.records), evaluators))
     prefixes = [f"{name}/" for name, _, _ in parts] if len(parts) > 1 else [""]
     names = [prefix + metric for prefix, part in zip(prefixes, parts, strict=True) for metric in part[2].metric_names()]
@@ -229,9 +232,8 @@ def _build_evaluation(cfg: CfgNode) -> Callable[[nn.Module], Results] | None:
     return evaluate
 
 
-def _report(cfg: CfgNode, results: Results | None) -> int:
+def _report(cfg: CfgNode, results: Results) -> int:
     """Writes and shows the results; 1 when they miss what TEST.EXPECTED_RESULTS names, else 0."""
-    results = results or {}
     failures = check_expected_results(results, cfg.TEST.EXPECTED_RESULTS)
     if distributed.is_main():
         write_results(Path(cfg.OUTPUT_DIR) / RESULTS_NAME, results)

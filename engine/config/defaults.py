@@ -170,8 +170,8 @@ OWN_KEYS: dict[str, Any] = {
         },
     },
     "DATASETS": {
-        # Folder of the COCO JSON files: dataset NAME is read from ROOT/NAME.json, or, for NAME = X_train and X_val, from
-        # the classification manifest ROOT/X.csv.
+        # Folder of the COCO JSON files: dataset NAME is read from ROOT/NAME.json, or, for NAME = X_train and X_val,
+        # from the classification manifest ROOT/X.csv.
         "ROOT": "datasets/",
         # Folder of the images; empty: the folder that the JSON names itself.
         "IMAGE_ROOT": "",

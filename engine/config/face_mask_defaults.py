@@ -71,6 +71,11 @@ FACE_MASK_KEYS: dict[str, Any] = {
             "HUE_DEG": 0.0,  # shift of the hue, uniform in [-x, x]; at most 180
         },
     },
+    "DATASETS": {
+        # SemanticSegmenter: classes whose objects have no mask pixels. Objects of other classes must be outlined: a box
+        # alone does not say which pixels the mask covers.
+        "CLASSES_WITHOUT_MASK": ["without_mask"],
+    },
     "SOLVER": {
         # Lower the learning rates by FACTOR after PATIENCE evaluations in a row without a better TEST.BEST_METRIC, on
         # top of LR_SCHEDULER_NAME; 0 = never. Rates do not fall below MIN_FACTOR of the schedule's.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config import CfgNode
+from engine.data.manifest import manifest_of, read_manifest_records
 from segdata.coco import read_coco, resolve_image_path
 from segdata.errors import ConfigError, DatasetError, raise_problems
 from segdata.records import CocoAnnotation, CocoDataset, CocoImage
@@ -27,47 +28,58 @@ class DetectionDataset:
 
     Attributes:
         name: as in DATASETS.TRAIN or DATASETS.TEST.
-        json_path: the COCO file it was read from.
+        path: the COCO file or the classification manifest it was read from.
         records: one dict per image, by rising image id; see `load_dataset_dicts`.
         class_names: class names in contiguous order.
-        category_ids: COCO category id of each contiguous class.
+        category_ids: COCO category id of each contiguous class; of a manifest, the classes themselves.
     """
 
     name: str
-    json_path: Path
+    path: Path
     records: list[Record]
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...]
 
 
-def dataset_json_path(cfg: CfgNode, name: str) -> Path:
-    """Path of the COCO file of a dataset: DATASETS.ROOT/NAME.json."""
-    return Path(cfg.DATASETS.ROOT) / f"{name}.json"
+def dataset_path(cfg: CfgNode, name: str) -> Path:
+    """File of a dataset: DATASETS.ROOT/NAME.json, or the manifest X.csv there if NAME is X_train or X_val."""
+    path = Path(cfg.DATASETS.ROOT) / f"{name}.json"
+    manifest = manifest_of(Path(cfg.DATASETS.ROOT), name)
+    return path if path.is_file() or manifest is None else manifest[0]
 
 
 def load_dataset(cfg: CfgNode, name: str) -> DetectionDataset:
     """The dataset `name`, checked against the configuration and the disk.
 
     Raises:
-        DatasetError: if the COCO file is missing or faulty, or images are missing (all listed).
-        ConfigError: if MODEL.ROI_HEADS.NUM_CLASSES differs from the number of categories.
+        DatasetError: if the file is missing or faulty, images are missing, or a record lacks what the meta-architecture
+            learns (all listed).
+        ConfigError: if the configured number of classes differs from that of the dataset.
     """
-    json_path = dataset_json_path(cfg, name)
-    if not json_path.is_file():
+    path = dataset_path(cfg, name)
+    if not path.is_file():
         raise DatasetError(
-            f"dataset {name!r}: no file {json_path}; convert the dataset first (tools/convert_hc18.py, "
+            f"dataset {name!r}: no file {path}; convert the dataset first (tools/convert_hc18.py, "
             "tools/convert_face_mask.py) or point DATASETS.ROOT to the folder of its JSON"
         )
-    coco = read_coco(json_path)
+    dataset = _load_manifest(cfg, name, path) if path.suffix == ".csv" else _load_coco(cfg, name, path)
+    _check_number_of_classes(cfg, dataset)
+    _check_records(cfg, dataset)
+    return dataset
+
+
+def _load_manifest(cfg: CfgNode, name: str, path: Path) -> DetectionDataset:
+    if cfg.MODEL.META_ARCHITECTURE != "ImageClassifier":
+        raise ConfigError(f"{path}: a manifest holds classes of whole photos, which only an ImageClassifier can learn")
+    records, class_names = read_manifest_records(path, name.rpartition("_")[2])
+    return DetectionDataset(name, path, records, class_names, tuple(range(len(class_names))))
+
+
+def _load_coco(cfg: CfgNode, name: str, path: Path) -> DetectionDataset:
+    coco = read_coco(path)
     categories = sorted(coco.categories, key=lambda category: category.id)
-    if len(categories) != cfg.MODEL.ROI_HEADS.NUM_CLASSES:
-        names = ", ".join(category.name for category in categories)
-        raise ConfigError(
-            f"MODEL.ROI_HEADS.NUM_CLASSES is {cfg.MODEL.ROI_HEADS.NUM_CLASSES}, but {json_path} has "
-            f"{len(categories)} categories ({names}); set NUM_CLASSES to {len(categories)} or choose another dataset"
-        )
     class_of_category = {category.id: position for position, category in enumerate(categories)}
-    paths = _image_paths(cfg, json_path, coco)
+    paths = _image_paths(cfg, path, coco)
     annotations_of_image: dict[int, list[CocoAnnotation]] = defaultdict(list)
     for annotation in coco.annotations:
         annotations_of_image[annotation.image_id].append(annotation)
@@ -77,11 +89,50 @@ def load_dataset(cfg: CfgNode, name: str) -> DetectionDataset:
     ]
     return DetectionDataset(
         name=name,
-        json_path=json_path,
+        path=path,
         records=records,
         class_names=tuple(category.name for category in categories),
         category_ids=tuple(category.id for category in categories),
     )
+
+
+def _check_number_of_classes(cfg: CfgNode, dataset: DetectionDataset) -> None:
+    """A segmenter learns the union of all masks and takes any number of classes."""
+    keys = {"GeneralizedRCNN": ("MODEL.ROI_HEADS.NUM_CLASSES", cfg.MODEL.ROI_HEADS.NUM_CLASSES)}
+    if cfg.MODEL.META_ARCHITECTURE == "SemanticSegmenter":
+        return
+    key, n_expected = keys.get(cfg.MODEL.META_ARCHITECTURE, ("MODEL.NUM_CLASSES", cfg.MODEL.NUM_CLASSES))
+    n_found = len(dataset.class_names)
+    if n_found != n_expected:
+        raise ConfigError(
+            f"{key} is {n_expected}, but {dataset.path} has {n_found} categories ({', '.join(dataset.class_names)}); "
+            f"set NUM_CLASSES to {n_found} or choose another dataset"
+        )
+
+
+def _check_records(cfg: CfgNode, dataset: DetectionDataset) -> None:
+    """What Mask R-CNN can do without, the other meta-architectures need in every image."""
+    problems = []
+    if cfg.MODEL.META_ARCHITECTURE in ("ImageClassifier", "TwoHeadDetector"):
+        problems = [
+            f"{record['file_name']}: {len(record['annotations'])} objects; expected one; convert with --single-face"
+            for record in dataset.records
+            if len(record["annotations"]) != 1
+        ]
+    elif cfg.MODEL.META_ARCHITECTURE == "SemanticSegmenter":
+        problems = [
+            f"{record['file_name']}: an object without mask pixels; expected outlines of every object"
+            for record in dataset.records
+            if not all(_shows_its_mask(cfg, dataset, annotation) for annotation in record["annotations"])
+        ]
+    if problems:
+        raise_problems(DatasetError, problems, f"{dataset.path} does not suit {cfg.MODEL.META_ARCHITECTURE}")
+
+
+def _shows_its_mask(cfg: CfgNode, dataset: DetectionDataset, annotation: dict[str, Any]) -> bool:
+    """Whether an object's mask pixels are known: outlined, or none because of its class."""
+    is_bare = dataset.class_names[annotation["category_id"]] in cfg.DATASETS.CLASSES_WITHOUT_MASK
+    return is_bare or bool(annotation.get("segmentation"))
 
 
 def load_dataset_dicts(cfg: CfgNode, name: str) -> list[Record]:

@@ -14,15 +14,25 @@ from engine.config import CfgNode
 from engine.data.datasets import Record, load_dataset_dicts, load_training_records
 from engine.data.mapper import CACHE_LIMIT_BYTES, DatasetMapper
 from engine.data.samplers import StreamItem, TrainingBatchSampler, sample_seed, shard_range
+from engine.data.square_mapper import SquareMapper
 from segdata.errors import ConfigError
 
 Batch = list[dict[str, Any]]
+Mapper = DatasetMapper | SquareMapper
+
+# Meta-architecture -> its mapper.
+MAPPERS: dict[str, type[Mapper]] = {
+    "GeneralizedRCNN": DatasetMapper,
+    "ImageClassifier": SquareMapper,
+    "TwoHeadDetector": SquareMapper,
+    "SemanticSegmenter": SquareMapper,
+}
 
 
 class MappedDataset(Dataset[dict[str, Any]]):
     """Records behind a mapper, addressed by (position in the stream, index of the image)."""
 
-    def __init__(self, records: Sequence[Record], mapper: DatasetMapper, seed: int = 0) -> None:
+    def __init__(self, records: Sequence[Record], mapper: Mapper, seed: int = 0) -> None:
         self.records = records
         self.mapper = mapper
         self.seed = seed
@@ -38,7 +48,7 @@ class TrainLoader:
     Iterating again goes on where the last iteration stopped.
     """
 
-    def __init__(self, records: Sequence[Record], mapper: DatasetMapper, sampler: TrainingBatchSampler, n_workers: int):
+    def __init__(self, records: Sequence[Record], mapper: Mapper, sampler: TrainingBatchSampler, n_workers: int):
         self.records = records
         self.mapper = mapper
         self.sampler = sampler
@@ -91,9 +101,10 @@ def build_train_loader(cfg: CfgNode, records: Sequence[Record] | None = None) ->
             f"choose a multiple of {world_size}"
         )
     n_workers = cfg.DATALOADER.NUM_WORKERS
-    mapper = DatasetMapper(cfg, is_train=True, cache_limit_bytes=CACHE_LIMIT_BYTES // max(n_workers, 1))
+    mapper_type = MAPPERS[cfg.MODEL.META_ARCHITECTURE]
+    mapper = mapper_type(cfg, is_train=True, cache_limit_bytes=CACHE_LIMIT_BYTES // max(n_workers, 1))
     groups = None
-    if cfg.DATALOADER.ASPECT_RATIO_GROUPING:
+    if cfg.DATALOADER.ASPECT_RATIO_GROUPING and mapper_type is DatasetMapper:
         groups = [int(record["width"] > record["height"]) for record in records]
     sampler = TrainingBatchSampler(
         len(records),
@@ -107,15 +118,16 @@ def build_train_loader(cfg: CfgNode, records: Sequence[Record] | None = None) ->
 
 
 def build_test_loader(cfg: CfgNode, name: str, records: Sequence[Record] | None = None) -> DataLoader[dict[str, Any]]:
-    """Loader of one evaluation dataset: this process's consecutive share, in order, one image per batch.
+    """Loader of one evaluation dataset: this process's consecutive share, in order, in batches of TEST.IMS_PER_BATCH.
 
     Errors as `load_dataset_dicts`.
     """
     if records is None:
         records = load_dataset_dicts(cfg, name)
     share = shard_range(len(records), distributed.rank(), distributed.world_size())
-    dataset = MappedDataset(records, DatasetMapper(cfg, is_train=False))
-    return _data_loader(dataset, cfg.DATALOADER.NUM_WORKERS, sampler=[(index, index) for index in share])
+    dataset = MappedDataset(records, MAPPERS[cfg.MODEL.META_ARCHITECTURE](cfg, is_train=False))
+    items = [(index, index) for index in share]
+    return _data_loader(dataset, cfg.DATALOADER.NUM_WORKERS, sampler=items, batch_size=cfg.TEST.IMS_PER_BATCH)
 
 
 def _data_loader(dataset: MappedDataset, n_workers: int, **sampling: Any) -> DataLoader[dict[str, Any]]:

@@ -10,7 +10,6 @@ from torch import nn
 from tqdm import tqdm
 
 from engine import distributed
-from engine.structures import Detections
 
 
 class DatasetEvaluator(Protocol):
@@ -19,8 +18,8 @@ class DatasetEvaluator(Protocol):
     def reset(self) -> None:
         """Forgets everything collected."""
 
-    def process(self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Detections]) -> None:
-        """Takes in one batch: model inputs ("image_id", "height", "width") and what the model returned for them."""
+    def process(self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Any]) -> None:
+        """Takes in one batch: model inputs ("image_id", "height", "width") and what the model returned for each."""
 
     def evaluate(self) -> dict[str, dict[str, float]]:
         """{task: {metric: value}} over the collections of all processes; every process calls it and gets the result."""
@@ -44,7 +43,7 @@ class DatasetEvaluators:
         for evaluator in self._evaluators:
             evaluator.reset()
 
-    def process(self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Detections]) -> None:
+    def process(self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Any]) -> None:
         """Gives the batch to each evaluator."""
         for evaluator in self._evaluators:
             evaluator.process(inputs, outputs)
@@ -71,7 +70,7 @@ def evaluate_on_dataset(
     """Runs the model over `loader` and returns the evaluator's results.
 
     Args:
-        model: in eval mode it returns one `Detections` per input; used in eval mode, then put back.
+        model: in eval mode it returns one prediction per input; used in eval mode, then put back.
         loader: batches of model inputs; in a group of processes each loader gives its own share of the dataset.
         evaluator: reset first.
     """

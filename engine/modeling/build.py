@@ -6,9 +6,17 @@ import torch
 from torch import nn
 
 from engine.config import CfgNode
+from engine.modeling.image_classifier import ImageClassifier
 from engine.modeling.rcnn import GeneralizedRCNN
+from engine.modeling.segmenter import SemanticSegmenter
+from engine.modeling.two_head import TwoHeadDetector
 
-META_ARCHITECTURES: dict[str, type[nn.Module]] = {"GeneralizedRCNN": GeneralizedRCNN}
+META_ARCHITECTURES: dict[str, type[nn.Module]] = {
+    "GeneralizedRCNN": GeneralizedRCNN,
+    "ImageClassifier": ImageClassifier,
+    "TwoHeadDetector": TwoHeadDetector,
+    "SemanticSegmenter": SemanticSegmenter,
+}
 
 
 def build_model(cfg: CfgNode) -> nn.Module:

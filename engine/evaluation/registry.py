@@ -1,0 +1,81 @@
+"""Evaluators by the names that TEST.EVALUATORS uses, and which meta-architecture each suits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from engine.config import CfgNode
+from engine.data.datasets import DetectionDataset
+from engine.evaluation.box import BoxEvaluator
+from engine.evaluation.classification import ClassificationEvaluator
+from engine.evaluation.coco import CocoEvaluator
+from engine.evaluation.evaluator import DatasetEvaluator
+from engine.evaluation.mask import MaskEvaluator
+from segdata.errors import ConfigError
+
+# Meta-architecture -> what can score it.
+SUITABLE = {
+    "GeneralizedRCNN": ("coco", "hc", "mask"),
+    "ImageClassifier": ("classification",),
+    "TwoHeadDetector": ("classification", "box"),
+    "SemanticSegmenter": ("mask",),
+}
+
+
+def _details(cfg: CfgNode, dataset: DetectionDataset, task: str, suffix: str = "csv") -> Path:
+    return Path(cfg.OUTPUT_DIR) / f"{task}_{dataset.name}.{suffix}"
+
+
+def _coco(cfg: CfgNode, dataset: DetectionDataset) -> DatasetEvaluator:
+    tasks = ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",)
+    return CocoEvaluator(dataset.path, tasks, cfg.TEST.DETECTIONS_PER_IMAGE)
+
+
+def _hc(cfg: CfgNode, dataset: DetectionDataset) -> DatasetEvaluator:
+    from engine.evaluation.hc import HcEvaluator
+
+    return HcEvaluator(dataset.records, _details(cfg, dataset, "hc", "json"))
+
+
+def _classification(cfg: CfgNode, dataset: DetectionDataset) -> DatasetEvaluator:
+    details = _details(cfg, dataset, "classification")
+    return ClassificationEvaluator(dataset.records, dataset.class_names, cfg.TEST.POSITIVE_CLASS, details)
+
+
+def _box(cfg: CfgNode, dataset: DetectionDataset) -> DatasetEvaluator:
+    return BoxEvaluator(dataset.records, _details(cfg, dataset, "box"))
+
+
+def _mask(cfg: CfgNode, dataset: DetectionDataset) -> DatasetEvaluator:
+    bare = [k for k, name in enumerate(dataset.class_names) if name in cfg.DATASETS.CLASSES_WITHOUT_MASK]
+    return MaskEvaluator(dataset.records, bare, _details(cfg, dataset, "mask"))
+
+
+EVALUATORS: dict[str, Callable[[CfgNode, DetectionDataset], DatasetEvaluator]] = {
+    "coco": _coco,
+    "hc": _hc,
+    "classification": _classification,
+    "box": _box,
+    "mask": _mask,
+}
+
+
+def check_evaluators(names: Sequence[str], meta_architecture: str) -> None:
+    """Accepts evaluators that exist and can score the meta-architecture.
+
+    Raises:
+        ConfigError: naming those that do not or cannot.
+    """
+    unknown = [name for name in names if name not in EVALUATORS]
+    if unknown:
+        raise ConfigError(f"TEST.EVALUATORS: {unknown} unknown; expected some of {sorted(EVALUATORS)}")
+    unsuited = [name for name in names if name not in SUITABLE[meta_architecture]]
+    if unsuited:
+        expected = ", ".join(SUITABLE[meta_architecture])
+        raise ConfigError(f"TEST.EVALUATORS: {unsuited} cannot score {meta_architecture}; expected some of {expected}")
+
+
+def build_evaluators(cfg: CfgNode, dataset: DetectionDataset) -> list[DatasetEvaluator]:
+    """The evaluators of TEST.EVALUATORS for one dataset."""
+    return [EVALUATORS[name](cfg, dataset) for name in cfg.TEST.EVALUATORS]
