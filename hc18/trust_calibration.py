@@ -1,0 +1,204 @@
+"""Fits a `TrustModel` on images the network had not seen, and checks it on folds it was not fitted on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from hc18.score_summary import TRIMESTERS, trimester_of
+from hc18.trust import FEATURES, Evidence, TrustModel
+from segdata.errors import DatasetError
+
+COVERAGE = 0.90
+LARGE_ERROR_MM = 4.0
+# Review at most this share of the images whose error is not large.
+REVIEW_BUDGET = 0.12
+_ERROR_FLOOR_MM = 0.01  # start of the fit where all errors are 0
+_RIDGE = 3.0  # strength of the pull of all weights to 0, in images
+MIN_IMAGES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationCase:
+    """One image the network had not been trained on.
+
+    Attributes:
+        filename: its name.
+        group: images of one group (an examination) stay together when the calibration is checked.
+        evidence: what its measurement shows.
+        reference_hc_mm: the reference.
+    """
+
+    filename: str
+    group: str
+    evidence: Evidence
+    reference_hc_mm: float
+
+    @property
+    def error_mm(self) -> float:
+        """|measured - reference|, mm."""
+        return abs(self.evidence.hc_mm - self.reference_hc_mm)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedCase:
+    """A case with what a model fitted without its group says of it."""
+
+    case: CalibrationCase
+    interval_mm: tuple[float, float]
+    expected_error_mm: float
+    needs_review: bool
+
+    @property
+    def is_covered(self) -> bool:
+        """Whether the reference lies in the interval."""
+        return self.interval_mm[0] <= self.case.reference_hc_mm <= self.interval_mm[1]
+
+
+@dataclass(frozen=True, slots=True)
+class TrustReport:
+    """How well the calibration held on images it was not fitted on.
+
+    Attributes:
+        groups: name ("all" or a trimester) -> (images, share covered, mean width of the interval in mm).
+        sensitivity: share of the large errors that are marked for review; NaN without large errors.
+        false_review: share of all others that are.
+        adf_all_mm: mean error.
+        adf_kept_mm: mean error of the images not marked.
+        n_large: number of large errors.
+    """
+
+    groups: dict[str, tuple[int, float, float]]
+    sensitivity: float
+    false_review: float
+    adf_all_mm: float
+    adf_kept_mm: float
+    n_large: int
+
+
+def fit_trust_model(
+    cases: Sequence[CalibrationCase], features: Sequence[str] = tuple(FEATURES), coverage: float = COVERAGE
+) -> TrustModel:
+    """The trust model of a network from its errors on images it had not seen.
+
+    The logarithm of the expected error is linear in the features with weights of at least 0, so that worse evidence
+    never lowers it, also outside the range of these cases. The interval's factor is the conformal quantile of error
+    over expected error.
+
+    Args:
+        cases: at least `MIN_IMAGES`.
+        features: names of `FEATURES` to use.
+        coverage: share of references that the interval is to hold, 0 to 1.
+
+    Raises:
+        DatasetError: if there are too few cases.
+    """
+    if len(cases) < MIN_IMAGES:
+        raise DatasetError(f"{len(cases)} measured images; a calibration needs at least {MIN_IMAGES}")
+    design = np.array([[FEATURES[name](case.evidence) for name in features] for case in cases])
+    errors_mm = np.array([case.error_mm for case in cases])
+    center, spread = design.mean(axis=0), design.std(axis=0) + 1e-9
+    intercept, slopes = _fit_scale((design - center) / spread, errors_mm)
+    weights = slopes / spread
+    intercept -= float(weights @ center)
+    unscaled = TrustModel(intercept, dict(zip(features, weights.tolist(), strict=True)), 1.0, coverage, 1.0, len(cases))
+    expected_mm = np.array([unscaled.expected_error_mm(case.evidence) for case in cases])
+    others = expected_mm[errors_mm <= LARGE_ERROR_MM]
+    return replace(
+        unscaled,
+        interval_factor=conformal_quantile(errors_mm / expected_mm, coverage),
+        review_above_mm=float(np.quantile(others if others.size else expected_mm, 1.0 - REVIEW_BUDGET)),
+    )
+
+
+def _fit_scale(design: NDArray[np.float64], errors: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    """Intercept and slopes, all at least 0, of the logarithm of the mean error.
+
+    Largest likelihood of exponentially distributed errors with mean exp(intercept + design slopes), less a ridge on the
+    slopes; the function is convex.
+    """
+
+    def loss(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        log_mean = values[0] + design @ values[1:]
+        ratio = errors * np.exp(-log_mean)
+        gradient = np.concatenate([[np.sum(1.0 - ratio)], design.T @ (1.0 - ratio) + 2.0 * _RIDGE * values[1:]])
+        return float(np.sum(log_mean + ratio) + _RIDGE * values[1:] @ values[1:]), gradient
+
+    start = np.zeros(design.shape[1] + 1)
+    start[0] = math.log(max(float(errors.mean()), _ERROR_FLOOR_MM))
+    bounds = [(None, None), *[(0.0, None)] * design.shape[1]]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    return float(found.x[0]), np.asarray(found.x[1:], dtype=np.float64)
+
+
+def conformal_quantile(scores: NDArray[np.float64], coverage: float) -> float:
+    """The ceil((n + 1) coverage)-th smallest of n scores; the largest where that is more than n.
+
+    References: Vovk, Gammerman, Shafer: Algorithmic Learning in a Random World, 2005.
+    """
+    rank = min(math.ceil((len(scores) + 1) * coverage), len(scores))
+    return float(np.sort(scores)[rank - 1])
+
+
+def check_trust_model(
+    cases: Sequence[CalibrationCase],
+    features: Sequence[str] = tuple(FEATURES),
+    coverage: float = COVERAGE,
+    *,
+    n_folds: int = 10,
+    seed: int = 0,
+) -> list[CheckedCase]:
+    """Every case judged by a model that was fitted without any case of its group, in the order of `cases`.
+
+    Raises:
+        DatasetError: if there are too few cases or groups.
+    """
+    groups = sorted({case.group for case in cases})
+    if len(groups) < n_folds:
+        raise DatasetError(f"{len(groups)} examinations; {n_folds} folds need at least as many")
+    order = np.random.default_rng(seed).permutation(len(groups))
+    fold_of = {groups[index]: position % n_folds for position, index in enumerate(order)}
+    checked: dict[int, CheckedCase] = {}
+    for fold in range(n_folds):
+        model = fit_trust_model([case for case in cases if fold_of[case.group] != fold], features, coverage)
+        for index, case in enumerate(cases):
+            if fold_of[case.group] == fold:
+                found = model.assess(case.evidence)
+                checked[index] = CheckedCase(case, found.interval_mm, found.expected_error_mm, found.needs_review)
+    return [checked[index] for index in range(len(cases))]
+
+
+def report_trust(checked: Sequence[CheckedCase]) -> TrustReport:
+    """Coverage and width overall and per trimester, and what the review mark catches."""
+    members = {"all": list(checked)}
+    for name in TRIMESTERS:
+        members[name] = [item for item in checked if trimester_of(item.case.reference_hc_mm) == name]
+    groups = {}
+    for name, items in members.items():
+        if items:
+            width_mm = float(np.mean([high - low for low, high in (item.interval_mm for item in items)]))
+            groups[name] = (len(items), float(np.mean([item.is_covered for item in items])), width_mm)
+    errors_mm = np.array([item.case.error_mm for item in checked])
+    marked = np.array([item.needs_review for item in checked])
+    large = errors_mm > LARGE_ERROR_MM
+    return TrustReport(
+        groups=groups,
+        sensitivity=float(marked[large].mean()) if large.any() else math.nan,
+        false_review=float(marked[~large].mean()) if (~large).any() else math.nan,
+        adf_all_mm=float(errors_mm.mean()),
+        adf_kept_mm=float(errors_mm[~marked].mean()) if (~marked).any() else math.nan,
+        n_large=int(large.sum()),
+    )
+
+
+def risk_coverage(checked: Sequence[CheckedCase]) -> NDArray[np.float64]:
+    """Rows (share of images kept, their ADF in mm), keeping those of smallest expected error first; (n, 2)."""
+    ordered = sorted(checked, key=lambda item: item.expected_error_mm)
+    errors_mm = np.array([item.case.error_mm for item in ordered])
+    counts = np.arange(1, len(ordered) + 1)
+    return np.stack([counts / len(ordered), np.cumsum(errors_mm) / counts], axis=1)
