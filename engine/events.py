@@ -12,7 +12,7 @@ import logging
 import math
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -59,7 +59,7 @@ class TrainingEvents:
         self._board: SummaryWriter | None = None
         if is_main:
             output_dir.mkdir(parents=True, exist_ok=True)
-            _drop_from(self._path, start_iteration)
+            drop_from(self._path, start_iteration)
             self._board = SummaryWriter(str(output_dir), purge_step=start_iteration)
         disable = None if is_main else True
         self._bar = tqdm(total=max_iteration, initial=start_iteration, desc="training", unit="it", disable=disable)
@@ -111,13 +111,12 @@ class TrainingEvents:
 
 
 @contextmanager
-def logging_to(output_dir: Path, *, is_main: bool = True) -> Iterator[None]:
-    """Within the block the engine's log lines go to stdout and to log.txt in `output_dir` (main process only).
+def logging_to(output_dir: Path, *, is_main: bool = True, loggers: Sequence[str] = ("engine",)) -> Iterator[None]:
+    """Within the block the lines of these loggers go to stdout and to log.txt in `output_dir` (main process only).
 
     Raises:
         ConfigError: if the folder cannot be written.
     """
-    engine_logger = logging.getLogger("engine")
     handlers: list[logging.Handler] = []
     if is_main:
         try:
@@ -129,17 +128,21 @@ def logging_to(output_dir: Path, *, is_main: bool = True) -> Iterator[None]:
                 f"OUTPUT_DIR {output_dir}: cannot be written ({reason}); choose another folder"
             ) from error
     formatter = logging.Formatter("[%(asctime)s %(levelname)s] %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
-    level = engine_logger.level
-    engine_logger.setLevel(logging.INFO)
+    levels = {logging.getLogger(name): logging.getLogger(name).level for name in loggers}
     for handler in handlers:
         handler.setFormatter(formatter)
-        engine_logger.addHandler(handler)
+    for named in levels:
+        named.setLevel(logging.INFO)
+        for handler in handlers:
+            named.addHandler(handler)
     try:
         yield
     finally:
-        engine_logger.setLevel(level)
+        for named, level in levels.items():
+            named.setLevel(level)
+            for handler in handlers:
+                named.removeHandler(handler)
         for handler in handlers:
-            engine_logger.removeHandler(handler)
             handler.close()
 
 
@@ -156,8 +159,8 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _drop_from(path: Path, iteration: int) -> None:
-    """Removes the lines of `iteration` and later: a resumed training writes them again."""
+def drop_from(path: Path, iteration: int) -> None:
+    """Removes the lines of `iteration` and later from a metrics.json: a resumed training writes them again."""
     if path.is_file():
         kept = [row for row in read_metrics(path) if row["iteration"] < iteration]
         write_text_atomic(path, "".join(json.dumps(row, sort_keys=True) + "\n" for row in kept))

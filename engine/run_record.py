@@ -18,11 +18,24 @@ from segdata.atomic import write_text_atomic
 from segdata.errors import ConfigError
 
 RUN_NAME = "run.json"
-PACKAGES = ("fetal-hc", "torch", "torchvision", "numpy", "scipy", "pillow", "pycocotools", "onnx", "onnxruntime")
+PACKAGES = (
+    "fetal-hc",
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "pillow",
+    "pycocotools",
+    "onnx",
+    "onnxruntime",
+    "detectron2",
+)
 
 
-def build_run_record(seed: int, device: str, n_processes: int, dataset_files: Sequence[Path]) -> dict[str, Any]:
-    """Seed, command, time, git commit, package versions and the SHA-256 of each dataset file.
+def build_run_record(
+    engine: str, seed: int, device: str, n_processes: int, dataset_files: Sequence[Path]
+) -> dict[str, Any]:
+    """Engine, seed, command, time, git commit, package versions and the SHA-256 of each dataset file.
 
     Raises:
         ConfigError: listing every dataset file that is missing.
@@ -32,6 +45,7 @@ def build_run_record(seed: int, device: str, n_processes: int, dataset_files: Se
         listed = ", ".join(str(path) for path in missing)
         raise ConfigError(f"{listed}: no such dataset file; convert the data first, or set DATASETS.ROOT to its folder")
     return {
+        "engine": engine,
         "seed": seed,
         "device": device,
         "n_processes": n_processes,
@@ -58,6 +72,12 @@ def read_seed(output_dir: Path) -> int | None:
     """The seed of the run in `output_dir`, None when there is no record."""
     path = output_dir / RUN_NAME
     return int(json.loads(path.read_text(encoding="utf-8"))["seed"]) if path.is_file() else None
+
+
+def read_engine(output_dir: Path) -> str:
+    """The engine that began the run in `output_dir`; without a record, the built-in one."""
+    path = output_dir / RUN_NAME
+    return str(json.loads(path.read_text(encoding="utf-8")).get("engine", "builtin")) if path.is_file() else "builtin"
 
 
 def _version(name: str) -> str | None:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
 
-from engine.training_job import ENGINES, JobOptions, start_job
+from engine.engine_choice import ENGINES
+from engine.training_job import JobOptions, start_job
 from segdata.errors import HeadSegError
 
 
@@ -23,7 +24,9 @@ def build_parser() -> argparse.ArgumentParser:
         description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config-file", type=Path, required=True, metavar="FILE", help="YAML configuration")
-    parser.add_argument("--engine", choices=ENGINES, default="auto", help="what trains; auto: what is there")
+    parser.add_argument(
+        "--engine", choices=ENGINES, default="auto", help="what trains; auto: Detectron2 where it imports, else builtin"
+    )
     parser.add_argument("--num-gpus", type=int, default=1, metavar="N", help="processes on this machine (on CPUs too)")
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in OUTPUT_DIR, if any")
     parser.add_argument("--eval-only", action="store_true", help="score MODEL.WEIGHTS on DATASETS.TEST, do not train")

@@ -13,7 +13,7 @@ from segdata.errors import ConfigError
 
 def test_record_names_datasets_by_their_hash(tmp_path: Path) -> None:
     (tmp_path / "train.json").write_bytes(b"{}")
-    record = build_run_record(5, "cpu", 2, [tmp_path / "train.json"])
+    record = build_run_record("builtin", 5, "cpu", 2, [tmp_path / "train.json"])
     assert record["datasets"] == {"train.json": hashlib.sha256(b"{}").hexdigest()}
     assert (record["seed"], record["device"], record["n_processes"]) == (5, "cpu", 2)
     assert "numpy" in record["packages"]
@@ -21,13 +21,13 @@ def test_record_names_datasets_by_their_hash(tmp_path: Path) -> None:
 
 def test_missing_datasets_are_all_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"a\.json, .*b\.json: no such dataset file; convert the data first"):
-        build_run_record(5, "cpu", 1, [tmp_path / "a.json", tmp_path / "b.json"])
+        build_run_record("builtin", 5, "cpu", 1, [tmp_path / "a.json", tmp_path / "b.json"])
 
 
 def test_outside_a_repository_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_record, "__file__", str(tmp_path / "engine" / "run_record.py"))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert build_run_record(5, "cpu", 1, [])["git"] is None
+    assert build_run_record("builtin", 5, "cpu", 1, [])["git"] is None
 
 
 def test_resumed_run_is_appended_to_the_first(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from engine import checkpoint, training_job
+from engine import checkpoint
 from engine.config import load_config
 from engine.trainer import Trainer
 from engine.training_job import JobOptions, run_job, start_job
@@ -169,16 +169,6 @@ def test_bad_input_is_refused_before_training(
 def test_evaluation_alone_needs_weights(config_file: Path) -> None:
     with pytest.raises(ConfigError, match=r"--eval-only needs weights; add MODEL\.WEIGHTS"):
         run_job(JobOptions(config_file, eval_only=True))
-
-
-def test_detectron2_is_refused_with_the_way_out(config_file: Path) -> None:
-    with pytest.raises(ConfigError, match=r"--engine detectron2: .*; use --engine builtin"):
-        start_job(JobOptions(config_file, engine="detectron2"))
-
-
-def test_unknown_engine_is_refused() -> None:
-    with pytest.raises(ConfigError, match="--engine tensorflow: unknown"):
-        training_job.check_engine("tensorflow")
 
 
 def test_two_test_datasets_are_reported_apart(config_file: Path, output_dir: Path) -> None:
