@@ -47,16 +47,15 @@ class ReportCase:
     Attributes:
         case_label: neutral label of the case.
         image_sha256: SHA-256 of the pixels, the key of the case.
-        image_rgb: uint8 (H, W, 3), only what may be shown.
+        image_rgb: uint8 (H, W, 3), the whole frame with everything black that may not be shown.
         calibration: mm per px and where they come from, or why there are none.
         model_name: for readers.
         model_version: of the model.
         model_sha256: of the model file.
         measured_at_utc: when the model measured; time zone UTC.
-        image_origin_xy: pixel of the ORIGINAL image at the top-left of `image_rgb`.
-        model_ellipse_px: in px of the ORIGINAL image, pixel centres at integers; None when no head was found.
+        model_ellipse_px: in px of the image, pixel centres at integers; None when no head was found.
         model_hc_mm: its circumference; None without millimetres.
-        final_ellipse_px: the reviewer's ellipse, in the same frame; None leaves the model's.
+        final_ellipse_px: the reviewer's ellipse, in the same frame of reference; None leaves the model's.
         final_hc_mm: its circumference; None without millimetres.
         hc_interval_mm: lower and upper end of the interval of the model's circumference.
         hc_interval_level: probability that it is meant to hold, 0 to 1; None when it is not stated.
@@ -67,6 +66,7 @@ class ReportCase:
         is_signed: whether the decision in force is signed.
         was_amended: whether an earlier signed decision was reopened.
         reviewer: who decided.
+        signed_by: who signed; empty when it was the reviewer.
         signed_at_utc: when it was signed; time zone UTC.
         independent_ga_days: age from dates or a crown-rump length, never from this head circumference.
         ga_source: where that age comes from, without any date.
@@ -82,7 +82,6 @@ class ReportCase:
     model_version: str
     model_sha256: str
     measured_at_utc: datetime
-    image_origin_xy: tuple[int, int] = (0, 0)
     model_ellipse_px: Ellipse | None = None
     model_hc_mm: float | None = None
     final_ellipse_px: Ellipse | None = None
@@ -96,6 +95,7 @@ class ReportCase:
     is_signed: bool = False
     was_amended: bool = False
     reviewer: str = ""
+    signed_by: str = ""
     signed_at_utc: datetime | None = None
     independent_ga_days: float | None = None
     ga_source: str = ""
@@ -125,6 +125,11 @@ class ReportCase:
         if not self.is_signed:
             return ReportStatus.PRELIMINARY
         return ReportStatus.AMENDED if self.was_amended else ReportStatus.FINAL
+
+    @property
+    def signer(self) -> str:
+        """Who signed; empty until then."""
+        return (self.signed_by or self.reviewer) if self.is_signed else ""
 
     @property
     def ellipse_px(self) -> Ellipse | None:

@@ -6,6 +6,8 @@ import io
 from collections.abc import Sequence
 from functools import lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
 from reportlab.lib.colors import HexColor
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, Image, KeepTogether, Paragraph, Spacer, Table, TableStyle
@@ -50,14 +52,13 @@ def summary(case: ReportCase) -> list[Flowable]:
 def images(case: ReportCase) -> list[Flowable]:
     """The image with the ellipse; two of them, before and after, when the reviewer corrected it."""
     model, reviewer = case.model_ellipse_px, case.final_ellipse_px
+    shown_rgb, origin_xy = _visible_part(case)
     if case.decision is not Decision.CORRECTED or reviewer is None:
         rejected = case.decision is Decision.REJECTED
         outlines = [] if model is None else [Outline(model, MODEL_COLOR, is_dashed=rejected)]
         text = "Ellipse of the model" + (", rejected by the reviewer (dashed)" if rejected else "")
         caption = _caption(text, MODEL_COLOR) if outlines else paragraph("No head was found.", centered=True)
-        picture = OutlinedImage(
-            case.image_rgb, case.image_origin_xy, outlines, (CONTENT_WIDTH_PT, (82.0 if rejected else 86.0) * mm)
-        )
+        picture = OutlinedImage(shown_rgb, origin_xy, outlines, (CONTENT_WIDTH_PT, 84.0 * mm))
         cells: list[list[Flowable]] = [[picture], [caption]]
         widths = [CONTENT_WIDTH_PT]
     else:
@@ -66,7 +67,7 @@ def images(case: ReportCase) -> list[Flowable]:
         after = [Outline(outline.ellipse_px, outline.color, is_dashed=True) for outline in before]
         after.append(Outline(reviewer, REVIEWER_COLOR))
         cells = [
-            [OutlinedImage(case.image_rgb, case.image_origin_xy, outlines, largest) for outlines in (before, after)],
+            [OutlinedImage(shown_rgb, origin_xy, outlines, largest) for outlines in (before, after)],
             [_caption("Before: model", MODEL_COLOR), _caption("After: reviewer (model dashed)", REVIEWER_COLOR)],
         ]
         widths = [CONTENT_WIDTH_PT / 2.0] * 2
@@ -80,7 +81,9 @@ def review(case: ReportCase) -> list[Flowable]:
     rows = [("Decision", DECISION_TEXTS[case.decision])]
     rows += [("Reason", case.reason)] if case.reason else []
     rows += [("Reviewer", case.reviewer)] if case.reviewer else []
-    signed = utc_text(case.signed_at_utc) if case.is_signed and case.signed_at_utc else "not signed"
+    signed = "not signed"
+    if case.is_signed and case.signed_at_utc is not None:
+        signed = f"{utc_text(case.signed_at_utc)} by {case.signer}"
     return _section("Review", _rows([*rows, ("Signed", signed)]))
 
 
@@ -202,6 +205,20 @@ def _circumference_text(case: ReportCase) -> str:
         return f"{case.hc_mm:.1f} mm"
     length = "" if case.ellipse_px is None else f" {case.ellipse_px.circumference():.0f} pixels of the image."
     return f"No value in millimetres.{length} {case.no_value_reason}"
+
+
+def _visible_part(case: ReportCase) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """The image without its black margins but with all of its ellipses, and the pixel at its top-left corner."""
+    image_hw = case.image_rgb.shape[:2]
+    inside: NDArray[np.bool_] = case.image_rgb.max(axis=2) > 0
+    for ellipse in (case.model_ellipse_px, case.final_ellipse_px):
+        if ellipse is not None:
+            inside |= ellipse.mask(image_hw)
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    if not rows.size:
+        return case.image_rgb, (0, 0)
+    top, left = int(rows[0]), int(columns[0])
+    return case.image_rgb[top : rows[-1] + 1, left : columns[-1] + 1], (left, top)
 
 
 def _caption(text: str, color: str) -> Paragraph:

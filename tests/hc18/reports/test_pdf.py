@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from pypdf import PdfReader
 
@@ -23,6 +24,7 @@ from tests.reported_cases import (
     make_corrected,
     make_rejected,
     make_uncalibrated,
+    ring_image,
 )
 
 MAKERS = [make_case, make_accepted, make_corrected, make_rejected, make_uncalibrated]
@@ -53,7 +55,7 @@ def test_signed_report_has_everything_that_a_reader_needs() -> None:
         MODEL_SHA256,
         IMAGE_SHA256,
         "Reviewer M. Okafor",
-        "2026-05-04 09:41:02 UTC",
+        "2026-05-04 09:41:02 UTC by M. Okafor",
         "FINAL: signed",
         "Accepted as measured by the model",
         "The head leaves the field of view",
@@ -82,6 +84,10 @@ def test_unsigned_report_is_preliminary_on_every_page(make: Callable[[], ReportC
 
 def test_reopened_report_says_so_and_is_preliminary() -> None:
     assert "an earlier signed version was reopened" in read_text(make_rejected(is_signed=False, was_amended=True))
+
+
+def test_signer_may_be_another_person() -> None:
+    assert "Reviewer M. Okafor Signed 2026-05-04 09:41:02 UTC by Dr Tan" in read_text(make_rejected(signed_by="Dr Tan"))
 
 
 def test_report_signed_again_is_amended() -> None:
@@ -113,6 +119,13 @@ def test_report_without_calibration_has_no_length_in_millimetres() -> None:
     assert not re.search(r"\d\s*mm", text)
     assert UNCALIBRATED.detail in text
     assert f"{MODEL_ELLIPSE_PX.circumference():.0f} pixels" in text
+
+
+def test_black_margins_are_not_printed() -> None:
+    image_rgb = np.zeros((400, 500, 3), np.uint8)
+    image_rgb[:240, :320] = ring_image()
+    pages = PdfReader(io.BytesIO(to_pdf(make_rejected(image_rgb=image_rgb)))).pages
+    assert [image.image.size for image in pages[0].images] == [(320, 240)]
 
 
 def test_report_without_a_head_says_so() -> None:
