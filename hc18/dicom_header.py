@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
 import os
 import struct
@@ -14,7 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pydicom
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.uid import (
     UID,
@@ -34,7 +37,9 @@ PARSING_ERRORS = (
     ArithmeticError,
     AssertionError,
     AttributeError,
+    BytesLengthException,
     EOFError,
+    InvalidDicomError,
     LookupError,
     MemoryError,
     NameError,
@@ -56,6 +61,7 @@ _LONGEST_FIRST_VALUE = 1 << 12
 _VALUE_REPRESENTATIONS = frozenset(member.value.encode() for member in VR if len(member.value) == 2)
 
 _PARSING = threading.Lock()
+_LOGGER = logging.getLogger("pydicom")
 
 
 def is_dicom(first_bytes_or_path: bytes | str | os.PathLike[str]) -> bool:
@@ -102,7 +108,7 @@ def read_bytes(path_or_bytes: str | os.PathLike[str] | bytes) -> bytes:
 
 
 def read_attributes(data: bytes, keywords: Sequence[str]) -> Dataset:
-    """The named attributes of a DICOM file; nothing else is parsed, and nothing else is in the returned dataset.
+    """The named attributes of a DICOM file, also inside sequences; nothing else is in the returned dataset.
 
     Args:
         data: content of the file.
@@ -116,9 +122,7 @@ def read_attributes(data: bytes, keywords: Sequence[str]) -> Dataset:
         with quiet_pydicom():
             _check_inflated_size(data)
             read = pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=list(keywords))
-            kept = Dataset()
-            for keyword in keywords:
-                _keep(read, keyword, kept)
+            kept = _readable(read, keywords)
             kept.set_original_encoding(*read.original_encoding)
             kept.file_meta = FileMetaDataset()
             kept.file_meta.TransferSyntaxUID = _transfer_syntax(read)
@@ -130,7 +134,7 @@ def read_attributes(data: bytes, keywords: Sequence[str]) -> Dataset:
 
 @contextmanager
 def quiet_pydicom() -> Iterator[None]:
-    """Keeps the remarks of pydicom about untidy files away from the caller; one thread at a time.
+    """Keeps the remarks of pydicom about untidy files, which may quote them, from screen and log; one thread at a time.
 
     Raises:
         UserWarning: in place of the remark that a file ends early, after which pydicom returns an empty dataset.
@@ -138,7 +142,11 @@ def quiet_pydicom() -> Iterator[None]:
     with _PARSING, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.filterwarnings("error", "End of file reached", UserWarning)
-        yield
+        was_disabled, _LOGGER.disabled = _LOGGER.disabled, True
+        try:
+            yield
+        finally:
+            _LOGGER.disabled = was_disabled
 
 
 def number_of(dataset: Dataset, keyword: str) -> float:
@@ -147,6 +155,12 @@ def number_of(dataset: Dataset, keyword: str) -> float:
         return float(dataset.get(keyword))
     except (TypeError, ValueError, OverflowError):
         return math.nan
+
+
+def count_of(dataset: Dataset, keyword: str) -> int:
+    """The single number of an attribute if it is whole and not negative, otherwise 0."""
+    value = number_of(dataset, keyword)
+    return int(value) if math.isfinite(value) and value >= 0.0 and value.is_integer() else 0
 
 
 def _starts_with_element(start: bytes) -> bool:
@@ -161,13 +175,21 @@ def _starts_with_element(start: bytes) -> bool:
     return False
 
 
-def _keep(read: Dataset, keyword: str, kept: Dataset) -> None:
-    """Copies an attribute, if there is one and its value follows its type."""
-    try:
-        if keyword in read:
-            kept.add(read[keyword])
-    except PARSING_ERRORS:
-        return
+def _readable(read: Dataset, keywords: Sequence[str]) -> Dataset:
+    """A copy with those of the named attributes, at every level, whose values follow their type."""
+    kept = Dataset()
+    for keyword in keywords:
+        if keyword not in read:
+            continue
+        try:
+            element = read[keyword]
+        except PARSING_ERRORS:
+            continue
+        if element.VR == VR.SQ:
+            items = [_readable(item, keywords) for item in element.value or ()]
+            element = DataElement(element.tag, VR.SQ, items)
+        kept.add(element)
+    return kept
 
 
 def _transfer_syntax(read: pydicom.FileDataset) -> UID:

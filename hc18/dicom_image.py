@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, MediaStorageDirectoryStorage
+from pydicom.uid import MediaStorageDirectoryStorage
 
 from hc18 import dicom_pixels, dicom_regions
 from hc18.calibration import (
@@ -23,7 +23,7 @@ from hc18.calibration import (
 from hc18.dicom_header import is_dicom, read_attributes, read_bytes
 from hc18.dicom_pixels import PIXEL_KEYWORDS, FramePixels
 from hc18.dicom_reference import SourceReference, source_reference
-from hc18.dicom_regions import UltrasoundRegion, calibrate_by_region, why_no_region
+from hc18.dicom_regions import REGION_KEYWORDS, UltrasoundRegion, calibrate_by_region, why_no_region
 from hc18.ellipse import Ellipse
 from hc18.image_privacy import hide_outside, pixel_sha256
 from segdata.errors import ImageError
@@ -66,10 +66,10 @@ _HEADER_KEYWORDS = (
     "SOPClassUID",
     "Modality",
     "BurnedInAnnotation",
-    "SequenceOfUltrasoundRegions",
     "PixelSpacing",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
+    "PixelMeasuresSequence",
 )
 
 
@@ -162,7 +162,7 @@ def read_dicom(path_or_bytes: str | os.PathLike[str] | bytes, *, max_pixels: int
         ImageError: if the file is missing, empty, no DICOM, damaged, of another modality, without a picture, too large,
             or of a kind that cannot be shown. The message is a sentence for a clinician.
     """
-    dataset = read_attributes(read_bytes(path_or_bytes), (*_HEADER_KEYWORDS, *PIXEL_KEYWORDS))
+    dataset = read_attributes(read_bytes(path_or_bytes), (*_HEADER_KEYWORDS, *REGION_KEYWORDS, *PIXEL_KEYWORDS))
     _check_ultrasound(dataset)
     pixels = dicom_pixels.from_dataset(dataset, max_pixels)
     return DicomImage(
@@ -186,7 +186,7 @@ def _check_ultrasound(dataset: Dataset) -> None:
         raise ImageError(
             "The file is the table of contents of a DICOM medium (DICOMDIR); choose an image file beside it."
         )
-    sop_class, modality = UID(str(dataset.get("SOPClassUID") or "")), str(dataset.get("Modality") or "")
+    sop_class, modality = str(dataset.get("SOPClassUID") or ""), str(dataset.get("Modality") or "")
     is_ultrasound_class = sop_class.startswith((_ULTRASOUND_CLASSES, _ULTRASOUND_MULTIFRAME_CLASSES))
     if modality == _ULTRASOUND or (not modality and is_ultrasound_class):
         return

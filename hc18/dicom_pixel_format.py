@@ -6,7 +6,6 @@ References: DICOM PS3.3 C.7.6.3 (Image Pixel Module); PS3.5 section 8 and annex 
 from __future__ import annotations
 
 import io
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.encaps import parse_basic_offsets, parse_fragments
 
-from hc18.dicom_header import PARSING_ERRORS, number_of, quiet_pydicom
+from hc18.dicom_header import PARSING_ERRORS, count_of, quiet_pydicom
 from segdata.errors import ImageError
 
 FORMAT_KEYWORDS = (
@@ -157,10 +156,10 @@ def _described(dataset: Dataset) -> PixelFormat:
     """
     photometric = str(dataset.get("PhotometricInterpretation") or "")
     n_samples = _SAMPLES.get(photometric, 0)
-    rows, columns = _count(dataset, "Rows"), _count(dataset, "Columns")
-    bits = _count(dataset, "BitsAllocated")
-    stored = _count(dataset, "BitsStored") or bits
-    is_known = n_samples > 0 and _count(dataset, "SamplesPerPixel") == n_samples
+    rows, columns = count_of(dataset, "Rows"), count_of(dataset, "Columns")
+    bits = count_of(dataset, "BitsAllocated")
+    stored = count_of(dataset, "BitsStored") or bits
+    is_known = n_samples > 0 and count_of(dataset, "SamplesPerPixel") == n_samples
     if not (rows and columns and is_known and bits in _DEPTHS and stored <= bits):
         raise ImageError(
             "The DICOM file does not describe its picture in a way that can be read (size, bits or colours); "
@@ -168,15 +167,15 @@ def _described(dataset: Dataset) -> PixelFormat:
         )
     has_offsets = "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset
     return PixelFormat(
-        transfer_syntax=uid.UID(dataset.file_meta.TransferSyntaxUID),
+        transfer_syntax=dataset.file_meta.TransferSyntaxUID,
         image_hw=(rows, columns),
-        n_frames=max(_count(dataset, "NumberOfFrames"), 1),
+        n_frames=max(count_of(dataset, "NumberOfFrames"), 1),
         photometric=photometric,
         n_samples=n_samples,
-        is_by_plane=_count(dataset, "PlanarConfiguration") == 1,
+        is_by_plane=count_of(dataset, "PlanarConfiguration") == 1,
         bits_allocated=bits,
         bits_stored=stored,
-        is_signed=_count(dataset, "PixelRepresentation") == 1,
+        is_signed=count_of(dataset, "PixelRepresentation") == 1,
         value_type=dataset["PixelData"].VR,
         frame_offsets=(dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths) if has_offsets else None,
     )
@@ -217,9 +216,3 @@ def _check_pieces(pixel_format: PixelFormat, encoded: bytes) -> None:
             f"The DICOM file is incomplete: it announces {pixel_format.n_frames:,} frames and holds {n_pieces:,} "
             "pieces of picture. Copy it anew."
         )
-
-
-def _count(dataset: Dataset, keyword: str) -> int:
-    """A whole number >= 0; 0 if the attribute is missing or no such number."""
-    value = number_of(dataset, keyword)
-    return int(value) if math.isfinite(value) and value >= 0.0 else 0

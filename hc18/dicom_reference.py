@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 
-from hc18.dicom_header import read_attributes, read_bytes
+from hc18.dicom_header import count_of, read_attributes, read_bytes
 from segdata.errors import ImageError
 
 _KEYWORDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
@@ -53,7 +53,7 @@ def source_reference(path_or_bytes: str | os.PathLike[str] | bytes, frame_index:
             "The DICOM file lacks the identifiers by which a report could refer to it (image, series and study); "
             "a DICOM report needs the original file from the archive."
         )
-    n_frames = max(int(dataset.get("NumberOfFrames") or 1), 1)
+    n_frames = max(count_of(dataset, "NumberOfFrames"), 1)
     if not 0 <= frame_index < n_frames:
         raise ImageError(f"There is no frame {frame_index + 1}; the file has {n_frames}.")
     sop_class, sop_instance, study_instance, series_instance = uids

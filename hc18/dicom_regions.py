@@ -15,6 +15,20 @@ from hc18.calibration import Calibration, from_region, pixel_size_problem, uncal
 from hc18.dicom_header import number_of
 from hc18.ellipse import Ellipse
 
+REGION_KEYWORDS = (
+    "SequenceOfUltrasoundRegions",
+    "RegionSpatialFormat",
+    "RegionDataType",
+    "RegionLocationMinX0",
+    "RegionLocationMinY0",
+    "RegionLocationMaxX1",
+    "RegionLocationMaxY1",
+    "PhysicalUnitsXDirection",
+    "PhysicalUnitsYDirection",
+    "PhysicalDeltaX",
+    "PhysicalDeltaY",
+)
+
 _SPATIAL_2D = 1
 _TISSUE_AND_COLOR_FLOW = (1, 2)
 _CENTIMETRES = 3.0  # the only unit of length
