@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import signal
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from engine import checkpoint, distributed
+from engine.best_record import update_best_record
 from engine.config import CfgNode
 from engine.ema import ExponentialMovingAverage
 from engine.evaluation.results import Results, flatten_results
@@ -24,10 +24,7 @@ from engine.events import TrainingEvents
 from engine.patience import Patience
 from engine.solver import build_optimizer, build_schedule, clip_gradients
 from engine.stop_request import StopRequest
-from segdata.atomic import write_text_atomic
-from segdata.errors import ConfigError, ModelError
-
-BEST_RECORD_NAME = "best.json"
+from segdata.errors import ModelError
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +112,7 @@ class Trainer:
         logger.info("resumed from %s at iteration %d", path, self.start_iteration)
 
     def train(self) -> int:
-        """Trains to SOLVER.MAX_ITER, or until patience ends, and writes model_final.pth; returns 0, or a signal's number.
+        """Trains to SOLVER.MAX_ITER, or until patience ends, and writes model_final.pth; returns 0 or a signal's number.
 
         A signal ends the training early, with a checkpoint to resume from.
 
@@ -233,28 +230,13 @@ class Trainer:
         self.results = results = distributed.all_gather_objects(results)[0]
         flat = flatten_results(results)
         events.record_results(iteration, flat)
-        is_best = self._is_best(flat, iteration)
+        is_best = update_best_record(self.cfg, flat, iteration)
         if self.patience.record(is_best):
             plateau = self.cfg.SOLVER.PLATEAU
             self.schedule.lower(plateau.FACTOR, plateau.MIN_FACTOR)
             logger.info("plateau: learning rate lowered to %.3g", self.optimizer.param_groups[0]["lr"])
         if is_best:
             self._save(checkpoint.BEST_NAME, iteration, is_last=False)
-
-    def _is_best(self, flat: Mapping[str, float], iteration: int) -> bool:
-        """Whether the chosen metric beats the best so far, as process 0 finds; remembers it in best.json if so."""
-        name, mode = self.cfg.TEST.BEST_METRIC, self.cfg.TEST.BEST_MODE
-        if name not in flat:
-            raise ConfigError(f"TEST.BEST_METRIC: {name!r} was not evaluated; expected one of {sorted(flat)}")
-        path, value = self.output_dir / BEST_RECORD_NAME, flat[name]
-        best = json.loads(path.read_text(encoding="utf-8"))["value"] if path.is_file() else None
-        is_better = best is None or (value > best if mode == "max" else value < best)
-        is_best = bool(distributed.all_gather_objects(math.isfinite(value) and is_better)[0])
-        if is_best and distributed.is_main():
-            record = {"metric": name, "mode": mode, "value": value, "iteration": iteration}
-            write_text_atomic(path, json.dumps(record, indent=2) + "\n")
-            logger.info("best %s so far: %.4f", name, value)
-        return is_best
 
     def _load_optimizer(self, state: dict[str, Any], path: Path) -> None:
         try:

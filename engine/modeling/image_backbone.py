@@ -74,7 +74,7 @@ class ResNetBody(ResNet):
 
 
 class XceptionBody(nn.Module):
-    """timm's Xception without its classifier; 17 stages, stride 32."""
+    """timm's Xception without its classifier; 16 stages, stride 32."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,12 +85,9 @@ class XceptionBody(nn.Module):
         return F.relu(self.body.forward_features(x))
 
     def stages(self) -> list[nn.Module]:
-        names = ["conv1", "bn1", "conv2", "bn2", *(f"block{k}" for k in range(1, 13)), "conv3", "bn3", "conv4", "bn4"]
-        children = dict(self.body.named_children())
-        paired = (
-            [[names[k], names[k + 1]] for k in (0, 2)] + [[name] for name in names[4:16]] + [names[16:18], names[18:]]
-        )
-        return [nn.ModuleList([children[name] for name in group]) for group in paired]
+        blocks = [[f"block{k}"] for k in range(1, 13)]
+        names = [["conv1", "bn1"], ["conv2", "bn2"], *blocks, ["conv3", "bn3"], ["conv4", "bn4"]]
+        return [nn.ModuleList([self.body.get_submodule(name) for name in stage]) for stage in names]
 
 
 Body = ScratchCnn | MobileNetV2Body | ResNetBody | XceptionBody
