@@ -111,6 +111,7 @@ def sqlite_path(url: URL) -> Path | None:
 def _configure_sqlite(connection: Any, _record: Any) -> None:
     """Settings of a new connection; the busy timeout first, because the others may have to wait."""
     connection.isolation_level = None  # transactions begin where `_begin_sqlite` says
+    connection.text_factory = _to_text
     cursor = connection.cursor()
     for pragma in (
         f"busy_timeout = {BUSY_TIMEOUT_MS}",
@@ -127,3 +128,8 @@ def _begin_sqlite(connection: Connection) -> None:
     """Begins a transaction; a writer's takes the lock at once, so that it never fails halfway."""
     is_writer = connection.get_execution_options().get(_WRITER_OPTION, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
+
+
+def _to_text(raw: bytes) -> str:
+    """Text of a column; damaged bytes are replaced, so that the check of the record can name the row."""
+    return raw.decode("utf-8", "replace")

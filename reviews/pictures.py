@@ -29,12 +29,14 @@ def to_png(image_rgb: NDArray[np.uint8]) -> bytes:
     return _encode(image_rgb[:, :, 0] if is_grey else image_rgb[:, :, ::-1])
 
 
-def from_png(png: bytes) -> NDArray[np.uint8]:
+def from_png(png: object) -> NDArray[np.uint8]:
     """The image that `to_png` wrote, (H, W, 3) uint8 RGB.
 
     Raises:
         StoreError: if the bytes are no image any more.
     """
+    if not isinstance(png, bytes):  # SQLite lets any type into a column
+        raise StoreError(f"a stored image is damaged: it is {type(png).__name__}, not bytes")
     try:
         return read_image(png)
     except ImageError as error:
@@ -47,13 +49,13 @@ def to_mask_content(mask: SoftMask) -> bytes:
     return _BOX.pack(*(float(side) for side in mask.box_xyxy)) + _encode(values)
 
 
-def from_mask_content(content: bytes) -> SoftMask:
+def from_mask_content(content: object) -> SoftMask:
     """The mask that `to_mask_content` wrote.
 
     Raises:
         StoreError: if the bytes are no mask any more.
     """
-    if len(content) < _BOX.size:
+    if not isinstance(content, bytes) or len(content) < _BOX.size:
         raise StoreError("a stored mask is damaged: it is too short")
     grey = from_png(content[_BOX.size :])[:, :, 0]
     return SoftMask(
@@ -61,9 +63,9 @@ def from_mask_content(content: bytes) -> SoftMask:
     )
 
 
-def content_sha256(content: bytes) -> str:
-    """Hex SHA-256 of stored bytes."""
-    return hashlib.sha256(content).hexdigest()
+def content_sha256(content: object) -> str:
+    """Hex SHA-256 of stored bytes; empty for what are no bytes (SQLite lets any type into a column)."""
+    return hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else ""
 
 
 def _encode(values: NDArray[np.uint8]) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
@@ -56,19 +55,6 @@ def read_events(connection: Connection, case_id: int) -> list[ReviewEvent]:
     """
     query = select(EVENTS).where(EVENTS.c.case_id == case_id).order_by(EVENTS.c.revision)
     return [_to_event(row) for row in connection.execute(query)]
-
-
-def read_event_bodies(connection: Connection, case_ids: Sequence[int]) -> dict[int, list[ReviewEvent]]:
-    """Events of several cases, by case and revision.
-
-    Raises:
-        StoreError: if one of them was changed behind the program's back.
-    """
-    query = select(EVENTS).where(EVENTS.c.case_id.in_(case_ids)).order_by(EVENTS.c.case_id, EVENTS.c.revision)
-    events: dict[int, list[ReviewEvent]] = {case_id: [] for case_id in case_ids}
-    for row in connection.execute(query):
-        events[row.case_id].append(_to_event(row))
-    return events
 
 
 def _to_event(row: Row[Any]) -> ReviewEvent:

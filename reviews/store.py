@@ -40,6 +40,7 @@ from reviews.schema import CASES, IMAGES, MASKS
 from reviews.state import derive_state
 from reviews.texts import to_label, to_reason, to_reviewer
 from reviews.upgrade import check_current, upgrade_schema
+from reviews.verify import Verification, verify
 from reviews.version import app_version
 
 
@@ -251,6 +252,11 @@ class ReviewStore:
         """How many cases are in which state."""
         with reading(self._engine) as connection:
             return work_queue.read_progress(connection)
+
+    def verify(self, *, check_images: bool = True, expected_head: str = "") -> Verification:
+        """Checks the whole record; see `reviews.verify.verify`."""
+        with reading(self._engine) as connection:
+            return verify(connection, check_images=check_images, expected_head=expected_head)
 
     def _open(self, create: bool) -> Engine:
         """An engine on a database with the tables of this version.
