@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,6 +20,8 @@ from segdata.errors import MeasurementError, raise_problems
 
 RESEARCH_USE = "Research use only. Not a medical device. Not for clinical decisions."
 HC_TOLERANCE_MM = 0.05  # between a stated circumference and the one of its ellipse; printed to 0.1 mm
+
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class Decision(StrEnum):
@@ -46,12 +49,12 @@ class ReportCase:
 
     Attributes:
         case_label: neutral label of the case.
-        image_sha256: SHA-256 of the pixels, the key of the case.
+        image_sha256: SHA-256 of the pixels, the key of the case, 64 hexadecimal digits.
         image_rgb: uint8 (H, W, 3), the whole frame with everything black that may not be shown.
         calibration: mm per px and where they come from, or why there are none.
         model_name: for readers.
         model_version: of the model.
-        model_sha256: of the model file.
+        model_sha256: of the model file, 64 hexadecimal digits.
         measured_at_utc: when the model measured; time zone UTC.
         model_ellipse_px: in px of the image, pixel centres at integers; None when no head was found.
         model_hc_mm: its circumference; None without millimetres.
@@ -114,7 +117,12 @@ class ReportCase:
                 object.__setattr__(self, item.name, to_single_line(value))
         object.__setattr__(self, "flags", tuple(to_single_line(str(flag)) for flag in self.flags))
         object.__setattr__(self, "decision", Decision(self.decision))
-        problems = [*_image_problems(self), *_number_problems(self), *_circumference_problems(self)]
+        problems = [
+            *_image_problems(self),
+            *_hash_problems(self),
+            *_number_problems(self),
+            *_circumference_problems(self),
+        ]
         problems += _review_problems(self)
         if problems:
             raise_problems(MeasurementError, problems, f"case '{self.case_label}' cannot be reported")
@@ -180,6 +188,15 @@ def _image_problems(case: ReportCase) -> list[str]:
     if dtype == np.uint8 and len(shape) == 3 and shape[2] == 3 and min(shape) > 0:
         return []
     return [f"image_rgb has shape {shape} and type {dtype}; expected uint8 (H, W, 3)"]
+
+
+def _hash_problems(case: ReportCase) -> list[str]:
+    hashes = {"image_sha256": case.image_sha256, "model_sha256": case.model_sha256}
+    return [
+        f"{name} is '{value}'; expected 64 hexadecimal digits"
+        for name, value in hashes.items()
+        if not _SHA256.fullmatch(value)
+    ]
 
 
 def _number_problems(case: ReportCase) -> list[str]:

@@ -97,6 +97,8 @@ def test_text_is_kept_on_one_line() -> None:
         ({"is_signed": True}, "a signed case needs"),
         ({"measured_at_utc": datetime(2026, 5, 4)}, "measured_at_utc"),
         ({"measured_at_utc": datetime(2026, 5, 4, tzinfo=timezone(timedelta(hours=2)))}, "UTC"),
+        ({"image_sha256": "0f9e"}, "image_sha256"),
+        ({"model_sha256": ""}, "model_sha256"),
         ({"image_rgb": np.zeros((4, 4), np.uint8)}, "image_rgb"),
         ({"image_rgb": np.zeros((4, 4, 3), np.float32)}, "image_rgb"),
     ],
