@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -109,45 +109,56 @@ def measure_head(
     fit = fit_soft_mask(mask, mask_grid_to_image_affine(head.box_xyxy, mask.shape[0]), image_hw)
     if fit.ellipse is None:
         return HeadMeasurement(Status.FIT_FAILED, fit.reason, score=float(head.score))
-    return _measured(fit, fit.ellipse, usable, pixel_size_mm)
+    return with_pixel_size(_measured(fit, fit.ellipse, usable), pixel_size_mm)
 
 
-def _measured(
-    fit: SoftMaskFit,
-    ellipse_px: Ellipse,
-    heads: Sequence[InstancePrediction],
-    pixel_size_mm: tuple[float, float] | None,
-) -> HeadMeasurement:
-    """The measurement of the first of `heads`, to which the fit belongs."""
+def with_pixel_size(measurement: HeadMeasurement, pixel_size_mm: tuple[float, float] | None) -> HeadMeasurement:
+    """A measurement in px with its millimetres, for a pixel size that depends on where the head lies.
+
+    Args:
+        measurement: without millimetres; returned as it is if it has no ellipse.
+        pixel_size_mm: mm per px along x and y; with None or a value that is not positive nothing is in mm.
+    """
+    if measurement.ellipse_px is None:
+        return measurement
     problem = _pixel_size_problem(pixel_size_mm)
-    ellipse_mm = None if problem or pixel_size_mm is None else ellipse_px.to_mm(*pixel_size_mm)
-    hc_mm = None if ellipse_mm is None else ellipse_mm.circumference()
-    return HeadMeasurement(
-        status=Status.OK if hc_mm is not None else Status.NO_PIXEL_SIZE,
-        reason=problem,
-        ellipse_px=ellipse_px,
+    if problem or pixel_size_mm is None:
+        return replace(measurement, status=Status.NO_PIXEL_SIZE, reason=problem)
+    ellipse_mm = measurement.ellipse_px.to_mm(*pixel_size_mm)
+    hc_mm = ellipse_mm.circumference()
+    is_implausible = not PLAUSIBLE_HC_MM[0] <= hc_mm <= PLAUSIBLE_HC_MM[1]
+    raised = {*measurement.flags, Flag.IMPLAUSIBLE_HC} if is_implausible else set(measurement.flags)
+    return replace(
+        measurement,
+        status=Status.OK,
+        reason="",
         ellipse_mm=ellipse_mm,
-        hc_px=ellipse_px.circumference(),
         hc_mm=hc_mm,
-        score=float(heads[0].score),
-        disagreement_percent=fit.disagreement_percent,
-        flags=_flags(fit, ellipse_px, heads, hc_mm),
+        flags=tuple(flag for flag in Flag if flag in raised),
     )
 
 
-def _flags(
-    fit: SoftMaskFit, ellipse_px: Ellipse, heads: Sequence[InstancePrediction], hc_mm: float | None
-) -> tuple[Flag, ...]:
-    """Quality flags of the first of `heads`."""
-    low, high = PLAUSIBLE_HC_MM
+def _measured(fit: SoftMaskFit, ellipse_px: Ellipse, heads: Sequence[InstancePrediction]) -> HeadMeasurement:
+    """The measurement in px of the first of `heads`, to which the fit belongs."""
+    return HeadMeasurement(
+        status=Status.NO_PIXEL_SIZE,
+        ellipse_px=ellipse_px,
+        hc_px=ellipse_px.circumference(),
+        score=float(heads[0].score),
+        disagreement_percent=fit.disagreement_percent,
+        flags=_flags(fit, ellipse_px, heads),
+    )
+
+
+def _flags(fit: SoftMaskFit, ellipse_px: Ellipse, heads: Sequence[InstancePrediction]) -> tuple[Flag, ...]:
+    """Quality flags of the first of `heads`, as far as they show in px."""
     raised = {
         Flag.TOUCHES_BORDER: fit.touches_border,
         Flag.LOW_SCORE: heads[0].score < LOW_SCORE,
         Flag.FITS_DISAGREE: (fit.disagreement_percent or 0.0) > FITS_DISAGREE_PERCENT
         or (fit.residual_percent or 0.0) > RAGGED_RESIDUAL_PERCENT,
         Flag.SEVERAL_HEADS: any(_overlap(heads[0].box_xyxy, other.box_xyxy) < SAME_HEAD_OVERLAP for other in heads[1:]),
-        Flag.IMPLAUSIBLE_HC: (hc_mm is not None and not low <= hc_mm <= high)
-        or ellipse_px.semi_axis_b < PLAUSIBLE_AXIS_RATIO * ellipse_px.semi_axis_a,
+        Flag.IMPLAUSIBLE_HC: ellipse_px.semi_axis_b < PLAUSIBLE_AXIS_RATIO * ellipse_px.semi_axis_a,
     }
     return tuple(flag for flag, is_raised in raised.items() if is_raised)
 

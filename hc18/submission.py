@@ -66,7 +66,7 @@ def write_submission(
         if ellipse is None:
             omitted.append(name)
         else:
-            writer.writerow([name, *_formatted(ellipse)])
+            writer.writerow([name, *to_submission_numbers(ellipse)])
     write_text_atomic(path, buffer.getvalue())
     return omitted
 
@@ -123,12 +123,12 @@ def check_submission(path: str | os.PathLike[str], filenames: Sequence[str]) -> 
             )
         )
     for name, ellipse in ellipses.items():
-        problems += _implausible(f"{table}, '{name}'", ellipse)
+        problems += implausible_problems(f"{table}, '{name}'", ellipse)
     return problems
 
 
-def _formatted(ellipse: Ellipse) -> list[str]:
-    """The five numbers of a row; adding 0.0 turns a rounded -0.0 into 0.0."""
+def to_submission_numbers(ellipse: Ellipse) -> list[str]:
+    """The five numbers of a row, for an ellipse in mm; adding 0.0 turns a rounded -0.0 into 0.0."""
     lengths = (ellipse.center_x, ellipse.center_y, ellipse.semi_axis_a, ellipse.semi_axis_b)
     return [
         *(f"{round(value, _DECIMALS) + 0.0:.{_DECIMALS}f}" for value in lengths),
@@ -234,8 +234,8 @@ def _finite(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _implausible(where: str, ellipse: Ellipse) -> list[Problem]:
-    """Warnings for values that no fetal head has."""
+def implausible_problems(where: str, ellipse: Ellipse) -> list[Problem]:
+    """Warnings for values in mm that no fetal head has, beginning with `where`."""
     found = []
     hc_mm = ellipse.circumference()
     if not PLAUSIBLE_HC_MM[0] <= hc_mm <= PLAUSIBLE_HC_MM[1]:

@@ -139,7 +139,8 @@ def read_folder_cases(
     """
     jobs = {job.file_name: job for job in plan_jobs(images, pixel_sizes).jobs if job.path is not None}
     chosen = _chosen(list(jobs), names, limit, str(images))
-    return [GalleryCase(name, Path(images) / name, jobs[name].pixel_size_mm, note=jobs[name].note) for name in chosen]
+    sizes_mm = {name: None if job.pixel_size_xy_mm is None else job.pixel_size_xy_mm[0] for name, job in jobs.items()}
+    return [GalleryCase(name, Path(images) / name, sizes_mm[name], note=jobs[name].note) for name in chosen]
 
 
 def with_submission(cases: Sequence[GalleryCase], path: str | os.PathLike[str]) -> list[GalleryCase]:
@@ -178,14 +179,20 @@ def with_model(cases: Sequence[GalleryCase], work: ScoreWork) -> list[GalleryCas
     Raises:
         ModelError: if the model cannot be used.
     """
-    measure = work()
     found = []
-    for case in cases:
-        source = SOURCE_NONE if case.pixel_size_mm is None else SOURCE_TABLE
-        row = measure(ScoreJob(case.file_name, case.image_path, case.pixel_size_mm, source, case.note))
+    for case, result in zip(cases, work()(map(_job, cases)), strict=True):
+        row = result.rows[0]
         note = "; ".join(row.flags) or row.reason
         found.append(replace(case, predicted_px=row.ellipse_px, predicted_hc_mm=row.hc_mm, note=note))
     return found
+
+
+def _job(case: GalleryCase) -> ScoreJob:
+    """The image of a case, to be measured."""
+    size_mm = case.pixel_size_mm
+    if size_mm is None:
+        return ScoreJob(case.file_name, str(case.image_path), None, SOURCE_NONE, case.note)
+    return ScoreJob(case.file_name, str(case.image_path), (size_mm, size_mm), SOURCE_TABLE, case.note)
 
 
 def worst_first(cases: Sequence[GalleryCase]) -> list[GalleryCase]:

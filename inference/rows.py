@@ -29,7 +29,7 @@ class ScoreRow:
     """The result of one image; what does not apply is None, never 0.
 
     Attributes:
-        file_name: bare name of the image.
+        file_name: bare name of the image, or its id in the manifest; `name#2` is the second frame of a DICOM file.
         status: what became of it.
         reason: why it was not measured (in millimetres); empty if it was.
         hc_mm: head circumference.
@@ -39,8 +39,9 @@ class ScoreRow:
         confidence: score of the detection, 0 to 1.
         flags: quality flags.
         image_hw: height and width in px.
-        pixel_size_mm: mm per pixel in both directions.
-        pixel_size_source: where that came from: `csv`, or `none`.
+        pixel_size_xy_mm: mm per pixel along x and y.
+        pixel_size_source: where that came from, a `hc18.calibration.CalibrationSource`.
+        calibration: what the image file itself says about its calibration, and its warnings; empty for others.
     """
 
     file_name: str
@@ -53,8 +54,9 @@ class ScoreRow:
     confidence: float | None = None
     flags: tuple[str, ...] = ()
     image_hw: tuple[int, int] | None = None
-    pixel_size_mm: float | None = None
+    pixel_size_xy_mm: tuple[float, float] | None = None
     pixel_size_source: str = ""
+    calibration: str = ""
 
 
 _ELLIPSE_FIELDS = ("center_x", "center_y", "semi_axis_a", "semi_axis_b")
@@ -75,7 +77,13 @@ DETAILS_COLUMNS = (
     "pixel_size_mm",
     "pixel_size_source",
     "model_sha256",
+    "pixel_size_x_mm",
+    "pixel_size_y_mm",
+    "angle_in_mm_rad",
+    "calibration",
 )
+_ADDED_COLUMNS = ("pixel_size_x_mm", "pixel_size_y_mm", "angle_in_mm_rad", "calibration")
+REQUIRED_COLUMNS = tuple(name for name in DETAILS_COLUMNS if name not in _ADDED_COLUMNS)  # older files have only these
 
 
 def to_details_fields(row: ScoreRow, model_sha256: str) -> list[str]:
@@ -86,23 +94,28 @@ def to_details_fields(row: ScoreRow, model_sha256: str) -> list[str]:
         model_sha256: hex digest of the model file that was used.
     """
     height, width = row.image_hw or (None, None)
-    angle = None if row.ellipse_px is None else row.ellipse_px.angle_rad
+    size_x_mm, size_y_mm = row.pixel_size_xy_mm or (None, None)
+    angle_px, angle_mm = (None if item is None else item.angle_rad for item in (row.ellipse_px, row.ellipse_mm))
     return [
         to_safe_text(row.file_name),
         row.status.value,
         to_safe_text(row.reason),
         _number(row.hc_mm, 4),
         *_ellipse_numbers(row.ellipse_px),
-        _number(angle, 8),
+        _number(angle_px, 8),
         *_ellipse_numbers(row.ellipse_mm),
         _number(row.confidence, 6),
         ";".join(row.flags),
         _number(row.hc_px, 4),
         "" if width is None else str(width),
         "" if height is None else str(height),
-        "" if row.pixel_size_mm is None else repr(row.pixel_size_mm),
+        _exact(size_x_mm) if size_x_mm == size_y_mm else "",
         row.pixel_size_source,
         model_sha256,
+        _exact(size_x_mm),
+        _exact(size_y_mm),
+        _number(angle_mm, 8),
+        to_safe_text(row.calibration),
     ]
 
 
@@ -123,13 +136,14 @@ def from_details_fields(fields: Mapping[str, str]) -> ScoreRow:
         reason=from_safe_text(fields["reason"]),
         hc_mm=_optional_number(fields["hc_mm"]),
         hc_px=_optional_number(fields["hc_px"]),
-        ellipse_px=_optional_ellipse(fields, "px"),
-        ellipse_mm=_optional_ellipse(fields, "mm"),
+        ellipse_px=_optional_ellipse(fields, "px", fields["angle_rad"]),
+        ellipse_mm=_optional_ellipse(fields, "mm", fields.get("angle_in_mm_rad") or fields["angle_rad"]),
         confidence=_optional_number(fields["confidence"]),
         flags=tuple(fields["flags"].split(";")) if fields["flags"] else (),
         image_hw=(int(height), int(width)) if width and height else None,
-        pixel_size_mm=_optional_number(fields["pixel_size_mm"]),
+        pixel_size_xy_mm=_optional_pixel_size(fields),
         pixel_size_source=fields["pixel_size_source"],
+        calibration=from_safe_text(fields.get("calibration", "")),
     )
 
 
@@ -164,14 +178,25 @@ def _optional_number(text: str) -> float | None:
     return value
 
 
-def _optional_ellipse(fields: Mapping[str, str], unit: str) -> Ellipse | None:
+def _optional_pixel_size(fields: Mapping[str, str]) -> tuple[float, float] | None:
+    """Mm per pixel along x and y, or None if the fields are empty.
+
+    Raises:
+        ValueError: if they are anything else than numbers.
+    """
+    size_x_mm = _optional_number(fields.get("pixel_size_x_mm") or fields["pixel_size_mm"])
+    size_y_mm = _optional_number(fields.get("pixel_size_y_mm") or fields["pixel_size_mm"])
+    return None if size_x_mm is None or size_y_mm is None else (size_x_mm, size_y_mm)
+
+
+def _optional_ellipse(fields: Mapping[str, str], unit: str, angle_text: str) -> Ellipse | None:
     """The ellipse in px or mm, or None if its fields are empty.
 
     Raises:
         ValueError: if it is neither empty nor an ellipse.
     """
     center_x, center_y, axis_a, axis_b = (_optional_number(fields[f"{name}_{unit}"]) for name in _ELLIPSE_FIELDS)
-    angle = _optional_number(fields["angle_rad"])
+    angle = _optional_number(angle_text)
     if center_x is None or center_y is None or axis_a is None or axis_b is None or angle is None:
         return None
     try:
@@ -183,6 +208,11 @@ def _optional_ellipse(fields: Mapping[str, str], unit: str) -> Ellipse | None:
 def _ellipse_numbers(ellipse: Ellipse | None) -> list[str]:
     """Centre and semi-axes with 4 decimals, or empty fields."""
     return [_number(None if ellipse is None else getattr(ellipse, name), 4) for name in _ELLIPSE_FIELDS]
+
+
+def _exact(value: float | None) -> str:
+    """The shortest text that reads back as `value`."""
+    return "" if value is None else repr(value)
 
 
 def _number(value: float | None, decimals: int) -> str:

@@ -1,7 +1,8 @@
 """How a batch is worked on: one job after the other, or by several processes. Results come in the order of the jobs.
 
-A runner gets `start`, which builds the function that does one job; it is called once per process, so that a model is
-loaded once. Jobs are taken from their iterator only when there is room for them, so that memory stays constant.
+A runner gets `start`, which builds the function that does a stream of jobs, one result each in their order; it is
+called once per process, so that a model is loaded once. Jobs are taken from their iterator only when there is room for
+them, so that memory stays constant.
 """
 
 from __future__ import annotations
@@ -16,23 +17,34 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from itertools import islice
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from itertools import chain, islice, repeat
+from typing import Any, Generic, TypeVar
 
 from segdata.errors import HeadSegError
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-Start = Callable[[], Callable[[Job], Result]]
+Stream = Callable[[Iterable[Job]], Iterator[Result]]
+Start = Callable[[], Stream[Job, Result]]
 Runner = Callable[[Start[Any, Any], Callable[[Any], Any], Iterable[Any], int], Generator[Any, None, None]]
 
-_JOBS_IN_FLIGHT_PER_WORKER = 4
+_JOBS_PER_TASK = 4  # a process reads ahead within a task
+_TASKS_IN_FLIGHT_PER_WORKER = 2
 _MAX_CRASHES_IN_A_ROW = 5
 # One thread per process in numerical libraries: the processes already fill the cores.
 _WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 _start_work: Start[Any, Any] | None = None  # set in worker processes only
-_work: Callable[[Any], Any] | None = None
+_work: Stream[Any, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Task(Generic[Job, Result]):
+    """A few jobs that one process does together."""
+
+    jobs: tuple[Job, ...]
+    results: Future[list[Result]]
 
 
 def run_serial(
@@ -41,12 +53,12 @@ def run_serial(
     """Results of all jobs, done in this process.
 
     Args:
-        start: builds the function that does one job.
+        start: builds the function that does the jobs.
         crashed: not called; a crash ends this process.
-        jobs: consumed one at a time.
+        jobs: consumed as that function does.
         n_workers: ignored.
     """
-    yield from map(start(), jobs)
+    yield from start()(jobs)
 
 
 def run_pool(
@@ -59,7 +71,7 @@ def run_pool(
     processes; they also end when this process is killed.
 
     Args:
-        start: builds the function that does one job; pickled.
+        start: builds the function that does jobs; pickled.
         crashed: result for a job that killed its process.
         jobs: consumed a few per process ahead of the results.
         n_workers: number of processes, at least 1.
@@ -68,12 +80,12 @@ def run_pool(
         HeadSegError: if processes keep dying.
         Exception: what `start` or a job raised.
     """
-    remaining = iter(jobs)
+    tasks = _cut(jobs, n_workers)
     n_crashes_in_a_row = 0
-    pending: deque[tuple[Job, Future[Result]]] = deque()
+    pending: deque[_Task[Job, Result]] = deque()
     while True:
         with _worker_pool(start, n_workers) as pool:
-            for outcome in _results_until_crash(pool, pending, remaining, n_workers * _JOBS_IN_FLIGHT_PER_WORKER):
+            for outcome in _results_until_crash(pool, pending, tasks, n_workers * _TASKS_IN_FLIGHT_PER_WORKER):
                 n_crashes_in_a_row = 0
                 yield outcome
         if not pending:
@@ -91,37 +103,56 @@ def run_pool(
 RUNNERS: dict[str, Runner] = {"serial": run_serial, "pool": run_pool}
 
 
+def _cut(jobs: Iterable[Job], n_workers: int) -> Iterator[tuple[Job, ...]]:
+    """The jobs of each task: one at first, so that a short batch is shared by all processes, then several."""
+    remaining = iter(jobs)
+    for size in chain(repeat(1, n_workers * _TASKS_IN_FLIGHT_PER_WORKER), repeat(_JOBS_PER_TASK)):
+        task = tuple(islice(remaining, size))
+        if not task:
+            return
+        yield task
+
+
 def _results_until_crash(
-    pool: ProcessPoolExecutor, pending: deque[tuple[Job, Future[Result]]], remaining: Iterator[Job], limit: int
+    pool: ProcessPoolExecutor, pending: deque[_Task[Job, Result]], tasks: Iterator[tuple[Job, ...]], limit: int
 ) -> Iterator[Result]:
     """Results in order until all jobs are done (then `pending` is empty) or a process died (it holds what is left)."""
     while True:
-        pending.extend((job, _submit(pool, job)) for job in islice(remaining, limit - len(pending)))
+        pending.extend(_Task(jobs, _submit(pool, jobs)) for jobs in islice(tasks, limit - len(pending)))
         if not pending:
             return
         try:
-            result = pending[0][1].result()
+            results = pending[0].results.result()
         except BrokenProcessPool:
             return
         pending.popleft()
-        yield result
+        yield from results
 
 
 def _results_one_by_one(
-    start: Start[Job, Result], crashed: Callable[[Job], Result], pending: deque[tuple[Job, Future[Result]]]
+    start: Start[Job, Result], crashed: Callable[[Job], Result], pending: deque[_Task[Job, Result]]
 ) -> Iterator[tuple[Result, bool]]:
     """Empties `pending`, each unfinished job alone in a process; also whether the job killed it."""
-    while pending:
+    singles = deque(single for task in pending for single in _singles(task))
+    pending.clear()
+    while singles:
         with _worker_pool(start, 1) as pool:
-            while pending:
-                job, earlier = pending.popleft()
-                future = earlier if earlier.done() and earlier.exception() is None else _submit(pool, job)
+            while singles:
+                job, results = singles.popleft()
                 try:
-                    result = future.result()
+                    results = results or _submit(pool, (job,)).result()
                 except BrokenProcessPool:
                     yield crashed(job), True
                     break
-                yield result, False
+                yield results[0], False
+
+
+def _singles(task: _Task[Job, Result]) -> Iterator[tuple[Job, list[Result]]]:
+    """Each job of a task, with its result if the task was finished."""
+    if task.results.done() and task.results.exception() is None:
+        yield from ((job, [result]) for job, result in zip(task.jobs, task.results.result(), strict=True))
+    else:
+        yield from ((job, []) for job in task.jobs)
 
 
 @contextmanager
@@ -138,13 +169,13 @@ def _worker_pool(start: Start[Any, Any], n_workers: int) -> Iterator[ProcessPool
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _submit(pool: ProcessPoolExecutor, job: Any) -> Future[Any]:
-    """The future of a job; one that is broken already if the pool is."""
+def _submit(pool: ProcessPoolExecutor, jobs: tuple[Any, ...]) -> Future[list[Any]]:
+    """The future of a task's results; one that is broken already if the pool is."""
     try:
         with _spawn_conditions():
-            return pool.submit(_do_job, job)
+            return pool.submit(_do_jobs, jobs)
     except BrokenProcessPool as error:
-        broken: Future[Any] = Future()
+        broken: Future[list[Any]] = Future()
         broken.set_exception(error)
         return broken
 
@@ -183,11 +214,11 @@ def _exit_with_parent() -> None:
         os._exit(1)
 
 
-def _do_job(job: Any) -> Any:
-    """One job in a worker process; the first one loads the model."""
+def _do_jobs(jobs: tuple[Any, ...]) -> list[Any]:
+    """The jobs of one task in a worker process; the first one loads the model."""
     global _work
     if _work is None:
         if _start_work is None:
             raise RuntimeError("a worker process must be prepared before its first job")
         _work = _start_work()
-    return _work(job)
+    return list(_work(jobs))

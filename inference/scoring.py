@@ -2,116 +2,116 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
-from tqdm import tqdm
-
-from hc18.ellipse import Ellipse
-from hc18.problems import fatal_problems
-from hc18.submission import check_submission, write_submission
-from inference.bundled import bundled_model_path, check_checksum, file_sha256
-from inference.cores import usable_cores
-from inference.details import DetailsWriter, open_details
-from inference.jobs import plan_jobs
-from inference.rows import RowStatus, ScoreRow
-from inference.runners import RUNNERS, Runner
-from inference.summary import ScoreSummary, Tally
-from inference.worker import ScoreWork, crashed_row
-from segdata.atomic import atomic_path
+from inference.batch import Batch
+from inference.bundled import bundled_model_path, check_checksum
+from inference.result_files import write_results
+from inference.rows import ScoreRow
+from inference.runners import RUNNERS
+from inference.settings import RAY, ScoreSettings, divide_labour
+from inference.sources import ImageSource, Location, open_source
+from inference.summary import ScoreSummary
+from inference.work_folder import FOLDER_SUFFIX, WorkFolder
+from inference.worker import ScoreWork, crashed_result
 from segdata.errors import ConfigError, HeadSegError, raise_problems
 
-
-@dataclass(frozen=True, slots=True)
-class ScoreSettings:
-    """How a batch is measured.
-
-    Attributes:
-        model: ONNX file; the shipped model if None.
-        workers: number of processes; one per usable core, but not more than images, if None.
-        runner: a name of `RUNNERS`; "serial" for one worker and "pool" for more if None.
-        min_score: smallest confidence of a detection that counts as a head, 0 to 1.
-        overwrite: whether existing output files may be replaced.
-        progress: whether to show a progress bar if the error output is a terminal.
-
-    Raises:
-        ConfigError: listing every value outside its range.
-    """
-
-    model: Path | None = None
-    workers: int | None = None
-    runner: str | None = None
-    min_score: float = 0.5
-    overwrite: bool = False
-    progress: bool = False
-
-    def __post_init__(self) -> None:
-        problems = []
-        if self.workers is not None and self.workers < 1:
-            problems.append(f"workers is {self.workers}; expected at least 1")
-        if self.runner is not None and self.runner not in RUNNERS:
-            problems.append(f"runner is '{self.runner}'; expected one of {', '.join(RUNNERS)}")
-        if not 0.0 <= self.min_score <= 1.0:
-            problems.append(f"smallest score is {self.min_score}; expected 0 to 1")
-        if problems:
-            raise_problems(ConfigError, problems, "scoring cannot start")
+__all__ = ["BatchInterrupted", "ScoreSettings", "check_outputs", "score", "score_batch", "score_folder"]
 
 
-def score_folder(
-    images: str | os.PathLike[str],
-    pixel_sizes: str | os.PathLike[str],
-    submission: Path,
-    details: Path,
-    settings: ScoreSettings,
-) -> ScoreSummary:
-    """Measures all images of a folder and writes both result files, each as a whole or not at all.
+class BatchInterrupted(KeyboardInterrupt):
+    """Ctrl-C after results were kept; the message says how to go on."""
+
+
+def score(
+    images: Location, calibration: Location | None = None, settings: ScoreSettings | None = None
+) -> Iterator[ScoreRow]:
+    """One row per picture, in order, as they are measured on this machine; no file is written.
 
     Args:
-        images: folder of the images.
-        pixel_sizes: CSV file in the layout of HC18: file name and mm per pixel.
-        submission: CSV file to write, in the challenge's format and the table's order; images without millimetres
-            have no row.
-        details: CSV file to write, a row for every image of the folder and the table.
+        images: folder, pattern, image or manifest.
+        calibration: table of pixel sizes; None if a manifest or the images themselves hold them.
         settings: how.
 
     Raises:
-        HeadSegError: if nothing can be measured: no images, no table, no usable model, outputs that cannot be written
-            or exist already.
+        HeadSegError: if nothing can be measured.
+    """
+    settings = settings or ScoreSettings()
+    source = open_source(images, calibration)
+    model = settings.model or bundled_model_path()
+    check_checksum(model)
+    labour = divide_labour(settings, source.n_jobs)
+    if labour.runner == RAY:
+        raise ConfigError(f"the runner '{RAY}' writes files; expected {' or '.join(RUNNERS)}; or use score_batch")
+    work = ScoreWork(model, labour.n_threads, settings.min_score)
+    with closing(RUNNERS[labour.runner](work, crashed_result, source.jobs(), labour.n_workers)) as results:
+        for result in results:
+            yield from result.rows
+
+
+def score_folder(
+    images: Location, pixel_sizes: Location | None, submission: Path, details: Path, settings: ScoreSettings
+) -> ScoreSummary:
+    """Measures all images of a folder or pattern and writes both result files: `score_batch` of them."""
+    return score_batch(open_source(images, pixel_sizes), submission, details, settings)
+
+
+def score_batch(source: ImageSource, submission: Path, details: Path, settings: ScoreSettings) -> ScoreSummary:
+    """Measures all images and writes both result files, each as a whole or not at all.
+
+    Finished results are kept in a work folder until then. A batch that ended early, however it ended, is continued with
+    `settings.resume` and gives the same files as one that was never interrupted.
+
+    Args:
+        source: the images.
+        submission: CSV file to write, in the challenge's format and the order of the images; images without millimetres
+            have no row.
+        details: CSV file to write, a row for every image.
+        settings: how.
+
+    Raises:
+        HeadSegError: if nothing can be measured, outputs or an unfinished batch exist already, or it cannot go on.
+        BatchInterrupted: at Ctrl-C once results are kept.
     """
     started = time.perf_counter()
     model = settings.model or bundled_model_path()
-    check_outputs((submission, details), inputs=(Path(pixel_sizes), model), overwrite=settings.overwrite)
     check_checksum(model)
-    plan = plan_jobs(images, pixel_sizes)
-    runner, n_workers, n_threads = _division_of_labour(settings, len(plan.jobs))
-    work = ScoreWork(model, n_threads, settings.min_score)
-    with closing(runner(work, crashed_row, plan.jobs, n_workers)) as rows:
-        first = next(rows)  # before any output is opened: a model that cannot be used leaves nothing behind
-        with open_details(details, file_sha256(model)) as writer, atomic_path(submission) as temporary:
-            disable = None if settings.progress else True
-            bar = tqdm(chain([first], rows), "measuring", len(plan.jobs), unit="img", disable=disable)
-            tally, ellipses_mm = _collect(bar, writer)
-            write_submission(temporary, ellipses_mm, plan.table_names)
-            warnings = _check_written(temporary, submission, [name for name in plan.table_names if name in ellipses_mm])
-    seconds = time.perf_counter() - started
+    work = WorkFolder(settings.work_folder or str(submission.with_name(submission.name + FOLDER_SUFFIX)))
+    begun = _read_begun(work, settings)
+    may_exist = settings.overwrite or begun is not None
+    check_outputs((submission, details), (*source.tables, model), overwrite=may_exist)
+    with Batch(source, work, model, settings, begun) as batch:
+        if batch.missing and not settings.overwrite:
+            check_outputs((submission, details), (), overwrite=False)
+        try:
+            batch.measure()
+            rows = (row for result in batch.read_results() for row in result.rows)
+            replaces = settings.overwrite or begun is None
+            tally = write_results(rows, submission, details, batch.model_sha256, may_replace=replaces)
+        except KeyboardInterrupt as interrupt:
+            if not batch.is_begun:
+                raise
+            raise BatchInterrupted(f"stopped; {batch.how_to_go_on()}") from interrupt
+        except HeadSegError as error:
+            if not batch.is_begun:
+                raise
+            raise type(error)(f"{error}\n{batch.how_to_go_on()}", error.problems) from error
+        work.remove()
     return ScoreSummary(
         submission=submission,
         details=details,
-        counts=dict(tally.counts),
-        unmeasured=tuple(tally.unmeasured),
-        table_problems=plan.table_problems,
-        warnings=tuple(warnings),
-        n_ignored=plan.n_ignored,
-        seconds=seconds,
+        tally=tally,
+        table_problems=source.problems,
+        n_ignored=source.n_ignored,
+        n_before=batch.n_rows_before,
+        seconds=time.perf_counter() - started,
     )
 
 
-def check_outputs(outputs: tuple[Path, ...], inputs: tuple[Path, ...], *, overwrite: bool) -> None:
+def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path], *, overwrite: bool) -> None:
     """Returns if the output files are different from each other and from the inputs, and new or to be replaced.
 
     Raises:
@@ -129,36 +129,17 @@ def check_outputs(outputs: tuple[Path, ...], inputs: tuple[Path, ...], *, overwr
         raise_problems(ConfigError, problems, "output files")
 
 
-def _division_of_labour(settings: ScoreSettings, n_jobs: int) -> tuple[Runner, int, int]:
-    """Runner, number of processes and threads per process; processes x threads = usable cores."""
-    cores = usable_cores()
-    n_workers = settings.workers or min(cores, n_jobs)
-    name = settings.runner or ("serial" if n_workers == 1 else "pool")
-    if name == "serial":
-        n_workers = 1
-    return RUNNERS[name], n_workers, max(1, cores // n_workers)
-
-
-def _collect(rows: Iterable[ScoreRow], writer: DetailsWriter) -> tuple[Tally, dict[str, Ellipse]]:
-    """Writes the rows as they come; their counts, and the ellipse in mm of every measured image."""
-    tally = Tally()
-    ellipses_mm = {}
-    for row in rows:
-        writer.write(row)
-        tally.add(row)
-        if row.status == RowStatus.OK and row.ellipse_mm is not None:
-            ellipses_mm[row.file_name] = row.ellipse_mm
-    return tally, ellipses_mm
-
-
-def _check_written(temporary: Path, submission: Path, names: list[str]) -> list[str]:
-    """Warnings about implausible rows of a submission that was just written.
+def _read_begun(work: WorkFolder, settings: ScoreSettings) -> dict[str, str] | None:
+    """The settings of the unfinished batch that is to be continued; None if a new one begins.
 
     Raises:
-        HeadSegError: if it is not valid, which is a mistake of this program.
+        ConfigError: if there is one and nothing was said about it.
     """
-    problems = check_submission(temporary, names)
-    messages = [problem.message.replace(str(temporary), str(submission)) for problem in problems]
-    if fatal_problems(problems):
-        raise_problems(HeadSegError, messages, f"{submission} would not be valid and was not written; please report")
-    return messages
+    begun = work.read_settings()
+    if begun is None or settings.resume:
+        return begun
+    if not settings.overwrite:
+        raise ConfigError(
+            f"{work.location}: holds an unfinished batch; continue it with --resume, or give it up with --overwrite"
+        )
+    return None

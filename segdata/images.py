@@ -41,7 +41,9 @@ _DECODING_ERRORS = (
 )
 
 
-def read_image(path_or_bytes: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def read_image(
+    path_or_bytes: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS, name: str = "image data"
+) -> NDArray[np.uint8]:
     """The pixels of a PNG, JPEG, TIFF or BMP as uint8 (H, W, 3) RGB.
 
     Grey is repeated, palettes are resolved, transparency is dropped, JPEG and TIFF orientation tags are applied. Grey
@@ -50,11 +52,12 @@ def read_image(path_or_bytes: str | os.PathLike[str] | bytes, *, max_pixels: int
     Args:
         path_or_bytes: the file, or its content.
         max_pixels: larger images are refused before they are decoded.
+        name: what to call content in messages.
 
     Raises:
         ImageError: if the file is missing, no image by its first bytes, truncated, corrupt or too large.
     """
-    name = "image data" if isinstance(path_or_bytes, bytes) else str(path_or_bytes)
+    name = name if isinstance(path_or_bytes, bytes) else str(path_or_bytes)
     data = path_or_bytes if isinstance(path_or_bytes, bytes) else _read_bytes(Path(path_or_bytes))
     reader = next((reader for magic, reader in _READERS if data.startswith(magic)), None)
     if reader is None:

@@ -1,9 +1,11 @@
 """Measure head circumferences: images and pixel sizes -> challenge submission and a details row for every image.
 
     python tools/score.py --images HC18/test_set --pixel-sizes HC18/test_set_pixel_size.csv --output submission.csv
+    python tools/score.py --manifest archive.csv --output archive_submission.csv --resume
 
-Exit code: 0 every image was measured; 1 some were not (they are named, the others are written); 2 bad input, nothing
-written; 130 stopped by Ctrl-C, nothing written. Research use only. Not a medical device.
+Exit code: 0 every image was measured; 1 some were not (they are named, the others are written); 2 bad input or no way
+to go on; 130 stopped by Ctrl-C. Finished results are kept until the output files are complete; --resume continues.
+Research use only. Not a medical device.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ from types import FrameType
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
 
-from inference.runners import RUNNERS
-from inference.scoring import ScoreSettings, score_folder
+from inference.scoring import BatchInterrupted, score_batch
+from inference.settings import RUNNER_NAMES, ScoreSettings
+from inference.sources import open_source
 from segdata.errors import HeadSegError
 
 INTERRUPTED = 130
@@ -29,52 +32,82 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of PNG, JPEG, TIFF or BMP")
-    parser.add_argument(
-        "--pixel-sizes",
-        type=Path,
-        required=True,
-        metavar="CSV",
-        help="table with the columns filename and pixel size(mm)",
+    inputs = parser.add_argument_group("images (PNG, JPEG, TIFF, BMP or DICOM)")
+    inputs.add_argument("--images", metavar="DIR|GLOB|FILE", help="folder, quoted pattern, or what --manifest takes")
+    inputs.add_argument(
+        "--pixel-sizes", type=Path, metavar="CSV", help="table with the columns filename and pixel size(mm)"
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="CSV", help="submission to write")
-    parser.add_argument(
+    inputs.add_argument(
+        "--manifest",
+        metavar="FILE",
+        help="CSV or Parquet with the columns path, id, pixel_size_mm; paths start at --images, else at its own folder",
+    )
+    outputs = parser.add_argument_group("results")
+    outputs.add_argument("--output", type=Path, required=True, metavar="CSV", help="submission to write")
+    outputs.add_argument(
         "--details",
         type=Path,
         metavar="CSV",
         help="table with a row for every image (default: OUTPUT_details.csv beside the output)",
     )
-    parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="model (default: the shipped one)")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per usable core)")
-    parser.add_argument("--runner", choices=tuple(RUNNERS), help="default: serial for one worker, pool for more")
-    parser.add_argument(
+    outputs.add_argument("--overwrite", action="store_true", help="replace output files, give up an unfinished batch")
+    outputs.add_argument("--resume", action="store_true", help="continue the unfinished batch, if there is one")
+    outputs.add_argument(
+        "--work-folder", metavar="DIR|URL", help="where finished results are kept (default: OUTPUT.parts)"
+    )
+    _add_labour(parser.add_argument_group("how"))
+    return parser
+
+
+def _add_labour(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--model", type=Path, metavar="FILE.onnx", help="model (default: the shipped one)")
+    group.add_argument(
         "--min-score",
         type=float,
         default=0.5,
         metavar="S",
         help="smallest confidence that counts as a head, 0 to 1 (default: %(default)s)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace existing output files")
-    return parser
+    group.add_argument("--runner", choices=RUNNER_NAMES, help="default: serial for one worker, pool for more")
+    group.add_argument("--workers", type=int, metavar="N", help="processes (default: one per usable core)")
+    group.add_argument(
+        "--threads", type=int, metavar="N", help="threads of each process (default: the cores shared by the processes)"
+    )
+    group.add_argument(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="cluster of --runner ray; 'auto': the one of this machine (default: a new one)",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = build_parser().parse_args(argv)
+    parser = build_parser()
+    options = parser.parse_args(argv)
+    if options.images is None and options.manifest is None:
+        parser.error("one of the arguments --images --manifest is required")
     details = options.details or options.output.with_name(f"{options.output.stem}_details.csv")
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         settings = ScoreSettings(
             model=options.model,
             workers=options.workers,
+            threads=options.threads,
             runner=options.runner,
             min_score=options.min_score,
             overwrite=options.overwrite,
+            resume=options.resume,
+            work_folder=options.work_folder,
+            ray_address=options.ray_address,
             progress=True,
         )
-        summary = score_folder(options.images, options.pixel_sizes, options.output, details, settings)
+        source = open_source(options.images, options.pixel_sizes, options.manifest)
+        summary = score_batch(source, options.output, details, settings)
     except HeadSegError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BatchInterrupted as interrupt:
+        print(interrupt, file=sys.stderr)
+        return INTERRUPTED
     except KeyboardInterrupt:
         print("stopped; nothing was written", file=sys.stderr)
         return INTERRUPTED

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from hc18.ellipse import Ellipse
-from inference.details import open_details, read_details
+from inference.details import read_details
+from inference.result_files import write_results
 from inference.rows import RowStatus, ScoreRow
-from segdata.errors import DatasetError, HeadSegError
+from segdata.errors import DatasetError
 
 ROWS = [
     ScoreRow(
@@ -17,21 +18,20 @@ ROWS = [
         hc_mm=175.25,
         hc_px=876.5,
         ellipse_px=Ellipse(400.0, 270.5, 160.0, 120.25, 0.5),
-        ellipse_mm=Ellipse(80.0, 54.125, 32.0, 24.0625, 0.5),
+        ellipse_mm=Ellipse(80.0, 54.125, 32.0, 24.0625, 0.75),
         confidence=0.9375,
         flags=("low_score", "touches_border"),
         image_hw=(540, 800),
-        pixel_size_mm=0.23585714045,
+        pixel_size_xy_mm=(0.23585714045, 0.2),
         pixel_size_source="csv",
+        calibration="From the table.",
     ),
     ScoreRow("b.png", RowStatus.MISSING_FILE, 'sizes.csv, row 2: "b.png", gone', pixel_size_source="none"),
 ]
 
 
 def _write(path: Path, rows: list[ScoreRow]) -> Path:
-    with open_details(path, "abc") as writer:
-        for row in rows:
-            writer.write(row)
+    write_results(rows, path.with_name("s.csv"), path, "abc", may_replace=True)
     return path
 
 
@@ -39,26 +39,12 @@ def test_round_trip(tmp_path: Path) -> None:
     assert read_details(_write(tmp_path / "d.csv", ROWS)) == ROWS
 
 
-def test_file_appears_only_when_complete(tmp_path: Path) -> None:
-    def write_and_fail() -> None:
-        with open_details(tmp_path / "d.csv", "abc") as writer:
-            writer.write(ROWS[0])
-            assert not (tmp_path / "d.csv").exists()
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_and_fail()
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_full_disk_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    full = Path("/dev/full").open("w", encoding="utf-8", newline="")  # noqa: SIM115
-    monkeypatch.setattr(Path, "open", lambda *_arguments, **_options: full)
-    with pytest.raises(HeadSegError, match=r"d\.csv: cannot be written \(No space left on device\)"):
-        _write(tmp_path / "d.csv", ROWS)
-    monkeypatch.undo()
-    assert list(tmp_path.iterdir()) == []
+def test_file_of_an_older_version_is_read(tmp_path: Path) -> None:
+    path = _write(tmp_path / "d.csv", ROWS)
+    lines = [line.split(",") for line in path.read_text().splitlines()]
+    path.write_text("\n".join(",".join(fields[:21]) for fields in lines[:2]) + "\n")
+    (row,) = read_details(path)
+    assert (row.hc_mm, row.pixel_size_xy_mm, row.calibration) == (175.25, None, "")
 
 
 def test_all_damaged_rows_are_listed(tmp_path: Path) -> None:

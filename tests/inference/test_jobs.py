@@ -30,13 +30,13 @@ def test_jobs_of_the_table_come_first_in_its_order(folder: Path) -> None:
     (folder / "c.png").write_bytes(b"x")
     plan = _plan(folder, HEADER + "b.png,0.2\na.PNG,0.1\n")
     assert [job.file_name for job in plan.jobs] == ["b.png", "a.PNG", "c.png"]
-    assert plan.table_names == ("b.png", "a.PNG")
-    assert plan.jobs[0] == ScoreJob("b.png", folder / "b.png", 0.2, "csv", "")
+    assert [job.index for job in plan.jobs] == [0, 1, 2]
+    assert plan.jobs[0] == ScoreJob("b.png", str(folder / "b.png"), (0.2, 0.2), "csv", "")
 
 
 def test_image_without_row_has_no_pixel_size_and_says_where_to_add_it(folder: Path) -> None:
     job = _plan(folder, HEADER + "b.png,0.2\n").jobs[1]
-    assert (job.file_name, job.pixel_size_mm, job.pixel_size_source) == ("a.PNG", None, "none")
+    assert (job.file_name, job.pixel_size_xy_mm, job.pixel_size_source) == ("a.PNG", None, "file")
     assert "sizes.csv: has no row for this image" in job.note
 
 
@@ -56,14 +56,14 @@ def test_other_files_are_ignored_and_counted(folder: Path) -> None:
 
 def test_file_that_the_table_names_is_an_image_whatever_its_suffix(folder: Path) -> None:
     plan = _plan(folder, HEADER + "note.txt,0.2\n")
-    assert plan.jobs[0].path == folder / "note.txt"
+    assert plan.jobs[0].path == str(folder / "note.txt")
     assert plan.n_ignored == 2
 
 
 @pytest.mark.parametrize("value", ["", "0", "-0.1", "nan", "inf", "0,12", '"0,12"', "x"])
 def test_unusable_pixel_size_costs_only_its_own_image_the_millimetres(folder: Path, value: str) -> None:
     plan = _plan(folder, HEADER + f"b.png,{value}\na.PNG,0.1\n")
-    assert [job.pixel_size_mm for job in plan.jobs] == [None, 0.1]
+    assert [job.pixel_size_xy_mm for job in plan.jobs] == [None, (0.1, 0.1)]
     assert "sizes.csv, row 2" in plan.jobs[0].note
     assert "sizes.csv, row 2" in plan.table_problems[0]
 
@@ -79,7 +79,7 @@ def test_wrong_reference_circumference_is_no_problem_here(folder: Path) -> None:
     table = "filename,pixel size(mm),head circumference (mm)\nb.png,0.2,oops\na.PNG,0.1,\n"
     plan = _plan(folder, table)
     assert plan.table_problems == ()
-    assert plan.jobs[0].pixel_size_mm == 0.2
+    assert plan.jobs[0].pixel_size_xy_mm == (0.2, 0.2)
 
 
 def test_duplicate_rows_are_reported_and_measured_once(folder: Path) -> None:
@@ -96,7 +96,10 @@ def test_path_instead_of_a_name_is_reported_and_not_opened(folder: Path) -> None
 
 def test_byte_order_mark_crlf_spaces_and_extra_columns_are_accepted(folder: Path) -> None:
     plan = _plan(folder, "\ufefffilename , pixel size(mm),note\r\n b.png , 0.2 ,x\r\na.PNG,0.1,\r\n")
-    assert [(job.file_name, job.pixel_size_mm) for job in plan.jobs] == [("b.png", 0.2), ("a.PNG", 0.1)]
+    assert [(job.file_name, job.pixel_size_xy_mm) for job in plan.jobs] == [
+        ("b.png", (0.2, 0.2)),
+        ("a.PNG", (0.1, 0.1)),
+    ]
     assert plan.table_problems == ()
 
 

@@ -1,5 +1,7 @@
 """Rows of details.csv: columns, number formats, and names that no spreadsheet executes."""
 
+from dataclasses import replace
+
 import pytest
 
 from hc18.ellipse import Ellipse
@@ -16,7 +18,7 @@ MEASURED = ScoreRow(
     confidence=0.98765432,
     flags=("low_score", "touches_border"),
     image_hw=(540, 800),
-    pixel_size_mm=0.2,
+    pixel_size_xy_mm=(0.2, 0.2),
     pixel_size_source="csv",
 )
 
@@ -32,6 +34,7 @@ def test_columns_and_their_order_are_stable() -> None:
         "center_x_mm", "center_y_mm", "semi_axis_a_mm", "semi_axis_b_mm",
         "confidence", "flags", "hc_px", "image_width_px", "image_height_px",
         "pixel_size_mm", "pixel_size_source", "model_sha256",
+        "pixel_size_x_mm", "pixel_size_y_mm", "angle_in_mm_rad", "calibration",
     )  # fmt: skip
 
 
@@ -44,7 +47,14 @@ def test_measured_image() -> None:
         "confidence": "0.987654", "flags": "low_score;touches_border", "hc_px": "876.5000",
         "image_width_px": "800", "image_height_px": "540",
         "pixel_size_mm": "0.2", "pixel_size_source": "csv", "model_sha256": "abc",
+        "pixel_size_x_mm": "0.2", "pixel_size_y_mm": "0.2", "angle_in_mm_rad": "0.50000000", "calibration": "",
     }  # fmt: skip
+
+
+def test_unequal_pixel_sizes_have_no_common_value() -> None:
+    fields = _fields(replace(MEASURED, pixel_size_xy_mm=(0.2, 0.3), ellipse_mm=Ellipse(80.0, 81.0, 32.0, 24.05, 0.75)))
+    assert (fields["pixel_size_mm"], fields["pixel_size_x_mm"], fields["pixel_size_y_mm"]) == ("", "0.2", "0.3")
+    assert (fields["angle_rad"], fields["angle_in_mm_rad"]) == ("0.50000000", "0.75000000")
 
 
 def test_what_does_not_apply_is_empty_and_never_zero() -> None:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,16 +24,16 @@ def _square(job: int) -> int:
     return job * job
 
 
-def _start_square() -> Callable[[int], int]:
-    return _square
+def _start_square() -> Callable[[Iterable[int]], Iterator[int]]:
+    return functools.partial(map, _square)
 
 
-def _start_failing() -> Callable[[int], int]:
+def _start_failing() -> Callable[[Iterable[int]], Iterator[int]]:
     raise ModelError("m.onnx: cannot be loaded")
 
 
-def _start_environment() -> Callable[[str], str]:
-    return functools.partial(os.environ.get, default="")  # type: ignore[return-value]
+def _start_environment() -> Callable[[Iterable[str]], Iterator[str]]:
+    return functools.partial(map, os.environ.get)
 
 
 def _crashed(job: int) -> int:
@@ -49,7 +49,7 @@ def test_no_jobs_give_no_results() -> None:
     assert list(run_pool(_start_square, _crashed, [], 2)) == []
 
 
-@pytest.mark.parametrize(("runner", "most_ahead"), [(run_serial, 1), (run_pool, 8)])
+@pytest.mark.parametrize(("runner", "most_ahead"), [(run_serial, 1), (run_pool, 16)])
 def test_jobs_are_taken_only_when_there_is_room(runner: Runner, most_ahead: int) -> None:
     taken = 0
 
@@ -91,9 +91,10 @@ SCRIPT = """
 import os, sys, time
 from inference.runners import run_pool
 
-def work(job):
-    time.sleep(0.05)
-    return os.getpid()
+def work(jobs):
+    for job in jobs:
+        time.sleep(0.05)
+        yield os.getpid()
 
 def start():
     return work

@@ -4,7 +4,6 @@ import csv
 import os
 import shutil
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,7 @@ import pytest
 from PIL import Image
 
 from hc18.submission import check_submission, read_submission
-from inference import scoring
 from inference.bundled import file_sha256
-from inference.rows import RowStatus, ScoreRow
 from inference.scoring import ScoreSettings, check_outputs, score_folder
 from inference.summary import ScoreSummary
 from segdata.errors import ConfigError, DatasetError, HeadSegError, ModelError
@@ -82,7 +79,7 @@ def test_every_input_has_a_row_and_the_rest_is_scored(heads: HeadFolder, bright_
     assert all(row["reason"] for row in _details(tmp_path) if row["status"] != "ok")
     assert list(read_submission(tmp_path / "s.csv")) == ["004_HC.png", "003_HC.png"]
     assert not summary.is_complete
-    assert len(summary.unmeasured) == 4
+    assert summary.tally.unmeasured.count == 4
 
 
 def test_nothing_measured_still_gives_every_row(heads: HeadFolder, bright_model: Path, tmp_path: Path) -> None:
@@ -106,7 +103,7 @@ def test_implausible_measurements_are_warned_about_under_the_final_name(
     heads.pixel_sizes.write_text("filename,pixel size(mm)\n" + "".join(f"{n},30\n" for n in heads.ellipses_px))
     summary = _score(heads, bright_model, tmp_path)
     assert summary.is_complete
-    assert summary.warnings[0].startswith(f"{tmp_path / 's.csv'}, '004_HC.png': circumference")
+    assert summary.tally.warnings.first[0].startswith(f"{tmp_path / 's.csv'}, '004_HC.png': circumference")
 
 
 def test_existing_results_are_kept_without_overwrite(heads: HeadFolder, bright_model: Path, tmp_path: Path) -> None:
@@ -126,7 +123,14 @@ def test_outputs_must_differ_from_inputs_and_each_other(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [({"workers": 0}, "workers is 0"), ({"runner": "ray"}, "serial, pool"), ({"min_score": 1.5}, "score is 1.5")],
+    [
+        ({"workers": 0}, "workers is 0"),
+        ({"threads": 0}, "threads is 0"),
+        ({"runner": "turbo"}, "serial, pool, ray"),
+        ({"ray_address": "auto"}, "add --runner ray"),
+        ({"work_folder": "s3://bucket/x"}, "needs the runner 'ray'"),
+        ({"min_score": 1.5}, "score is 1.5"),
+    ],
 )
 def test_wrong_settings_are_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
@@ -151,19 +155,6 @@ def test_bad_input_leaves_nothing_behind(
     with pytest.raises(HeadSegError):
         _score(heads, model, output, runner=runner, workers=1)
     assert not output.exists()
-
-
-def test_interrupted_batch_leaves_nothing_behind(
-    heads: HeadFolder, bright_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(*_arguments: object) -> Iterator[ScoreRow]:
-        yield ScoreRow("004_HC.png", RowStatus.NO_HEAD, "nothing detected")
-        raise KeyboardInterrupt
-
-    monkeypatch.setitem(scoring.RUNNERS, "serial", interrupt)  # type: ignore[arg-type]
-    with pytest.raises(KeyboardInterrupt):
-        _score(heads, bright_model, tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
@@ -198,30 +189,3 @@ def test_empty_folder(heads: HeadFolder, bright_model: Path, tmp_path: Path) -> 
         path.unlink()
     with pytest.raises(DatasetError, match="holds no image"):
         _score(heads, bright_model, tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("workers", "runner", "n_jobs", "expected"),
-    [
-        (None, None, 100, ("pool", 4, 1)),
-        (None, None, 1, ("serial", 1, 4)),
-        (None, None, 3, ("pool", 3, 1)),
-        (2, None, 100, ("pool", 2, 2)),
-        (1, None, 100, ("serial", 1, 4)),
-        (8, None, 100, ("pool", 8, 1)),
-        (2, "serial", 100, ("serial", 1, 4)),
-        (1, "pool", 100, ("pool", 1, 4)),
-    ],
-)
-def test_processes_times_threads_are_the_cores(
-    monkeypatch: pytest.MonkeyPatch,
-    workers: int | None,
-    runner: str | None,
-    n_jobs: int,
-    expected: tuple[str, int, int],
-) -> None:
-    monkeypatch.setattr(scoring, "usable_cores", lambda: 4)
-    settings = ScoreSettings(workers=workers, runner=runner)
-    chosen, n_workers, n_threads = scoring._division_of_labour(settings, n_jobs)
-    name = next(name for name, function in scoring.RUNNERS.items() if function is chosen)
-    assert (name, n_workers, n_threads) == expected

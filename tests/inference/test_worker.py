@@ -13,7 +13,7 @@ from hc18.ellipse import Ellipse
 from hc18.measurement import Status
 from inference.jobs import ScoreJob
 from inference.rows import RowStatus, ScoreRow
-from inference.worker import ScoreWork, crashed_row, score_job
+from inference.worker import ScoreWork, crashed_result, score_jobs
 from segdata.errors import ModelError
 from tests.synthetic_heads import draw_head
 from tests.synthetic_model import head_spec, write_bright_object_model
@@ -23,8 +23,11 @@ PIXEL_SIZE_MM = 0.8
 
 
 def _score(model: Path, image: Path | None, pixel_size_mm: float | None = PIXEL_SIZE_MM, note: str = "") -> ScoreRow:
-    source = "csv" if pixel_size_mm else "none"
-    return ScoreWork(model, 1, 0.5)()(ScoreJob("a.png", image, pixel_size_mm, source, note))
+    size_xy_mm = None if pixel_size_mm is None else (pixel_size_mm, pixel_size_mm)
+    job = ScoreJob("a.png", image and str(image), size_xy_mm, "csv" if size_xy_mm else "file", note)
+    (result,) = ScoreWork(model, 1, 0.5)()([job])
+    (row,) = result.rows
+    return row
 
 
 @pytest.fixture
@@ -43,7 +46,7 @@ def test_measured_head(bright_model: Path, head_image: Path) -> None:
     assert row.ellipse_px.center_x == pytest.approx(80.0, abs=0.2)
     assert row.ellipse_px.angle_rad == pytest.approx(0.4, abs=0.02)
     assert row.ellipse_mm == row.ellipse_px.to_mm(PIXEL_SIZE_MM, PIXEL_SIZE_MM)
-    assert (row.image_hw, row.pixel_size_mm, row.pixel_size_source) == ((112, 160), PIXEL_SIZE_MM, "csv")
+    assert (row.image_hw, row.pixel_size_xy_mm, row.pixel_size_source) == ((112, 160), (PIXEL_SIZE_MM,) * 2, "csv")
 
 
 def test_without_pixel_size_there_are_pixels_but_no_millimetres(bright_model: Path, head_image: Path) -> None:
@@ -123,11 +126,12 @@ class _FailingPredictor:
     [(ModelError("m.onnx: fails"), RowStatus.MODEL_FAILED), (KeyError("oops"), RowStatus.INTERNAL_ERROR)],
 )
 def test_failing_network_costs_one_row(head_image: Path, error: Exception, status: RowStatus) -> None:
-    job = ScoreJob("a.png", head_image, 0.2, "csv", "")
-    row = score_job(_FailingPredictor(error), 0.5, job)  # type: ignore[arg-type]
+    job = ScoreJob("a.png", str(head_image), (0.2, 0.2), "csv", "")
+    (result,) = score_jobs(_FailingPredictor(error), 0.5, [job])  # type: ignore[arg-type]
+    row = result.rows[0]
     assert row.status == status
     assert str(error) in row.reason
-    assert row.pixel_size_mm == 0.2
+    assert row.pixel_size_xy_mm == (0.2, 0.2)
 
 
 def test_model_for_other_objects_is_refused(tmp_path: Path) -> None:
@@ -138,7 +142,7 @@ def test_model_for_other_objects_is_refused(tmp_path: Path) -> None:
 
 
 def test_crashed_image_has_a_reason() -> None:
-    row = crashed_row(ScoreJob("a.png", Path("a.png"), 0.2, "csv", ""))
+    row = crashed_result(ScoreJob("a.png", "a.png", (0.2, 0.2), "csv", "")).rows[0]
     assert row.status == RowStatus.INTERNAL_ERROR
     assert "died" in row.reason
 

@@ -1,6 +1,7 @@
 """The command line of score.py: exit codes, messages, signals."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -93,7 +94,7 @@ def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFi
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
 @pytest.mark.parametrize(("sent", "to_group"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
-def test_stopped_batch_exits_with_130_and_leaves_nothing(
+def test_stopped_batch_exits_with_130_and_can_be_continued(
     heads: HeadFolder, model: Path, tmp_path: Path, repository_root: Path, sent: signal.Signals, to_group: bool
 ) -> None:
     heads.pixel_sizes.write_text("filename,pixel size(mm)\n" + "".join(f"{n},1\n" for n in _links(heads, 3000)))
@@ -107,8 +108,8 @@ def test_stopped_batch_exits_with_130_and_leaves_nothing(
         (os.killpg if to_group else os.kill)(batch.pid, sent)
         errors = batch.stderr.read()
     assert batch.returncode == 130
-    assert errors == "stopped; nothing was written\n"
-    assert list(output.iterdir()) == []
+    assert re.fullmatch(r"stopped; \d+ of 3003 images are finished and kept in .*; continue .* --resume\n", errors)
+    assert [path.name for path in output.iterdir()] == ["s.csv.parts"]
 
 
 def _links(heads: HeadFolder, count: int) -> list[str]:
@@ -120,10 +121,10 @@ def _links(heads: HeadFolder, count: int) -> list[str]:
 
 
 def _wait_for_rows(output: Path) -> None:
-    """Returns once the details file grows, which it does in blocks of a few kB."""
+    """Returns once results are kept."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if output.is_dir() and any(path.stat().st_size > 0 for path in output.glob(".*.csv")):
+        if any(path.stat().st_size > 0 for path in output.glob("s.csv.parts/part-*")):
             return
         time.sleep(0.02)
     raise AssertionError("the batch did not start within a minute")
