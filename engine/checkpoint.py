@@ -25,10 +25,11 @@ from segdata.errors import HeadSegError, ModelError, raise_problems
 
 LAST_CHECKPOINT = "last_checkpoint"
 FINAL_NAME = "model_final.pth"
+BEST_NAME = "model_best.pth"
+# How a batch norm's counter of batches is named; it computes nothing.
+COUNTER = ".num_batches_tracked"
 # Entries of old Detectron2 files that the config describes.
 _NOT_WEIGHTS = re.compile(r"^(module\.)?pixel_(mean|std)$|anchor_generator\.cell_anchors")
-BEST_NAME = "model_best.pth"
-_COUNTER = ".num_batches_tracked"
 
 
 def periodic_name(iteration: int) -> str:
@@ -127,15 +128,14 @@ def last_checkpoint(folder: str | Path) -> Path | None:
 def load_weights(model: nn.Module, weights: dict[str, Tensor], source: str | Path) -> None:
     """Copies `weights` into `model` if names and shapes agree exactly; otherwise changes nothing.
 
-    A batch norm's counter of batches, which computes nothing and which some versions of Detectron2 drop on freezing,
-    may be absent on either side.
+    A batch norm's counter of batches, which some versions of Detectron2 drop on freezing, may be absent on either side.
 
     Raises:
         ModelError: listing every missing, unexpected and differently shaped entry.
     """
     own = model.state_dict()
-    missing = [name for name in own if name not in weights and not name.endswith(_COUNTER)]
-    unexpected = [name for name in weights if name not in own and not name.endswith(_COUNTER)]
+    missing = [name for name in own if name not in weights and not name.endswith(COUNTER)]
+    unexpected = [name for name in weights if name not in own and not name.endswith(COUNTER)]
     problems = [f"{name}: missing in the file" for name in missing]
     problems += [f"{name}: not part of this model" for name in unexpected]
     problems += [

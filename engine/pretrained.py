@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from engine.checkpoint import read_checkpoint
+from engine.checkpoint import COUNTER, read_checkpoint
 from engine.modeling.layers import FrozenBatchNorm2d
 from segdata.errors import ModelError, raise_problems
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 BACKBONE = "backbone.bottom_up."
 # Files may lack these: Caffe2 folds the statistics of its norms into their factors.
-_NORM_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+_NORM_STATISTICS = ("running_mean", "running_var")
 
 _CAFFE2_NAME = re.compile(
     r"(?:res_)?(?P<layer>conv1|res\d_\d+_branch(?:1|2[abc]))_"
@@ -49,7 +49,7 @@ class LoadReport:
     Attributes:
         source: the file.
         loaded: entries now equal to the file's.
-        missing: entries of the model that the file does not have; they keep their initial values.
+        missing: entries of the model that the file does not have (counters of batches aside); they keep their values.
         mis_shaped: (name, shape in the file, shape in the model), skipped.
         unexpected: entries of the file that no entry of the model is like.
     """
@@ -89,7 +89,7 @@ def load_pretrained(model: nn.Module, path: str | Path) -> LoadReport:
     report = LoadReport(
         source=str(path),
         loaded=tuple(fitting),
-        missing=tuple(name for name in own if name not in source_of and name not in identity),
+        missing=tuple(name for name in own if not (name in source_of or name in identity or name.endswith(COUNTER))),
         mis_shaped=tuple(
             (name, tuple(weights[theirs].shape), tuple(own[name].shape))
             for name, theirs in source_of.items()
@@ -100,8 +100,8 @@ def load_pretrained(model: nn.Module, path: str | Path) -> LoadReport:
     _check_architecture(report)
     model.load_state_dict({**fitting, **identity}, strict=False)
     logger.info("%s: %d of %d entries of the model loaded", path, len(fitting), len(own))
-    for line in report.warnings():
-        logger.warning("%s: %s", path, line)
+    if warnings := report.warnings():
+        logger.warning("%s:\n  %s", path, "\n  ".join(warnings))
     return report
 
 

@@ -53,6 +53,30 @@ COMPARABLE = (
 )
 # All anchors and regions are trained on, so that losses do not depend on a library's random numbers.
 NOTHING_SAMPLED = ("MODEL.RPN.BATCH_SIZE_PER_IMAGE", "65536", "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", "4096")
+SCHEDULES: dict[str, tuple[str, ...]] = {
+    "steps": (
+        "SOLVER.LR_SCHEDULER_NAME",
+        "WarmupMultiStepLR",
+        "SOLVER.STEPS",
+        "[70, 110]",
+        "SOLVER.WARMUP_ITERS",
+        "20",
+    ),
+    "steps, constant warm-up": (
+        *("SOLVER.LR_SCHEDULER_NAME", "WarmupMultiStepLR", "SOLVER.STEPS", "[15, 110]", "SOLVER.GAMMA", "0.3"),
+        *("SOLVER.WARMUP_METHOD", "constant", "SOLVER.WARMUP_ITERS", "30", "SOLVER.WARMUP_FACTOR", "0.25"),
+    ),
+    "cosine": ("SOLVER.WARMUP_ITERS", "25"),
+    "cosine to an end rate, no warm-up": ("SOLVER.BASE_LR_END", "0.0001", "SOLVER.WARMUP_ITERS", "0"),
+    "warm-up beyond the end": ("SOLVER.WARMUP_ITERS", "1000"),
+}
+SCHEDULES = {name: (*keys, "SOLVER.MAX_ITER", "130") for name, keys in SCHEDULES.items()}
+GROUPINGS: dict[str, tuple[str, ...]] = {
+    "default": (),
+    "norms decay, biases learn faster": ("SOLVER.WEIGHT_DECAY_NORM", "0.002", "SOLVER.BIAS_LR_FACTOR", "2.0"),
+    "biases do not decay": ("SOLVER.WEIGHT_DECAY_BIAS", "0.0"),
+    "one group": ("SOLVER.WEIGHT_DECAY_NORM", "0.05"),
+}
 SIZES_HW = ((96, 128), (90, 112))
 
 
@@ -141,3 +165,10 @@ def _part(name: str) -> str:
         3 if name.startswith(("backbone.bottom_up", "proposal_generator.rpn_head", "roi_heads.box_predictor")) else 2
     )
     return ".".join(name.split(".")[:depth])
+
+
+def rates_and_decays(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, list[float]]:
+    """[learning rate, weight decay] of every parameter that an optimiser trains, by name."""
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    groups = optimizer.param_groups
+    return {names[p]: [group["lr"], group["weight_decay"]] for group in groups for p in group["params"]}

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torchvision.models import mobilenet_v3_large, resnet18, resnet50
+from torchvision.models import mobilenet_v3_large, resnet18
+from torchvision.models.resnet import Bottleneck, ResNet
 
 from engine.checkpoint import load_weights, read_checkpoint
 from engine.config import CfgNode
@@ -133,14 +134,15 @@ def test_file_of_detectron2s_torchvision_conversion_is_matched_by_ending(make: M
     assert report.unexpected == ("stem.fc.weight", "stem.fc.bias")
 
 
-@pytest.mark.parametrize("build", [resnet18, resnet50])
-def test_torchvision_resnet_gives_torchvisions_features(make: MakeModel, tmp_path: Path, build: Any) -> None:
+@pytest.mark.parametrize("depth", [18, 50])
+def test_torchvision_resnet_gives_torchvisions_features(make: MakeModel, tmp_path: Path, depth: int) -> None:
     torch.manual_seed(3)
-    theirs = build(weights=None).eval()
+    theirs = resnet18() if depth == 18 else ResNet(Bottleneck, [3, 4, 6, 3], width_per_group=8)
+    theirs.eval()
     randomise_norms(theirs)
     torch.save(theirs.state_dict(), tmp_path / "resnet.pth")
-    depth = ("MODEL.RESNETS.DEPTH", "50", "MODEL.RESNETS.RES2_OUT_CHANNELS", "256") if build is resnet50 else ()
-    model = make(*depth).eval()
+    narrow = ("MODEL.RESNETS.WIDTH_PER_GROUP", "8", "MODEL.RESNETS.RES2_OUT_CHANNELS", "256")
+    model = make("MODEL.RESNETS.DEPTH", str(depth), *(narrow if depth == 50 else ())).eval()
     report = load_pretrained(model, tmp_path / "resnet.pth")
     x = torch.rand(1, 3, 64, 96)
     stem = theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(x))))
