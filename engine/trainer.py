@@ -112,7 +112,7 @@ class Trainer:
         logger.info("resumed from %s at iteration %d", path, self.start_iteration)
 
     def train(self) -> int:
-        """Trains to SOLVER.MAX_ITER, or until patience ends, and writes model_final.pth; returns 0 or a signal's number.
+        """Trains to SOLVER.MAX_ITER, or until patience ends, and writes model_final.pth; returns 0 or a signal number.
 
         A signal ends the training early, with a checkpoint to resume from.
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from engine import checkpoint, distributed
+from engine.best_record import BEST_RECORD_NAME
 from engine.config import CfgNode, dump_config, load_config
 from engine.data.datasets import dataset_path, load_dataset
 from engine.data.loader import build_test_loader, build_train_loader
@@ -30,7 +31,7 @@ from engine.events import METRICS_NAME, logging_to
 from engine.modeling import build_model
 from engine.pretrained import load_pretrained
 from engine.run_record import RUN_NAME, build_run_record, read_engine, read_seed, write_run_record
-from engine.trainer import BEST_RECORD_NAME, Trainer
+from engine.trainer import Trainer
 from segdata.atomic import write_text_atomic
 from segdata.errors import ConfigError
 
