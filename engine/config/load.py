@@ -97,7 +97,11 @@ def _apply(cfg: CfgNode, key: str, raw: Any, source: str, problems: list[str]) -
     value = _decode(raw)
     if key in FIXED_VALUES:
         if value != FIXED_VALUES[key]:
-            problems.append(f"{source}: {key}: {value!r} is not covered by this engine; only {FIXED_VALUES[key]!r} is")
+            only = FIXED_VALUES[key]
+            problems.append(
+                f"{source}: {key}: {value!r} is known to Detectron2 only, not covered by the built-in engine; a config "
+                f"for both has {only!r}"
+            )
         return
     *parents, leaf = key.split(".")
     node: Any = cfg
