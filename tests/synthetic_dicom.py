@@ -1,4 +1,4 @@
-"""Small DICOM ultrasound objects written in memory, full of planted personal data that nothing may keep."""
+"""Small DICOM ultrasound objects written in memory, full of planted personal data that nothing may keep; real files."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence as DicomSequence
-from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage
+from pydicom.uid import UID, ExplicitVRLittleEndian, UltrasoundImageStorage
 
 IDENTITY = {
     "PatientName": "Identitas^Planta",
@@ -52,7 +55,7 @@ def ultrasound(
         changes: attributes to set, or to delete when None.
     """
     values = gradient() if pixels is None else pixels
-    is_color = values.shape[-1] == 3
+    is_color = values.ndim > 2 and values.shape[-1] == 3
     frame_shape = values.shape[-3:-1] if is_color else values.shape[-2:]
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
@@ -78,15 +81,38 @@ def ultrasound(
 
 
 def to_bytes(dataset: Dataset) -> bytes:
-    """The dataset as a DICOM file."""
+    """The dataset as a DICOM file; the preamble is our own, because pydicom would refuse to write what it finds odd."""
     stream = io.BytesIO()
-    dataset.save_as(stream, enforce_file_format=True)
-    return stream.getvalue()
+    dataset.save_as(stream, enforce_file_format=False)
+    return bytes(128) + b"DICM" + stream.getvalue()
 
 
 def written(*args: Any, **changes: Any) -> bytes:
     """`ultrasound(...)` as a DICOM file."""
     return to_bytes(ultrasound(*args, **changes))
+
+
+def encoded(image: NDArray[np.uint8], file_format: str, **options: Any) -> bytes:
+    """The image as Pillow writes it."""
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, file_format, **options)
+    return stream.getvalue()
+
+
+def compressed(frames: list[bytes], syntax: UID, **changes: Any) -> bytes:
+    """A DICOM file that announces grey frames of 80 x 100 and holds these encoded ones."""
+    dataset = ultrasound(**changes)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    if len(frames) > 1:
+        dataset.NumberOfFrames = len(frames)
+    dataset.PixelData = encapsulate(frames)
+    dataset["PixelData"].VR = "OB"
+    return to_bytes(dataset)
+
+
+def repeated(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Grey (H, W) as (H, W, 3)."""
+    return np.repeat(grey[:, :, None], 3, axis=2)
 
 
 def gradient(height: int = 80, width: int = 100) -> NDArray[np.uint8]:
@@ -101,3 +127,10 @@ def _change(dataset: Dataset, changes: dict[str, Any]) -> None:
                 delattr(dataset, keyword)
         else:
             setattr(dataset, keyword, value)
+
+
+def dicom_file(name: str) -> str:
+    """Path of a test file of pydicom or pydicom-data; never downloads."""
+    path = get_testdata_file(name, download=False)
+    assert isinstance(path, str), f"{name} is missing: install requirements-dev.txt"
+    return path
