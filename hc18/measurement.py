@@ -44,6 +44,7 @@ class Flag(StrEnum):
     FITS_DISAGREE = "fits_disagree"
     SEVERAL_HEADS = "several_heads"
     IMPLAUSIBLE_HC = "implausible_hc"
+    UNCERTAIN = "uncertain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,10 @@ class HeadMeasurement:
         hc_mm: circumference in mm.
         score: confidence of the chosen head, also of one that could not be fitted.
         disagreement_percent: between contour and moments, in percent of the circumference.
+        residual_percent: root mean square distance of contour and ellipse in percent of the mean semi-axis.
+        mask_entropy: mean binary entropy of the cells of the soft mask, 0 (all sure) to ln 2.
+        hc_interval_mm: predictive interval of the reference HC in mm; None without a calibrated model.
+        expected_error_mm: expected |error| in mm; None without a calibrated model.
         flags: `Flag` values, in the order of that class.
     """
 
@@ -70,6 +75,10 @@ class HeadMeasurement:
     hc_mm: float | None = None
     score: float | None = None
     disagreement_percent: float | None = None
+    residual_percent: float | None = None
+    mask_entropy: float | None = None
+    hc_interval_mm: tuple[float, float] | None = None
+    expected_error_mm: float | None = None
     flags: tuple[Flag, ...] = ()
 
 
@@ -109,7 +118,8 @@ def measure_head(
     fit = fit_soft_mask(mask, mask_grid_to_image_affine(head.box_xyxy, mask.shape[0]), image_hw)
     if fit.ellipse is None:
         return HeadMeasurement(Status.FIT_FAILED, fit.reason, score=float(head.score))
-    return with_pixel_size(_measured(fit, fit.ellipse, usable), pixel_size_mm)
+    measured_px = replace(_measured(fit, fit.ellipse, usable), mask_entropy=_mean_entropy(mask))
+    return with_pixel_size(measured_px, pixel_size_mm)
 
 
 def with_pixel_size(measurement: HeadMeasurement, pixel_size_mm: tuple[float, float] | None) -> HeadMeasurement:
@@ -146,6 +156,7 @@ def _measured(fit: SoftMaskFit, ellipse_px: Ellipse, heads: Sequence[InstancePre
         hc_px=ellipse_px.circumference(),
         score=float(heads[0].score),
         disagreement_percent=fit.disagreement_percent,
+        residual_percent=fit.residual_percent,
         flags=_flags(fit, ellipse_px, heads),
     )
 
@@ -161,6 +172,12 @@ def _flags(fit: SoftMaskFit, ellipse_px: Ellipse, heads: Sequence[InstancePredic
         Flag.IMPLAUSIBLE_HC: ellipse_px.semi_axis_b < PLAUSIBLE_AXIS_RATIO * ellipse_px.semi_axis_a,
     }
     return tuple(flag for flag, is_raised in raised.items() if is_raised)
+
+
+def _mean_entropy(soft_mask: NDArray[np.float64]) -> float:
+    """Mean binary entropy of probabilities, natural logarithm."""
+    shares = np.clip(soft_mask, 1e-6, 1.0 - 1e-6)
+    return float(-(shares * np.log(shares) + (1.0 - shares) * np.log(1.0 - shares)).mean())
 
 
 def _is_usable(instance: InstancePrediction) -> bool:

@@ -13,8 +13,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
+from hc18.measurement import Flag, HeadMeasurement
 from segdata.errors import ModelError
 
 # Smallest and largest expected error, in mm: an interval is never narrower than the ruler and never without end.
@@ -123,3 +124,40 @@ class TrustModel:
             return cls(weights=weights, n_images=int(fields["n_images"]), **numbers)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelError(f"trust model cannot be read ({type(error).__name__}: {error})") from error
+
+
+def evidence_of(measurement: HeadMeasurement) -> Evidence | None:
+    """What a measurement shows of its own quality; None without millimetres or where its fits could not be checked."""
+    values = (
+        measurement.hc_mm,
+        measurement.residual_percent,
+        measurement.disagreement_percent,
+        measurement.mask_entropy,
+    )
+    hc_mm, residual_percent, disagreement_percent, mask_entropy = values
+    if hc_mm is None or residual_percent is None or disagreement_percent is None or mask_entropy is None:
+        return None
+    return Evidence(hc_mm, residual_percent, disagreement_percent, mask_entropy)
+
+
+def with_trust(measurement: HeadMeasurement, model: TrustModel | None) -> HeadMeasurement:
+    """The measurement with interval, expected error and, if that is large, the flag `uncertain`.
+
+    One whose fits could not be checked is flagged and has no interval.
+
+    Args:
+        measurement: of one image.
+        model: of the network that made it; without one the measurement is returned as it is.
+    """
+    if model is None or measurement.hc_mm is None:
+        return measurement
+    evidence = evidence_of(measurement)
+    found = None if evidence is None else model.assess(evidence)
+    flags = measurement.flags
+    if (found is None or found.needs_review) and Flag.UNCERTAIN not in flags:
+        flags = (*flags, Flag.UNCERTAIN)
+    if found is None:
+        return replace(measurement, flags=flags)
+    return replace(
+        measurement, hc_interval_mm=found.interval_mm, expected_error_mm=found.expected_error_mm, flags=flags
+    )

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hc18.image_kind import photograph_reason
-from hc18.measurement import HeadMeasurement, Status, measure_head
+from hc18.measurement import HeadMeasurement, Status, measure_head, with_pixel_size
+from hc18.trust import with_trust
 from inference.predictor import OnnxPredictor
 
 
@@ -32,4 +33,18 @@ def measure_image(
     if reason:
         return HeadMeasurement(Status.NO_HEAD, reason)
     image_hw = (image_rgb.shape[0], image_rgb.shape[1])
-    return measure_head(predictor.predict(image_rgb), image_hw, pixel_size_mm, min_score=min_score)
+    measurement = measure_head(predictor.predict(image_rgb), image_hw, None, min_score=min_score)
+    return calibrated(predictor, measurement, pixel_size_mm)
+
+
+def calibrated(
+    predictor: OnnxPredictor, measurement: HeadMeasurement, pixel_size_mm: tuple[float, float] | None
+) -> HeadMeasurement:
+    """A measurement in px with its millimetres, interval and expected error.
+
+    Args:
+        predictor: what found the head; its model knows how far it errs.
+        measurement: of `measure_image` without a pixel size.
+        pixel_size_mm: mm per px along x and y; without it nothing is in mm.
+    """
+    return with_trust(with_pixel_size(measurement, pixel_size_mm), predictor.spec.trust)

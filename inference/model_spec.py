@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hc18.trust import TrustModel
 from inference.preprocess import InputSpec
 from segdata.errors import ModelError, raise_problems
 
@@ -28,6 +29,7 @@ _MAX_SIZE = _PREFIX + "max_size_test"
 _CLASS_NAMES = _PREFIX + "class_names"
 _CONFIG = _PREFIX + "config"
 _WEIGHTS = _PREFIX + "weights_sha256"
+TRUST_KEY = _PREFIX + "trust"  # absent from models whose errors were never measured
 _REMEDY = "export the model again with tools/export_model.py"
 
 
@@ -40,15 +42,18 @@ class ModelSpec:
         class_names: name of each 0-based class.
         config: the training configuration as YAML text.
         weights_sha256: hex digest of the checkpoint the model was exported from.
+        trust: calibrated expected error and interval of its measurements; None if it was never calibrated.
     """
 
     input_spec: InputSpec
     class_names: tuple[str, ...]
     config: str
     weights_sha256: str
+    trust: TrustModel | None = None
 
     def to_metadata(self) -> dict[str, str]:
         """The key-value pairs to store in an ONNX file."""
+        trust = {} if self.trust is None else {TRUST_KEY: self.trust.to_json()}
         return {
             _FORMAT: FORMAT_VERSION,
             _TASK: TASK,
@@ -58,6 +63,7 @@ class ModelSpec:
             _CLASS_NAMES: json.dumps(list(self.class_names)),
             _CONFIG: self.config,
             _WEIGHTS: self.weights_sha256,
+            **trust,
         }
 
     @classmethod
@@ -87,7 +93,8 @@ class ModelSpec:
             class_names = _parse_class_names(metadata[_CLASS_NAMES])
         except ValueError as error:
             raise ModelError(f"{source}: invalid metadata: {error}; {_REMEDY}") from error
-        return cls(input_spec, class_names, metadata[_CONFIG], metadata[_WEIGHTS])
+        trust = TrustModel.from_json(metadata[TRUST_KEY]) if TRUST_KEY in metadata else None
+        return cls(input_spec, class_names, metadata[_CONFIG], metadata[_WEIGHTS], trust)
 
 
 def check_signature(input_names: list[str], output_names: list[str], source: str) -> None:

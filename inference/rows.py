@@ -42,6 +42,11 @@ class ScoreRow:
         pixel_size_xy_mm: mm per pixel along x and y.
         pixel_size_source: where that came from, a `hc18.calibration.CalibrationSource`.
         calibration: what the image file itself says about its calibration, and its warnings; empty for others.
+        hc_interval_mm: predictive interval of the head circumference; None if the model is not calibrated.
+        expected_error_mm: expected |error| of the head circumference; None if the model is not calibrated.
+        residual_percent: distance of the mask's contour from the ellipse, in percent of the mean semi-axis.
+        disagreement_percent: of two ways to fit the ellipse, in percent of the circumference.
+        mask_entropy: how undecided the mask is, 0 to ln 2.
     """
 
     file_name: str
@@ -57,8 +62,14 @@ class ScoreRow:
     pixel_size_xy_mm: tuple[float, float] | None = None
     pixel_size_source: str = ""
     calibration: str = ""
+    hc_interval_mm: tuple[float, float] | None = None
+    expected_error_mm: float | None = None
+    residual_percent: float | None = None
+    disagreement_percent: float | None = None
+    mask_entropy: float | None = None
 
 
+_EVIDENCE_COLUMNS = ("residual_percent", "disagreement_percent", "mask_entropy")
 _ELLIPSE_FIELDS = ("center_x", "center_y", "semi_axis_a", "semi_axis_b")
 # The order is a contract: columns are only ever added at the end.
 DETAILS_COLUMNS = (
@@ -81,8 +92,15 @@ DETAILS_COLUMNS = (
     "pixel_size_y_mm",
     "angle_in_mm_rad",
     "calibration",
+    "hc_low_mm",
+    "hc_high_mm",
+    "expected_error_mm",
+    *_EVIDENCE_COLUMNS,
 )
-_ADDED_COLUMNS = ("pixel_size_x_mm", "pixel_size_y_mm", "angle_in_mm_rad", "calibration")
+_ADDED_COLUMNS = (
+    *("pixel_size_x_mm", "pixel_size_y_mm", "angle_in_mm_rad", "calibration"),
+    *("hc_low_mm", "hc_high_mm", "expected_error_mm", *_EVIDENCE_COLUMNS),
+)
 REQUIRED_COLUMNS = tuple(name for name in DETAILS_COLUMNS if name not in _ADDED_COLUMNS)  # older files have only these
 
 
@@ -95,6 +113,7 @@ def to_details_fields(row: ScoreRow, model_sha256: str) -> list[str]:
     """
     height, width = row.image_hw or (None, None)
     size_x_mm, size_y_mm = row.pixel_size_xy_mm or (None, None)
+    low_mm, high_mm = row.hc_interval_mm or (None, None)
     angle_px, angle_mm = (None if item is None else item.angle_rad for item in (row.ellipse_px, row.ellipse_mm))
     return [
         to_safe_text(row.file_name),
@@ -116,6 +135,10 @@ def to_details_fields(row: ScoreRow, model_sha256: str) -> list[str]:
         _exact(size_y_mm),
         _number(angle_mm, 8),
         to_safe_text(row.calibration),
+        _number(low_mm, 4),
+        _number(high_mm, 4),
+        _number(row.expected_error_mm, 4),
+        *(_number(getattr(row, name), 6) for name in _EVIDENCE_COLUMNS),
     ]
 
 
@@ -144,6 +167,11 @@ def from_details_fields(fields: Mapping[str, str]) -> ScoreRow:
         pixel_size_xy_mm=_optional_pixel_size(fields),
         pixel_size_source=fields["pixel_size_source"],
         calibration=from_safe_text(fields.get("calibration", "")),
+        hc_interval_mm=_optional_interval(fields),
+        expected_error_mm=_optional_number(fields.get("expected_error_mm", "")),
+        residual_percent=_optional_number(fields.get("residual_percent", "")),
+        disagreement_percent=_optional_number(fields.get("disagreement_percent", "")),
+        mask_entropy=_optional_number(fields.get("mask_entropy", "")),
     )
 
 
@@ -187,6 +215,12 @@ def _optional_pixel_size(fields: Mapping[str, str]) -> tuple[float, float] | Non
     size_x_mm = _optional_number(fields.get("pixel_size_x_mm") or fields["pixel_size_mm"])
     size_y_mm = _optional_number(fields.get("pixel_size_y_mm") or fields["pixel_size_mm"])
     return None if size_x_mm is None or size_y_mm is None else (size_x_mm, size_y_mm)
+
+
+def _optional_interval(fields: Mapping[str, str]) -> tuple[float, float] | None:
+    """The predictive interval in mm, or None if its fields are empty or missing."""
+    low_mm, high_mm = (_optional_number(fields.get(name, "")) for name in ("hc_low_mm", "hc_high_mm"))
+    return None if low_mm is None or high_mm is None else (low_mm, high_mm)
 
 
 def _optional_ellipse(fields: Mapping[str, str], unit: str, angle_text: str) -> Ellipse | None:

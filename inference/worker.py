@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hc18.calibration import Calibration
-from hc18.measurement import HeadMeasurement, with_pixel_size
+from hc18.measurement import HeadMeasurement
 from inference.frames import ImageFrames, open_frames
-from inference.head_measurement import measure_image
+from inference.head_measurement import calibrated, measure_image
 from inference.job_results import JobResult
 from inference.jobs import SOURCE_FILE, SOURCE_NONE, ScoreJob
 from inference.predictor import OnnxPredictor
@@ -122,7 +122,7 @@ def _score_frame(
         calibration = None
         if job.pixel_size_source == SOURCE_FILE and frames.calibrate is not None:
             calibration = frames.calibrate(measurement.ellipse_px, index)  # depends on where the head lies
-            measurement = with_pixel_size(measurement, calibration.pixel_size_xy_mm)
+            measurement = calibrated(predictor, measurement, calibration.pixel_size_xy_mm)
         return _measured_row(job, image_rgb, measurement, calibration)
     except Exception as error:  # noqa: BLE001  # a mistake of ours in one image must not cost the others their results
         return _row_of_error(job, error)
@@ -148,6 +148,11 @@ def _measured_row(
         pixel_size_xy_mm=job.pixel_size_xy_mm if calibration is None else calibration.pixel_size_xy_mm,
         pixel_size_source=_row_source(job) if calibration is None else calibration.source.value,
         calibration="" if calibration is None else " ".join((calibration.detail, *calibration.warnings)),
+        hc_interval_mm=measurement.hc_interval_mm,
+        expected_error_mm=measurement.expected_error_mm,
+        residual_percent=measurement.residual_percent,
+        disagreement_percent=measurement.disagreement_percent,
+        mask_entropy=measurement.mask_entropy,
     )
 
 

@@ -42,7 +42,7 @@ def test_pixels_may_be_of_different_width_and_height() -> None:
 def test_status_values_are_those_of_the_details_file() -> None:
     assert [str(status) for status in Status] == ["ok", "no_head", "fit_failed", "no_pixel_size", "unreadable"]
     assert [str(flag) for flag in Flag] == [
-        "touches_border", "low_score", "fits_disagree", "several_heads", "implausible_hc",
+        "touches_border", "low_score", "fits_disagree", "several_heads", "implausible_hc", "uncertain",
     ]  # fmt: skip
 
 

@@ -1,8 +1,10 @@
 import math
+from dataclasses import replace
 
 import pytest
 
-from hc18.trust import EXPECTED_ERROR_LIMITS_MM, FEATURES, Evidence, TrustModel
+from hc18.measurement import Flag, HeadMeasurement, Status
+from hc18.trust import EXPECTED_ERROR_LIMITS_MM, FEATURES, Evidence, TrustModel, with_trust
 from segdata.errors import ModelError
 
 GOOD = Evidence(hc_mm=180.0, residual_percent=1.0, disagreement_percent=0.1, mask_entropy=0.05)
@@ -51,3 +53,39 @@ def test_json_gives_the_same_model_back():
 def test_other_text_is_refused(text: str):
     with pytest.raises(ModelError, match="trust model"):
         TrustModel.from_json(text)
+
+
+MEASURED = HeadMeasurement(
+    Status.OK,
+    hc_mm=180.0,
+    score=0.99,
+    residual_percent=1.0,
+    disagreement_percent=0.1,
+    mask_entropy=0.05,
+    flags=(Flag.TOUCHES_BORDER,),
+)
+
+
+def test_measurement_gets_interval_and_expected_error():
+    found = with_trust(MEASURED, MODEL)
+    assert found.hc_interval_mm == pytest.approx((175.0, 185.0))
+    assert found.expected_error_mm == pytest.approx(2.0)
+    assert found.flags == (Flag.TOUCHES_BORDER,)
+
+
+def test_large_expected_error_is_flagged_once():
+    doubtful = with_trust(replace(MEASURED, mask_entropy=0.5), MODEL)
+    assert doubtful.flags == (Flag.TOUCHES_BORDER, Flag.UNCERTAIN)
+    assert with_trust(doubtful, MODEL).flags == doubtful.flags
+
+
+def test_unchecked_fit_is_flagged_without_an_interval():
+    found = with_trust(replace(MEASURED, disagreement_percent=None), MODEL)
+    assert found.hc_interval_mm is None
+    assert Flag.UNCERTAIN in found.flags
+
+
+def test_without_model_or_millimetres_nothing_changes():
+    no_mm = HeadMeasurement(Status.NO_PIXEL_SIZE, hc_px=500.0)
+    assert with_trust(MEASURED, None) is MEASURED
+    assert with_trust(no_mm, MODEL) is no_mm

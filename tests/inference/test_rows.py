@@ -20,6 +20,11 @@ MEASURED = ScoreRow(
     image_hw=(540, 800),
     pixel_size_xy_mm=(0.2, 0.2),
     pixel_size_source="csv",
+    hc_interval_mm=(171.5, 179.12345678),
+    expected_error_mm=1.5,
+    residual_percent=1.25,
+    disagreement_percent=0.125,
+    mask_entropy=0.0625,
 )
 
 
@@ -35,6 +40,8 @@ def test_columns_and_their_order_are_stable() -> None:
         "confidence", "flags", "hc_px", "image_width_px", "image_height_px",
         "pixel_size_mm", "pixel_size_source", "model_sha256",
         "pixel_size_x_mm", "pixel_size_y_mm", "angle_in_mm_rad", "calibration",
+        "hc_low_mm", "hc_high_mm", "expected_error_mm",
+        "residual_percent", "disagreement_percent", "mask_entropy",
     )  # fmt: skip
 
 
@@ -48,6 +55,8 @@ def test_measured_image() -> None:
         "image_width_px": "800", "image_height_px": "540",
         "pixel_size_mm": "0.2", "pixel_size_source": "csv", "model_sha256": "abc",
         "pixel_size_x_mm": "0.2", "pixel_size_y_mm": "0.2", "angle_in_mm_rad": "0.50000000", "calibration": "",
+        "hc_low_mm": "171.5000", "hc_high_mm": "179.1235", "expected_error_mm": "1.5000",
+        "residual_percent": "1.250000", "disagreement_percent": "0.125000", "mask_entropy": "0.062500",
     }  # fmt: skip
 
 

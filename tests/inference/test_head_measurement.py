@@ -1,0 +1,59 @@
+"""One image to one measurement: what is refused before the network, and what its model says of its own error."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from hc18.ellipse import Ellipse
+from hc18.measurement import Status
+from hc18.trust import TrustModel
+from inference.head_measurement import calibrated, measure_image
+from tests.rendered_heads import predict
+
+HEAD = Ellipse.from_axes(160.0, 108.0, 90.0, 70.0, 0.2)
+TRUST = TrustModel(np.log(2.0), {"log_hc": 1.0}, 2.0, 0.9, 100.0, 160)
+GREY_IMAGE = np.full((216, 320, 3), 60, np.uint8)
+
+
+class FixedPredictor:
+    """Finds the same head in every image and counts its calls."""
+
+    def __init__(self, trust: TrustModel | None = None) -> None:
+        self.spec = SimpleNamespace(trust=trust)
+        self.n_calls = 0
+
+    def predict(self, image_rgb: np.ndarray) -> list:
+        self.n_calls += 1
+        return [predict(HEAD)]
+
+
+def test_measurement_has_millimetres_and_the_interval_of_its_model():
+    found = measure_image(FixedPredictor(TRUST), GREY_IMAGE, (0.3, 0.3))
+    assert found.hc_mm == pytest.approx(0.3 * HEAD.circumference(), rel=0.002)
+    half_mm = 2.0 * found.expected_error_mm
+    assert found.hc_interval_mm == pytest.approx((found.hc_mm - half_mm, found.hc_mm + half_mm))
+
+
+def test_model_without_calibration_gives_no_interval():
+    found = measure_image(FixedPredictor(), GREY_IMAGE, (0.3, 0.3))
+    assert found.status is Status.OK
+    assert found.hc_interval_mm is None
+
+
+def test_pixel_size_known_later_gives_the_same_measurement():
+    predictor = FixedPredictor(TRUST)
+    at_once = measure_image(predictor, GREY_IMAGE, (0.3, 0.25))
+    in_px = measure_image(predictor, GREY_IMAGE, None)
+    assert in_px.status is Status.NO_PIXEL_SIZE
+    assert in_px.hc_interval_mm is None
+    assert calibrated(predictor, in_px, (0.3, 0.25)) == at_once
+
+
+def test_photograph_never_reaches_the_network():
+    photograph = np.random.default_rng(0).integers(0, 256, (216, 320, 3), dtype=np.uint8)
+    predictor = FixedPredictor(TRUST)
+    found = measure_image(predictor, photograph, (0.3, 0.3))
+    assert found.status is Status.NO_HEAD
+    assert "photograph" in found.reason
+    assert predictor.n_calls == 0
