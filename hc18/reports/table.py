@@ -1,0 +1,147 @@
+"""Reviewed cases as tables: a CSV for spreadsheets and the challenge's submission."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from hc18.ellipse import Ellipse
+from hc18.reports.case import RESEARCH_USE, Decision, ReportCase, to_single_line
+from hc18.submission import write_submission
+
+_BYTE_ORDER_MARK = "\ufeff"  # without it, spreadsheets read UTF-8 as a local code page
+_FORMULA_CHARACTERS = tuple("=+-@'\uff1d\uff0b\uff0d\uff20")  # the last four are the full-width forms
+_ELLIPSE_FIELDS = {"center_x_px": 4, "center_y_px": 4, "semi_axis_a_px": 4, "semi_axis_b_px": 4, "angle_rad": 8}
+
+_EllipseOf = Callable[[ReportCase], Ellipse | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedSubmission:
+    """The text of a submission CSV, and the images that have no row in it."""
+
+    text: str
+    omitted: tuple[str, ...]
+
+
+def to_csv(cases: Iterable[ReportCase]) -> str:
+    """One row per case under a header, for spreadsheets: byte-order mark, CRLF, decimal points.
+
+    What does not apply is empty, never 0. Text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    writer.writerow(CSV_COLUMNS)
+    writer.writerows([value(case) for value in _COLUMNS.values()] for case in cases)
+    return _BYTE_ORDER_MARK + buffer.getvalue()
+
+
+def to_submission(cases: Mapping[str, ReportCase], filenames: Sequence[str]) -> ReviewedSubmission:
+    """The challenge's CSV from the cases that a reviewer accepted or corrected.
+
+    Args:
+        cases: by the file name of their image in the challenge.
+        filenames: all images of the challenge's table, in its order.
+
+    Raises:
+        DatasetError: if a case is not among `filenames`, or a name is listed twice.
+    """
+    ellipses_mm = {name: _reviewed_ellipse_mm(case) for name, case in cases.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "submission.csv"
+        omitted = write_submission(path, ellipses_mm, filenames)
+        return ReviewedSubmission(path.read_text(encoding="utf-8"), tuple(omitted))
+
+
+def to_safe_cell(text: str) -> str:
+    """Text on one line that no spreadsheet takes for a formula; removing one leading apostrophe restores it.
+
+    References: OWASP, CSV Injection.
+    """
+    line = to_single_line(text)
+    return f"'{line}" if line.startswith(_FORMULA_CHARACTERS) else line
+
+
+def _reviewed_ellipse_mm(case: ReportCase) -> Ellipse | None:
+    pixel_size, ellipse_px = case.calibration.pixel_size_xy_mm, case.ellipse_px
+    if case.decision is Decision.UNREVIEWED or pixel_size is None or ellipse_px is None:
+        return None
+    return ellipse_px.to_mm(*pixel_size)
+
+
+def _number(value: float | None, decimals: int) -> str:
+    return "" if value is None else f"{value:.{decimals}f}"
+
+
+def _moment(value: datetime | None) -> str:
+    return "" if value is None else f"{value:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _interval(case: ReportCase, end: int) -> str:
+    return "" if case.hc_interval_mm is None else _number(case.hc_interval_mm[end], 2)
+
+
+def _pixel_size(case: ReportCase, axis: int) -> str:
+    size_xy = case.calibration.pixel_size_xy_mm
+    return "" if size_xy is None else repr(float(size_xy[axis]))
+
+
+def _ellipse_value(ellipse_of: _EllipseOf, field: str, case: ReportCase) -> str:
+    ellipse_px = ellipse_of(case)
+    if ellipse_px is None:
+        return ""
+    return _number(getattr(ellipse_px, field.removesuffix("_px")), _ELLIPSE_FIELDS[field])
+
+
+def _age_value(case: ReportCase, index: int) -> str:
+    return _number(case.ages[index].days, 2) if case.ages else ""
+
+
+def _ellipse_columns(prefix: str, ellipse_of: _EllipseOf) -> dict[str, Callable[[ReportCase], str]]:
+    """Columns of the five numbers of an ellipse, centre convention."""
+    return {f"{prefix}{field}": partial(_ellipse_value, ellipse_of, field) for field in _ELLIPSE_FIELDS}
+
+
+# Column -> text of its cell. Columns are only ever added at the end.
+_COLUMNS: dict[str, Callable[[ReportCase], str]] = {
+    "case": lambda case: to_safe_cell(case.case_label),
+    "status": lambda case: case.status.value,
+    "decision": lambda case: case.decision.value,
+    "hc_mm": lambda case: _number(case.hc_mm, 2),
+    "model_hc_mm": lambda case: _number(case.model_hc_mm, 2),
+    "model_hc_low_mm": lambda case: _interval(case, 0),
+    "model_hc_high_mm": lambda case: _interval(case, 1),
+    "model_hc_interval_level": lambda case: "" if case.hc_interval_level is None else f"{case.hc_interval_level:g}",
+    "confidence": lambda case: _number(case.confidence, 4),
+    "flags": lambda case: to_safe_cell(";".join(case.flags)),
+    "ga_hadlock_1984_days": lambda case: _age_value(case, 0),
+    "ga_intergrowth_2016_days": lambda case: _age_value(case, 1),
+    "independent_ga_days": lambda case: _number(case.independent_ga_days, 0),
+    "independent_ga_source": lambda case: to_safe_cell(case.ga_source),
+    "percentile": lambda case: _number(case.growth.percentile, 2),
+    "z_score": lambda case: _number(case.growth.z_score, 3),
+    "percentile_standard": lambda case: case.growth.standard.name if case.growth else "",
+    "calibration_source": lambda case: case.calibration.source.value,
+    "pixel_size_x_mm": lambda case: _pixel_size(case, 0),
+    "pixel_size_y_mm": lambda case: _pixel_size(case, 1),
+    "calibration": lambda case: to_safe_cell(" ".join([case.calibration.detail, *case.calibration.warnings])),
+    "reason": lambda case: to_safe_cell(case.reason),
+    "reviewer": lambda case: to_safe_cell(case.reviewer),
+    "signed_by": lambda case: to_safe_cell(case.signer),
+    "signed_at_utc": lambda case: _moment(case.signed_at_utc if case.is_signed else None),
+    "measured_at_utc": lambda case: _moment(case.measured_at_utc),
+    **_ellipse_columns("", lambda case: case.ellipse_px),
+    **_ellipse_columns("model_", lambda case: case.model_ellipse_px),
+    "image_sha256": lambda case: case.image_sha256,
+    "model": lambda case: to_safe_cell(case.model_name),
+    "model_version": lambda case: to_safe_cell(case.model_version),
+    "model_sha256": lambda case: case.model_sha256,
+    "note": lambda _case: RESEARCH_USE,
+}
+CSV_COLUMNS = tuple(_COLUMNS)

@@ -1,0 +1,63 @@
+"""The diagram shows every compared case and the figures of `hc18.agreement`."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+
+from hc18.agreement import Agreement, ReviewedHc, score_agreement
+from hc18.reports.agreement_figure import agreement_figure
+
+CASES = [
+    ReviewedHc("a", 170.0, 170.0, False),
+    ReviewedHc("b", 182.0, 180.0, True),
+    ReviewedHc("c", 240.0, 243.0, True),
+    ReviewedHc("d", None, 200.0, True),
+]
+
+
+def draw(agreement: Agreement) -> tuple[Axes, str]:
+    """The diagram and all its text."""
+    axes = agreement_figure(agreement).axes[0]
+    return axes, "\n".join(text.get_text() for text in axes.texts)
+
+
+def test_points_are_means_and_differences() -> None:
+    axes, _ = draw(score_agreement(CASES))
+    points = np.concatenate([np.asarray(collection.get_offsets()) for collection in axes.collections])
+    assert sorted(map(tuple, points.tolist())) == [(170.0, 0.0), (181.0, 2.0), (241.5, -3.0)]
+
+
+def test_accepted_and_corrected_have_marks_and_counts_of_their_own() -> None:
+    axes, _ = draw(score_agreement(CASES))
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["1 accepted", "2 corrected"]
+    first, second = (collection.get_paths()[0].vertices.shape for collection in axes.collections)
+    assert first != second
+
+
+def test_bias_and_limits_are_written_beside_their_lines() -> None:
+    agreement = score_agreement(CASES)
+    _, text = draw(agreement)
+    assert agreement.bias_mm is not None
+    assert agreement.upper_limit_mm is not None
+    assert f"Bias: {agreement.bias_mm.value:+.2f} mm" in text
+    assert f"+1.96 SD: {agreement.upper_limit_mm.value:+.2f} mm" in text
+
+
+@pytest.mark.parametrize("n_cases", [1, 2, 3])
+def test_few_cases_are_drawn_without_blowing_up_the_axis(n_cases: int) -> None:
+    axes, text = draw(score_agreement([CASES[0]] * n_cases))
+    low, high = axes.get_ylim()
+    assert (low, high) == (-1.0, 1.0)
+    assert "SD" not in text
+
+
+def test_no_case_says_so() -> None:
+    assert draw(score_agreement([]))[1] == "No case to compare yet"
+
+
+def test_pyplot_keeps_no_figure() -> None:
+    agreement_figure(score_agreement(CASES))
+    assert plt.get_fignums() == []
