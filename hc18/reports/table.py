@@ -15,7 +15,7 @@ from hc18.ellipse import Ellipse
 from hc18.reports.case import RESEARCH_USE, Decision, ReportCase, to_single_line
 from hc18.submission import write_submission
 
-_BYTE_ORDER_MARK = "\ufeff"  # without it, spreadsheets read UTF-8 as a local code page
+BYTE_ORDER_MARK = "\ufeff"  # without it, spreadsheets read UTF-8 as a local code page
 _FORMULA_CHARACTERS = tuple("=+-@'\uff1d\uff0b\uff0d\uff20")  # the last four are the full-width forms
 _ELLIPSE_FIELDS = {"center_x_px": 4, "center_y_px": 4, "semi_axis_a_px": 4, "semi_axis_b_px": 4, "angle_rad": 8}
 
@@ -39,7 +39,7 @@ def to_csv(cases: Iterable[ReportCase]) -> str:
     writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow(CSV_COLUMNS)
     writer.writerows([value(case) for value in _COLUMNS.values()] for case in cases)
-    return _BYTE_ORDER_MARK + buffer.getvalue()
+    return BYTE_ORDER_MARK + buffer.getvalue()
 
 
 def to_submission(cases: Mapping[str, ReportCase], filenames: Sequence[str]) -> ReviewedSubmission:

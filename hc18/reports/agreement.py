@@ -1,13 +1,19 @@
-"""The Bland-Altman diagram of model and reviewers; draws without pyplot's global state."""
+"""Agreement of model and reviewers as a Bland-Altman diagram, without pyplot's global state, and as a table."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterable
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hc18.agreement import Agreement, Estimate
+from hc18.reports.case import Decision
+from hc18.reports.table import BYTE_ORDER_MARK, to_safe_cell
+
+AGREEMENT_COLUMNS = ("case", "decision", "model_hc_mm", "reviewer_hc_mm", "mean_hc_mm", "model_minus_reviewer_mm")
 
 # Okabe and Ito; corrected and accepted cases also differ in the shape of their marks.
 _CORRECTED_COLOR = "#D55E00"
@@ -44,6 +50,18 @@ def agreement_figure(agreement: Agreement, *, size_inch: tuple[float, float] = (
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, -_SMALLEST_RANGE_MM), max(high, _SMALLEST_RANGE_MM))
     return figure
+
+
+def agreement_csv(agreement: Agreement) -> str:
+    """One row per compared case under a header, in mm; for spreadsheets, as `hc18.reports.table.to_csv` writes them."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    writer.writerow(AGREEMENT_COLUMNS)
+    for case in agreement.differences:
+        values = (case.model_hc_mm, case.reviewer_hc_mm, case.mean_mm, case.difference_mm)
+        decision = Decision.CORRECTED if case.is_corrected else Decision.ACCEPTED
+        writer.writerow([to_safe_cell(case.label), decision.value, *(f"{value:.2f}" for value in values)])
+    return BYTE_ORDER_MARK + buffer.getvalue()
 
 
 def _draw_points(axes: Axes, agreement: Agreement) -> None:

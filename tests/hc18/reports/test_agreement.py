@@ -1,4 +1,7 @@
-"""The diagram shows every compared case and the figures of `hc18.agreement`."""
+"""Diagram and table show every compared case and the figures of `hc18.agreement`."""
+
+import csv
+import io
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -6,7 +9,7 @@ import pytest
 from matplotlib.axes import Axes
 
 from hc18.agreement import Agreement, ReviewedHc, score_agreement
-from hc18.reports.agreement_figure import agreement_figure
+from hc18.reports.agreement import AGREEMENT_COLUMNS, agreement_csv, agreement_figure
 
 CASES = [
     ReviewedHc("a", 170.0, 170.0, False),
@@ -61,3 +64,15 @@ def test_no_case_says_so() -> None:
 def test_pyplot_keeps_no_figure() -> None:
     agreement_figure(score_agreement(CASES))
     assert plt.get_fignums() == []
+
+
+def test_table_has_the_compared_cases() -> None:
+    cases = [*CASES[:2], ReviewedHc("=1+1", 240.0, 243.0, True)]
+    text = agreement_csv(score_agreement(cases)).encode().decode("utf-8-sig")
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    assert rows == [
+        list(AGREEMENT_COLUMNS),
+        ["a", "accepted", "170.00", "170.00", "170.00", "0.00"],
+        ["b", "corrected", "182.00", "180.00", "181.00", "2.00"],
+        ["'=1+1", "corrected", "240.00", "243.00", "241.50", "-3.00"],
+    ]
