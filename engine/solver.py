@@ -74,7 +74,7 @@ class WarmupSchedule:
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """SGD (momentum, Nesterov), Adam or AdamW over the trainable parameters of `model`, in groups of one rate and decay.
+    """SGD (momentum, Nesterov), Adam or AdamW over the trainable parameters of `model`, grouped by rate and decay.
 
     Raises:
         ConfigError: if SOLVER.OPTIMIZER is none of them, or nothing is trainable.
