@@ -1,0 +1,1 @@
+"""The parts of a page: each function draws one part from plain values."""

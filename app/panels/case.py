@@ -1,0 +1,99 @@
+"""One case: image, numbers, decision, and what belongs to it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import access, casework, resources, session, wording
+from app.casework import Draft
+from app.panels.calibration import calibration_panel
+from app.panels.decision import decision_panel, notice_panel, status_panel
+from app.panels.drawing import drawing_panel, fields_panel
+from app.panels.exports import exports_panel
+from app.panels.growth import growth_panel
+from app.panels.history import history_panel
+from app.panels.result import age_panel, circumference_panel, trust_panel
+from hc18.ellipse import Ellipse
+from hc18.gestational_age import gestational_ages
+from hc18.growth import intergrowth_hc
+from reviews.records import CaseId, ReviewCase
+from reviews.state import to_outline
+from segdata.errors import HeadSegError
+
+_GROWTH, _SIZE, _EXPORTS, _HISTORY = "Growth and dates", "Pixel size", "Reports and exports", "History"
+_SECTIONS = (_GROWTH, _SIZE, _EXPORTS, _HISTORY)
+
+
+@st.fragment
+def case_panel(case_id: CaseId) -> None:
+    """The whole of one case. A fragment: drawing and deciding run nothing else of the page again."""
+    if casework.needs_whole_page():
+        st.rerun()
+    try:
+        case = resources.store().case(case_id)
+        picture = resources.picture(
+            case_id, case.state.image_sha256, f"{case.state.measurement.model.sha256} {case.state.measured_at_utc}"
+        )
+    except HeadSegError as error:
+        st.error(wording.plain(wording.sentence(str(error))), icon=":material/error:")
+        return
+    draft = casework.open_draft(case)
+    is_stale = case.state.revision > draft.revision
+    is_read_only = case.state.is_signed or is_stale
+    reference = session.reference_ellipse(case_id)
+    left, right = st.columns([63, 37], gap="medium")
+    with left:
+        drawing_panel(case, draft, picture, reference, is_read_only=is_read_only)
+        fields_panel(case, draft, is_read_only=is_read_only)
+    with right:
+        _summary(case, draft, reference, is_stale=is_stale)
+    _sections(case, draft, is_locked=is_read_only)
+
+
+def _summary(case: ReviewCase, draft: Draft, reference: Ellipse | None, *, is_stale: bool) -> None:
+    """The column beside the image."""
+    state = case.state
+    shown = to_outline(draft.ellipse_px, state.calibration)
+    hc_px = None if draft.ellipse_px is None else draft.ellipse_px.circumference()
+    reference_hc_mm = to_outline(reference, state.calibration).hc_mm
+    with st.container(border=True, gap="small"):
+        status_panel(state)
+        circumference_panel(shown.hc_mm, hc_px, state.model_outline.hc_mm, reference_hc_mm, None)
+        ages = () if shown.hc_mm is None else gestational_ages(shown.hc_mm)
+        independent_days = None if state.age is None else state.age.days
+        growth = intergrowth_hc(float("nan") if shown.hc_mm is None else shown.hc_mm, independent_days)
+        age_panel(ages, growth, independent_days)
+    with st.container(border=True, gap="small"):
+        notice = casework.take_notice(case.case_id)
+        if notice is None and is_stale:
+            notice = casework.stale_notice(case)
+        notice_panel(case.case_id, notice)
+        decision_panel(case, draft, access.reviewer(), is_stale=is_stale)
+        if state.calibration.pixel_size_xy_mm is None and state.outline.ellipse_px is not None:
+            is_locked = is_stale or state.is_signed or not access.reviewer()
+            offered = session.offered_calibration(case.case_id, access.reviewer())
+            calibration_panel(case, draft, offered, is_locked=is_locked)
+    measurement = state.measurement
+    trust_panel(state.flags, measurement.status, measurement.reason, measurement.confidence, state.calibration)
+
+
+def _sections(case: ReviewCase, draft: Draft, *, is_locked: bool) -> None:
+    """What is opened only now and then, one at a time."""
+    chosen = st.segmented_control(
+        "More on this case", _SECTIONS, key=f"section-{case.case_id}", label_visibility="collapsed"
+    )
+    is_locked = is_locked or not access.reviewer()
+    if chosen == _GROWTH:
+        growth_panel(case, draft, to_outline(draft.ellipse_px, case.state.calibration).hc_mm, is_locked=is_locked)
+    elif chosen == _SIZE:
+        calibration_panel(
+            case, draft, session.offered_calibration(case.case_id, access.reviewer()), is_locked=is_locked
+        )
+    elif chosen == _EXPORTS:
+        exports_panel(case, session.source_reference(case.case_id), is_changed=_is_changed(case, draft))
+    elif chosen == _HISTORY:
+        history_panel(case, resources.store().events(case.case_id))
+
+
+def _is_changed(case: ReviewCase, draft: Draft) -> bool:
+    return draft.ellipse_px != casework.saved_ellipse(case.state)
