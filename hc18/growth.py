@@ -78,12 +78,12 @@ def intergrowth_percentile_mm(ga_days: float, percentile: float) -> float:
 
 
 def percentile_text(percentile: float) -> str:
-    """A percentile for readers: whole numbers, one decimal in the tails, "<0.1" and ">99.9" beyond them."""
+    """A percentile for readers: whole from 10 to 90, one decimal outside, where limits lie; "<0.1" and ">99.9" beyond."""
     if percentile < 0.1:
         return "<0.1"
     if percentile > 99.9:
         return ">99.9"
-    return f"{percentile:.0f}" if 3.0 <= percentile <= 97.0 else f"{percentile:.1f}"
+    return f"{percentile:.0f}" if 10.0 <= percentile <= 90.0 else f"{percentile:.1f}"
 
 
 def _problem(hc_mm: float, ga_days: float | None) -> str:

@@ -26,7 +26,7 @@ from hc18.ellipse import Ellipse
 from hc18.gestational_age import age_text
 from hc18.growth_standards import HADLOCK_1984, Standard
 from hc18.reports.case import RESEARCH_USE, ReportCase
-from hc18.reports.wording import DECISION_TEXTS, flag_text, status_text
+from hc18.reports.wording import DECISION_TEXTS, flag_text, interval_text, status_text
 from segdata.errors import MeasurementError
 
 _CORNER_SHIFT_PX = 0.5  # DICOM's origin is the corner of the first pixel, ours its centre
@@ -172,6 +172,7 @@ def _comments(case: ReportCase, ellipse_px: Ellipse) -> list[hd.sr.TextContentIt
     """What a reader has to know beside the numbers, as comments of the report."""
     texts = [RESEARCH_USE, f"{DECISION_TEXTS[case.decision]}. Status: {status_text(case)}."]
     texts += [f"Reviewer's reason: {case.reason}"] if case.reason else []
+    texts += [f"Interval of the model: {interval_text(case)}."] if interval_text(case) else []
     texts.append(" ".join([f"Calibration: {case.calibration.detail}", *case.calibration.warnings]))
     texts += [flag_text(flag) for flag in case.flags]
     if _leaves_image(case, ellipse_px):

@@ -17,7 +17,7 @@ from fhir.resources.R4B.observation import Observation
 from hc18.gestational_age import GestationalAge, age_text
 from hc18.growth_standards import HADLOCK_1984
 from hc18.reports.case import RESEARCH_USE, Decision, ReportCase, ReportStatus, utc_text
-from hc18.reports.wording import DECISION_TEXTS, flag_text, status_text
+from hc18.reports.wording import DECISION_TEXTS, flag_text, interval_text, status_text
 from segdata.errors import MeasurementError, raise_problems
 
 OBSERVATION_STATUSES = frozenset(
@@ -118,6 +118,8 @@ def _notes(case: ReportCase) -> list[str]:
         notes.append(f"Reviewer's reason: {case.reason}")
     if case.decision is Decision.CORRECTED and case.model_hc_mm is not None:
         notes.append(f"Before the correction, the model measured {case.model_hc_mm:.1f} mm.")
+    if interval_text(case):
+        notes.append(f"Interval of the model: {interval_text(case)}.")
     notes.append(" ".join([f"Calibration: {case.calibration.detail}", *case.calibration.warnings]))
     notes += [f"Quality flag {flag}: {flag_text(flag)}" for flag in case.flags]
     notes += [text for age in case.ages for text in _age_notes(age)]

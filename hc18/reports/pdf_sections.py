@@ -18,7 +18,7 @@ from hc18.reports.case import Decision, ReportCase, utc_text
 from hc18.reports.growth_chart import growth_chart
 from hc18.reports.pdf_image import Outline, OutlinedImage
 from hc18.reports.pdf_text import BOLD, MONOSPACED, REGULAR, markup_paragraph, paragraph, to_markup
-from hc18.reports.wording import CALIBRATION_TEXTS, DECISION_TEXTS, flag_text, status_text
+from hc18.reports.wording import CALIBRATION_TEXTS, DECISION_TEXTS, flag_text, interval_text, status_text
 
 CONTENT_WIDTH_PT = 174.0 * mm
 MODEL_COLOR = "#E69F00"  # Okabe and Ito: orange and sky blue
@@ -97,10 +97,8 @@ def measurement(case: ReportCase) -> list[Flowable]:
             change = case.final_hc_mm - case.model_hc_mm
             percent = 100.0 * change / case.model_hc_mm
             rows.append(("Reviewer minus model", f"{change:+.1f} mm ({percent:+.1f} %)"))
-    if case.hc_interval_mm is not None and case.model_hc_mm is not None:
-        level = "" if case.hc_interval_level is None else f" ({100.0 * case.hc_interval_level:g} %)"
-        low, high = case.hc_interval_mm
-        rows.append(("Interval of the model", f"{low:.1f} to {high:.1f} mm{level}"))
+    if interval_text(case):
+        rows.append(("Interval of the model", interval_text(case)))
     if case.confidence is not None:
         rows.append(("Confidence of the model", f"{case.confidence:.3f}"))
     rows.append(("Quality flags", " ".join(flag_text(flag) for flag in case.flags) or "none"))
@@ -132,13 +130,12 @@ def growth(case: ReportCase) -> list[Flowable]:
         return _section("Size for age", _rows([("Percentile", result.reason)]))
     text = (
         f"Percentile {percentile_text(result.percentile)}, z-score {result.z_score:+.2f} ({result.standard}) at "
-        f"{age_text(ga_days)} weeks, an age that does not come from this head circumference"
+        f"{age_text(ga_days)} weeks. Source of this age: {case.ga_source or 'not stated'}."
     )
-    source = f" ({case.ga_source})." if case.ga_source else "."
     width, height = _CHART_INCH
     chart_width_pt = 0.9 * CONTENT_WIDTH_PT
     chart = Image(io.BytesIO(_chart_png(hc_mm, ga_days)), chart_width_pt, chart_width_pt * height / width)
-    return _section("Size for age", _rows([("Percentile", text + source)]), chart)
+    return _section("Size for age", _rows([("Percentile", text)]), chart)
 
 
 def origin(case: ReportCase) -> list[Flowable]:

@@ -29,6 +29,7 @@ FLAG_TEXTS = {
     "fits_disagree": "The outline is ragged, or two ways to fit the ellipse differ.",
     "several_heads": "There is another detection that is not the same head.",
     "implausible_hc": "The size or the shape is implausible for a fetal head.",
+    "uncertain": "The expected error is large; the outline needs a look.",
 }
 
 
@@ -43,3 +44,12 @@ def status_text(case: ReportCase) -> str:
 def flag_text(flag: str) -> str:
     """A quality flag as a sentence; one that is not known keeps its name."""
     return FLAG_TEXTS.get(flag, flag)
+
+
+def interval_text(case: ReportCase) -> str:
+    """Interval of the model's circumference such as "161.0 to 170.2 mm (95 %)"; empty without one."""
+    if case.hc_interval_mm is None or case.model_hc_mm is None:
+        return ""
+    low, high = case.hc_interval_mm
+    level = "" if case.hc_interval_level is None else f" ({100.0 * case.hc_interval_level:g} %)"
+    return f"{low:.1f} to {high:.1f} mm{level}"

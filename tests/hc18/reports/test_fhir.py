@@ -147,6 +147,11 @@ def test_research_use_stands_in_note_and_narrative() -> None:
     assert RESEARCH_USE in content["text"]["div"]
 
 
+def test_interval_of_the_model_is_a_note() -> None:
+    content = read(make_case(hc_interval_mm=(161.0, 170.2), hc_interval_level=0.95))
+    assert "Interval of the model: 161.0 to 170.2 mm (95 %)." in notes(content)
+
+
 def test_source_image_is_referred_to_only_when_it_is_dicom() -> None:
     assert "derivedFrom" not in read(make_case())
     (reference,) = read(make_case(dicom_source=SOURCE))["derivedFrom"]

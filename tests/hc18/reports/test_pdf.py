@@ -48,7 +48,7 @@ def test_signed_report_has_everything_that_a_reader_needs() -> None:
         "Hadlock 1984; ±2 SD 17+5 to 20+5",
         "INTERGROWTH-21st dating 2016",
         "Percentile 32, z-score -0.48 (INTERGROWTH-21st fetal HC 2014) at 19+5 weeks",
-        "(estimated due date)",
+        "Source of this age: estimated due date.",
         "Source: table of pixel sizes.",
         "line 18",
         "hc18 Mask R-CNN, version 0.1.0",
