@@ -78,7 +78,7 @@ def intergrowth_percentile_mm(ga_days: float, percentile: float) -> float:
 
 
 def percentile_text(percentile: float) -> str:
-    """A percentile for readers: whole from 10 to 90, one decimal outside, where limits lie; "<0.1" and ">99.9" beyond."""
+    """A percentile for readers: whole from 10 to 90, one decimal outside, where limits lie; "<0.1", ">99.9" beyond."""
     if percentile < 0.1:
         return "<0.1"
     if percentile > 99.9:
