@@ -30,6 +30,12 @@ RECORD_FIELDS: dict[str, type] = {
     "pixel_size_y_mm": float,
     "pixel_size_source": str,
     "calibration": str,
+    "hc_low_mm": float,
+    "hc_high_mm": float,
+    "expected_error_mm": float,
+    "residual_percent": float,
+    "disagreement_percent": float,
+    "mask_entropy": float,
 }
 
 
@@ -54,6 +60,7 @@ def to_record(row: ScoreRow) -> dict[str, Any]:
     """The fields of a row that have a value, by the names of `RECORD_FIELDS`; numbers are exact."""
     height, width = row.image_hw or (None, None)
     size_x_mm, size_y_mm = row.pixel_size_xy_mm or (None, None)
+    low_mm, high_mm = row.hc_interval_mm or (None, None)
     values: dict[str, Any] = {
         "file_name": row.file_name,
         "status": row.status.value,
@@ -70,6 +77,12 @@ def to_record(row: ScoreRow) -> dict[str, Any]:
         "pixel_size_y_mm": size_y_mm,
         "pixel_size_source": row.pixel_size_source,
         "calibration": row.calibration,
+        "hc_low_mm": low_mm,
+        "hc_high_mm": high_mm,
+        "expected_error_mm": row.expected_error_mm,
+        "residual_percent": row.residual_percent,
+        "disagreement_percent": row.disagreement_percent,
+        "mask_entropy": row.mask_entropy,
     }
     return {name: RECORD_FIELDS[name](value) for name, value in values.items() if value is not None}
 
@@ -82,6 +95,7 @@ def from_record(fields: Mapping[str, Any]) -> ScoreRow:
     """
     height, width = fields.get("image_height_px"), fields.get("image_width_px")
     size_x_mm, size_y_mm = fields.get("pixel_size_x_mm"), fields.get("pixel_size_y_mm")
+    low_mm, high_mm = fields.get("hc_low_mm"), fields.get("hc_high_mm")
     return ScoreRow(
         file_name=fields["file_name"],
         status=RowStatus(fields["status"]),
@@ -96,6 +110,11 @@ def from_record(fields: Mapping[str, Any]) -> ScoreRow:
         pixel_size_xy_mm=None if size_x_mm is None or size_y_mm is None else (size_x_mm, size_y_mm),
         pixel_size_source=fields["pixel_size_source"],
         calibration=fields["calibration"],
+        hc_interval_mm=None if low_mm is None or high_mm is None else (low_mm, high_mm),
+        expected_error_mm=fields.get("expected_error_mm"),
+        residual_percent=fields.get("residual_percent"),
+        disagreement_percent=fields.get("disagreement_percent"),
+        mask_entropy=fields.get("mask_entropy"),
     )
 
 

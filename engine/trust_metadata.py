@@ -1,0 +1,34 @@
+"""Stores a trust model in the exported network it belongs to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+
+from hc18.trust import TrustModel
+from inference.model_spec import TRUST_KEY, ModelSpec
+from segdata.atomic import write_bytes_atomic
+from segdata.errors import ModelError
+
+
+def write_trusted_model(source: Path, target: Path, trust: TrustModel) -> None:
+    """Writes a copy of an exported network that carries a trust model in place of any earlier one.
+
+    Args:
+        source: ONNX file of tools/export_model.py.
+        target: ONNX file to write, may be the same.
+        trust: calibrated on results of this network.
+
+    Raises:
+        ModelError: if the source is no exported network.
+        HeadSegError: if the target cannot be written.
+    """
+    try:
+        proto = onnx.load(source)
+    except Exception as error:  # protobuf raises classes of its own that differ between versions
+        raise ModelError(f"{source}: cannot be read as ONNX ({error}); export it with tools/export_model.py") from error
+    metadata = {item.key: item.value for item in proto.metadata_props}
+    ModelSpec.from_metadata(metadata, str(source))
+    onnx.helper.set_model_props(proto, {**metadata, TRUST_KEY: trust.to_json()})
+    write_bytes_atomic(target, proto.SerializeToString())

@@ -1,0 +1,47 @@
+"""Results of images a model was not trained on, joined with their references: what its trust model is fitted to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hc18.trust import Evidence
+from hc18.trust_calibration import CalibrationCase
+from inference.details import read_details
+from inference.rows import ScoreRow
+from segdata.coco import read_coco
+from segdata.errors import DatasetError, raise_problems
+
+
+def read_calibration_cases(details: Path, labelled: Path) -> tuple[list[CalibrationCase], list[str]]:
+    """The measured images of a dataset with what their measurements show, and the names of those without millimetres.
+
+    Args:
+        details: `details.csv` of a model; rows of other images are ignored.
+        labelled: COCO JSON of tools/convert_hc18.py with images that the model was not trained on.
+
+    Raises:
+        DatasetError: if a file cannot be read, or listing every image that has no row, no reference or no evidence.
+    """
+    rows = {row.file_name: row for row in read_details(details)}
+    cases, unmeasured, problems = [], [], []
+    for image in read_coco(labelled).images:
+        name, reference_hc_mm = Path(image.file_name).name, image.extra.get("hc_mm")
+        row = rows.get(name)
+        if row is None or reference_hc_mm is None:
+            missing = f"no row in {details}" if row is None else f"no 'hc_mm' in {labelled}"
+            problems.append(f"{name}: {missing}; score the folder and convert it with tools/convert_hc18.py")
+        elif row.hc_mm is None:
+            unmeasured.append(name)
+        elif (evidence := _evidence(row)) is None:
+            problems.append(f"{name}: {details} lacks what a fit shows of itself; score it again with tools/score.py")
+        else:
+            cases.append(CalibrationCase(name, str(image.extra.get("examination", name)), evidence, reference_hc_mm))
+    if problems:
+        raise_problems(DatasetError, problems, f"{details}: cannot calibrate with it")
+    return cases, unmeasured
+
+
+def _evidence(row: ScoreRow) -> Evidence | None:
+    values = (row.hc_mm, row.residual_percent, row.disagreement_percent, row.mask_entropy)
+    known = [value for value in values if value is not None]
+    return Evidence(*known) if len(known) == len(values) else None
