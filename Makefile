@@ -12,6 +12,9 @@ DETAILS ?= details.csv
 PHANTOMS ?= 24
 PHANTOM_DIR := output/phantoms
 
+# make app
+APP_PORT ?= 8501
+
 # make test
 ARGS ?=
 
@@ -24,12 +27,13 @@ SMOKE_DIR := output/smoke
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help score test lint smoke bench clean
+.PHONY: help score app test lint smoke bench clean
 
 help:
 	@echo "make score   score phantoms of known HC with the shipped model (serving requirements only)"
 	@echo "             IMAGES=DIR PIXEL_SIZES=CSV   score your own images instead"
 	@echo "             OUTPUT=$(OUTPUT) DETAILS=$(DETAILS)   where the results go"
+	@echo "make app     start the reviewer app on http://127.0.0.1:$(APP_PORT) (serving and app requirements only)"
 	@echo "make test    run the tests (ARGS='-k ellipse' selects some)"
 	@echo "make lint    ruff and mypy"
 	@echo "make smoke   train a tiny model on phantoms and check its metric (about two minutes on two cores)"
@@ -51,6 +55,11 @@ $(VENV)/serving.stamp: requirements.txt pyproject.toml $(VENV)/created.stamp
 	@$(PIP) install --no-deps --editable .
 	@touch $@
 
+$(VENV)/app.stamp: requirements-app.txt $(VENV)/serving.stamp
+	@echo "installing the requirements of the reviewer app into $(VENV)"
+	@$(PIP) install -r requirements-app.txt
+	@touch $@
+
 $(VENV)/dev.stamp: requirements-dev.txt requirements-train.txt requirements-app.txt requirements-scale.txt $(VENV)/serving.stamp
 	@echo "installing the training and development requirements into $(VENV) (torch: a few minutes)"
 	@$(PIP) install -r requirements-dev.txt
@@ -68,6 +77,9 @@ score: $(VENV)/serving.stamp
 	$(PY) tools/score.py --images $(PHANTOM_DIR)/training_set --pixel-sizes $(PHANTOM_DIR)/training_set_pixel_size_and_HC.csv --output "$(OUTPUT)" --details "$(DETAILS)" --overwrite
 	$(PY) tools/evaluate_hc18.py --submission "$(OUTPUT)" --root $(PHANTOM_DIR)
 endif
+
+app: $(VENV)/app.stamp
+	$(PY) -m streamlit run app/review.py --server.port $(APP_PORT)
 
 test: $(VENV)/dev.stamp
 	$(PY) -m pytest $(ARGS)

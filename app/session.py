@@ -27,6 +27,7 @@ class Uploads:
         seen: ids of the uploads that were taken in.
         origins: where the image of each case came from, in the order of upload.
         to_prepare: DICOM files of which a frame or a part has to be chosen, by upload id.
+        prepared: those of them of which something was measured.
         tables: tables of pixel sizes.
         annotations: annotated ellipses.
         refusals: files that could not be used.
@@ -36,6 +37,7 @@ class Uploads:
     seen: set[str] = field(default_factory=set)
     origins: dict[CaseId, Origin] = field(default_factory=dict)
     to_prepare: dict[str, DicomToPrepare] = field(default_factory=dict)
+    prepared: set[str] = field(default_factory=set)
     tables: list[PixelTable] = field(default_factory=list)
     annotations: list[Annotation] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)

@@ -8,7 +8,6 @@ import streamlit as st
 
 from app import access, casework, navigation, resources, wording
 from app.screens.about import about_page
-from app.screens.agreement import agreement_page
 from app.screens.case import case_page
 from app.screens.measure import measure_page
 from app.screens.queue import queue_page
@@ -44,7 +43,7 @@ def run() -> None:
         ),
         "queue": st.Page(queue_page, title="Queue", icon=":material/list:", url_path="queue"),
         "case": st.Page(case_page, title="Case", icon=":material/image_search:", url_path="case"),
-        "agreement": st.Page(agreement_page, title="Agreement", icon=":material/query_stats:", url_path="agreement"),
+        "agreement": st.Page(_agreement_page, title="Agreement", icon=":material/query_stats:", url_path="agreement"),
         "about": st.Page(about_page, title="About", icon=":material/info:", url_path="about"),
     }
     page = st.navigation(list(pages.values()), position="top")
@@ -61,3 +60,10 @@ def run() -> None:
         page.run()
     except HeadSegError as error:
         st.error(wording.plain(wording.sentence(str(error))), icon=":material/error:")
+
+
+def _agreement_page() -> None:
+    """Loads the statistics and plotting libraries when they are needed, so that the app starts sooner."""
+    from app.screens.agreement import agreement_page
+
+    agreement_page()

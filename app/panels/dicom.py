@@ -9,19 +9,19 @@ from app.intake import DicomToPrepare, StillImage, shown_part, still_of
 from segdata.errors import ImageError
 
 
-def dicom_panel(key: str, prepared: DicomToPrepare) -> StillImage | None:
+def dicom_panel(key: str, prepared: DicomToPrepare, *, is_open: bool) -> StillImage | None:
     """A preview with the choices that the file needs; the image to measure when the button was pressed.
 
     Args:
         key: of the upload.
         prepared: the file.
+        is_open: whether the choices are unfolded.
     """
     n_frames = prepared.dicom.n_frames
-    with st.container(border=True):
+    what = f", {n_frames} frames: choose one" if n_frames > 1 else ": choose what is shown"
+    with st.expander(f"{wording.plain(prepared.name)}{what}", expanded=is_open, icon=":material/movie:"):
         left, right = st.columns([2, 3], gap="medium")
         with left:
-            frames = f": {n_frames} frames" if n_frames > 1 else ""
-            st.markdown(f"**{wording.plain(prepared.name)}**{frames}")
             frame = 1
             if n_frames > 1:
                 frame = st.slider("Frame", 1, n_frames, 1, key=f"frame-{key}")
@@ -35,7 +35,7 @@ def dicom_panel(key: str, prepared: DicomToPrepare) -> StillImage | None:
             except ImageError as error:
                 st.error(wording.plain(wording.sentence(str(error))), icon=":material/error:")
                 return None
-            st.image(preview, width=460)
+            st.image(preview, width=400)
         return still_of(prepared, frame - 1, box) if is_pressed else None
 
 

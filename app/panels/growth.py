@@ -19,7 +19,6 @@ from hc18.gestational_age import (
     age_from_lmp,
     age_text,
 )
-from hc18.reports.growth_chart import growth_chart
 from reviews.records import IndependentAge as RecordedAge
 from reviews.records import ReviewCase
 
@@ -47,6 +46,8 @@ def growth_panel(case: ReviewCase, draft: Draft, hc_mm: float | None, *, is_lock
 @st.cache_data(max_entries=256, show_spinner=False)
 def chart_png(hc_mm: float | None, ga_days: float | None) -> bytes:
     """The growth chart as PNG; without an age the curves alone."""
+    from hc18.reports.growth_chart import growth_chart  # loads the plotting library
+
     stream = io.BytesIO()
     growth_chart(hc_mm, ga_days, size_inch=_CHART_INCH).savefig(stream, format="png", dpi=130)
     return stream.getvalue()

@@ -32,6 +32,7 @@ def history_panel(case: ReviewCase, events: Sequence[ReviewEvent]) -> None:
         column_config={"HC before, mm": number, "HC after, mm": number},
         height="content",
         key=f"history-{case.case_id}",
+        placeholder="–",
     )
     st.caption(
         "Events are only ever added, each with the SHA-256 of the one before; tools/verify_reviews.py checks them. "

@@ -70,6 +70,7 @@ def results_table(cases: Sequence[tuple[ReviewCase, Origin]]) -> CaseId:
         on_select="rerun",
         selection_mode="single-row",
         key="results",
+        placeholder="–",
         column_config={
             "HC, mm": st.column_config.NumberColumn(format="%.1f"),
             "Confidence": st.column_config.NumberColumn(format="%.2f"),

@@ -28,14 +28,16 @@ def measure_page() -> None:
         batch_panel(access.reviewer())
     upload_messages(uploads.refusals, uploads.tables)
     for key, prepared in uploads.to_prepare.items():
-        still = dicom_panel(key, prepared)
+        still = dicom_panel(key, prepared, is_open=key not in uploads.prepared)
         if still is not None:
             _measure(still)
+            uploads.prepared.add(key)
+            st.rerun()
     cases = [(resources.store().case(case_id), origin) for case_id, origin in uploads.origins.items()]
     if not cases:
         _welcome()
         return
-    if len(cases) > 1:
+    if len(cases) > 1 or uploads.refusals or uploads.to_prepare:
         _list_buttons(cases)
     case_panel(cases[0][0].case_id if len(cases) == 1 else results_table(cases))
 

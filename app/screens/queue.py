@@ -92,6 +92,7 @@ def _table(page: QueuePage) -> None:
         on_select="rerun",
         selection_mode="single-row",
         key="queue_table",
+        placeholder="–",
         column_config={
             "HC, mm": number,
             "Model HC, mm": number,
