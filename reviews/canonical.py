@@ -20,6 +20,7 @@ from segdata.errors import HeadSegError
 
 FORMAT = 1
 GENESIS_HASH = "0" * 64  # `prev_hash` of the first event
+_EVIDENCE = ("residual_percent", "disagreement_percent", "mask_entropy", "hc_interval_level", "expected_error_mm")
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -166,10 +167,13 @@ def _from_measurement(measurement: ModelMeasurement) -> dict[str, Any]:
         "ellipse_px": _from_ellipse(measurement.ellipse_px),
         "confidence": measurement.confidence,
         "flags": [str(flag) for flag in measurement.flags],
+        **{name: getattr(measurement, name) for name in _EVIDENCE},
+        "hc_interval_mm": None if measurement.hc_interval_mm is None else list(measurement.hc_interval_mm),
     }
 
 
 def _to_measurement(fields: Mapping[str, Any]) -> ModelMeasurement:
+    interval = fields["hc_interval_mm"]
     return ModelMeasurement(
         model=ModelVersion(**fields["model"]),
         status=fields["status"],
@@ -177,4 +181,6 @@ def _to_measurement(fields: Mapping[str, Any]) -> ModelMeasurement:
         ellipse_px=_to_ellipse(fields["ellipse_px"]),
         confidence=fields["confidence"],
         flags=tuple(fields["flags"]),
+        **{name: fields[name] for name in _EVIDENCE},
+        hc_interval_mm=None if interval is None else (interval[0], interval[1]),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection, insert, select, update
@@ -24,7 +25,7 @@ from reviews.rows import read_events, to_case_columns, to_event_columns
 from reviews.rules import ReviewRequest, check_request
 from reviews.schema import CASES, EVENTS, IMAGES, MASKS
 from reviews.state import derive_state, next_state, outline_after, to_outline
-from reviews.texts import to_label
+from reviews.texts import to_label, without_paths
 
 
 def register(
@@ -45,6 +46,7 @@ def register(
     known = connection.execute(query).scalar_one_or_none()
     if known is not None:
         return Registration(CaseId(known), is_new=False)
+    measurement = replace(case.measurement, reason=without_paths(case.measurement.reason))
     content = None if case.soft_mask is None else to_mask_content(case.soft_mask)
     seq, prev_hash = next_link(connection)
     event = ReviewEvent(
@@ -56,12 +58,12 @@ def register(
         at_utc=at_utc,
         reviewer=reviewer,
         reason="",
-        measurement=case.measurement,
-        model=case.measurement.model,
+        measurement=measurement,
+        model=measurement.model,
         calibration=case.calibration,
         age=None,
         before=Outline(),
-        after=to_outline(case.measurement.ellipse_px, case.calibration),
+        after=to_outline(measurement.ellipse_px, case.calibration),
         mask_sha256="" if content is None else content_sha256(content),
         app_version=version,
         prev_hash=prev_hash,
@@ -109,6 +111,9 @@ def append(
     _check_revision(events, expected_revision)
     state = derive_state(events)
     check_request(state, request)
+    if request.measurement is not None:
+        reason = without_paths(request.measurement.reason)
+        request = replace(request, measurement=replace(request.measurement, reason=reason))
     content = None if soft_mask is None else to_mask_content(soft_mask)
     seq, prev_hash = next_link(connection)
     event = ReviewEvent(

@@ -57,6 +57,12 @@ class ModelMeasurement:
         ellipse_px: in px of the stored image, pixel centres at integers; None if none was found.
         confidence: score of the detection, 0 to 1.
         flags: `hc18.measurement.Flag` values.
+        residual_percent: distance of the mask's contour from the ellipse, in percent of the mean semi-axis.
+        disagreement_percent: of two ways to fit the ellipse, in percent of the circumference.
+        mask_entropy: how undecided the mask is, 0 to ln 2.
+        hc_interval_mm: predictive interval of the circumference, with the calibration of the measurement.
+        hc_interval_level: share of references that such intervals hold, 0 to 1.
+        expected_error_mm: expected |error| of the circumference, with the calibration of the measurement.
     """
 
     model: ModelVersion
@@ -65,6 +71,12 @@ class ModelMeasurement:
     ellipse_px: Ellipse | None = None
     confidence: float | None = None
     flags: tuple[str, ...] = ()
+    residual_percent: float | None = None
+    disagreement_percent: float | None = None
+    mask_entropy: float | None = None
+    hc_interval_mm: tuple[float, float] | None = None
+    hc_interval_level: float | None = None
+    expected_error_mm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +208,8 @@ class CaseState:
         calibration: in force.
         age: independent gestational age; None if none was given.
         model_outline: the model's ellipse with the calibration in force.
+        hc_interval_mm: predictive interval of the model's circumference; None if the model has none, or measured with
+            another pixel size than the one in force.
         outline: the ellipse that counts: the model's, the corrected one, or none if rejected.
         flags: what to look at; those of the measurement, the implausible circumference judged anew.
         reviewer: who decided; empty while unreviewed.
@@ -217,6 +231,7 @@ class CaseState:
     calibration: Calibration
     age: IndependentAge | None
     model_outline: Outline
+    hc_interval_mm: tuple[float, float] | None
     outline: Outline
     flags: tuple[str, ...]
     reviewer: str

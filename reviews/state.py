@@ -112,6 +112,7 @@ def _first_state(event: ReviewEvent) -> CaseState:
         calibration=event.calibration,
         age=event.age,
         model_outline=outline,
+        hc_interval_mm=measurement.hc_interval_mm,
         outline=outline,
         flags=_flags(measurement, outline),
         reviewer="",
@@ -126,6 +127,7 @@ def _first_state(event: ReviewEvent) -> CaseState:
 
 def _changed(state: CaseState, event: ReviewEvent) -> CaseState:
     """`state` with the changes of an event that was checked."""
+    pixel_size = state.calibration.pixel_size_xy_mm
     state = replace(
         state,
         revision=event.revision,
@@ -150,17 +152,27 @@ def _changed(state: CaseState, event: ReviewEvent) -> CaseState:
             return replace(state, is_signed=False, signed_by="", signed_at_utc=None)
         case ReviewAction.SET_AGE:
             return state
-        case ReviewAction.CALIBRATE | ReviewAction.MEASURED:
+        case ReviewAction.CALIBRATE:
+            is_same_size = event.calibration.pixel_size_xy_mm == pixel_size
+            return _with_model_values(state, state.measurement, state.hc_interval_mm if is_same_size else None)
+        case ReviewAction.MEASURED:
             measurement = event.measurement or state.measurement
-            outline = to_outline(measurement.ellipse_px, event.calibration)
-            measured_at = state.measured_at_utc if event.measurement is None else event.at_utc
-            return replace(
-                state,
-                measurement=measurement,
-                measured_at_utc=measured_at,
-                model_outline=outline,
-                flags=_flags(measurement, outline),
-            )
+            state = replace(state, measured_at_utc=event.at_utc)
+            return _with_model_values(state, measurement, measurement.hc_interval_mm)
+
+
+def _with_model_values(
+    state: CaseState, measurement: ModelMeasurement, hc_interval_mm: tuple[float, float] | None
+) -> CaseState:
+    """`state` with what a measurement gives under the calibration in force."""
+    outline = to_outline(measurement.ellipse_px, state.calibration)
+    return replace(
+        state,
+        measurement=measurement,
+        model_outline=outline,
+        hc_interval_mm=hc_interval_mm,
+        flags=_flags(measurement, outline),
+    )
 
 
 def _flags(measurement: ModelMeasurement, outline: Outline) -> tuple[str, ...]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from reviews.errors import ReviewRefused
 from reviews.schema import LABEL_LENGTH
 
+_PATH = re.compile(r"\S*[/\\]\S*")
 MAX_REASON_LENGTH = 2000
 MAX_REVIEWER_LENGTH = 200
 
@@ -42,6 +45,11 @@ def to_reason(reason: str) -> str:
             f"the reason has {len(text)} characters; expected at most {MAX_REASON_LENGTH}; say it in fewer words"
         )
     return text
+
+
+def without_paths(text: str) -> str:
+    """A reason of the program without paths and file names' folders, which may carry a patient's name."""
+    return _PATH.sub("(a file)", text)
 
 
 def _one_line(text: str) -> str:

@@ -205,12 +205,3 @@ def test_new_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     with ReviewStore(str(path)) as store:
         store.register_case(new_case(1), "ann")
         assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
-
-
-def test_nothing_but_the_picture_label_and_review_is_stored(sqlite_store: ReviewStore) -> None:
-    case_id = sqlite_store.register_case(new_case(1), "ann").case_id
-    assert set(sqlite_store.case(case_id).state.__slots__) == {
-        *("image_sha256", "image_hw", "revision", "decision", "is_signed", "n_signatures", "measurement"),
-        *("calibration", "age", "model_outline", "outline", "flags", "reviewer", "reason", "signed_by"),
-        *("signed_at_utc", "measured_at_utc", "changed_by", "changed_at_utc"),
-    }
