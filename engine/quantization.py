@@ -100,5 +100,6 @@ def _check_weights(prepared: Path, source: Path) -> None:
     others = [node.name for node in graph.node if node.op_type == "Conv" and node.input[1] not in float32]
     if others:
         raise ModelError(
-            f"{source}: {len(others)} convolutions have no float32 weights; quantize the file that tools/export_model.py wrote"
+            f"{source}: {len(others)} convolutions have no float weights; "
+            "quantize the file that tools/export_model.py wrote"
         )

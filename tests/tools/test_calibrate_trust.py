@@ -1,0 +1,64 @@
+"""tools/calibrate_trust.py: from results on unseen images to a model that knows how far it errs."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hc18.ellipse import Ellipse
+from inference.predictor import OnnxPredictor
+from inference.rows import DETAILS_COLUMNS, RowStatus, ScoreRow, to_details_fields
+from segdata.coco import write_coco
+from segdata.records import CocoCategory, CocoDataset, CocoImage
+from tests.synthetic_model import write_bright_object_model
+from tools.calibrate_trust import main
+
+ELLIPSE = Ellipse(400.0, 270.5, 160.0, 120.25, 0.5)
+N_IMAGES = 200
+
+
+def write_fold(folder: Path, *, evidence: bool = True) -> tuple[Path, Path]:
+    """Details and labels of heads whose error has a standard deviation of 1 % of the circumference."""
+    rng = np.random.default_rng(0)
+    rows, images = [], []
+    for index in range(N_IMAGES):
+        name, hc_mm = f"{index:03d}_HC.png", rng.uniform(60, 340)
+        shown = {"residual_percent": 1.0, "disagreement_percent": 0.1, "mask_entropy": rng.uniform(0.04, 0.06)}
+        rows.append(
+            ScoreRow(name, RowStatus.OK, "", hc_mm, 880.0, ELLIPSE, ELLIPSE, 0.99, **(shown if evidence else {}))
+        )
+        reference = {"hc_mm": hc_mm + rng.normal(0, 0.01 * hc_mm), "examination": name[:3]}
+        images.append(CocoImage(index + 1, name, 540, 800, reference))
+    details, labelled = folder / "details.csv", folder / "val.json"
+    with details.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerows([DETAILS_COLUMNS, *(to_details_fields(row, "0" * 64) for row in rows)])
+    write_coco(labelled, CocoDataset(tuple(images), (), (CocoCategory(1, "head"),), {}))
+    return details, labelled
+
+
+def test_model_carries_the_calibration_and_the_report_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fold = [str(path) for path in write_fold(tmp_path)]
+    model, output = write_bright_object_model(tmp_path / "model.onnx"), tmp_path / "trusted.onnx"
+    files = ["--model", str(model), "--output", str(output), "--report", str(tmp_path / "report")]
+    assert main(["--out-of-fold", *fold, *files]) == 0
+    trust = OnnxPredictor(output).spec.trust
+    assert trust is not None
+    assert trust.n_images == N_IMAGES
+    assert trust.weights["log_hc"] == pytest.approx(1.0, abs=0.3)
+    assert (tmp_path / "report" / "trust.png").stat().st_size > 10_000
+    assert len((tmp_path / "report" / "trust.csv").read_text().splitlines()) == N_IMAGES + 1
+    assert "inside" in capsys.readouterr().out
+
+
+def test_results_without_evidence_are_all_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fold = [str(path) for path in write_fold(tmp_path, evidence=False)]
+    assert main(["--out-of-fold", *fold]) == 2
+    message = capsys.readouterr().err
+    assert "000_HC.png" in message
+    assert "score it again" in message
