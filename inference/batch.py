@@ -12,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from inference.bundled import file_sha256
+from inference.extras import import_scale_library
 from inference.job_results import JobResult
 from inference.jobs import ScoreJob
 from inference.parts import Part, PartWriter, missing_ranges, read_part
@@ -173,5 +174,18 @@ class Batch:
                     bar.update()
 
     def _measure_with_ray(self, bar: tqdm[Any]) -> None:
-        """By processes that Ray starts."""
-        raise NotImplementedError
+        """By processes of a Ray cluster, which write the parts themselves."""
+        import_scale_library("ray.data", f"--runner {RAY}")
+        from inference.ray_runner import RayLabour, measure_with_ray
+
+        work = ScoreWork(self._model, self._labour.n_threads, self._settings.min_score)
+        work()  # a model that cannot be used leaves nothing behind
+        self._begin()
+        self._work.clear_scratch()
+        labour = RayLabour(self._settings.ray_address, self._labour.n_workers, work)
+        n_missing = sum(map(len, self.missing))
+        folder = self._work.absolute_location()
+        with closing(measure_with_ray(self._missing_jobs(), n_missing, folder, labour, self._last_read)) as counts:
+            for n_jobs in counts:
+                self._n_done += n_jobs
+                bar.update(n_jobs)

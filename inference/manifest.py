@@ -11,7 +11,8 @@ import csv
 import io
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,10 @@ def read_manifest(manifest: str, folder: str) -> Iterator[ManifestRow]:
     """
     is_parquet = Path(manifest).suffix.lower() in PARQUET_SUFFIXES
     try:
-        with open_binary(manifest) as stream:
-            lines = _read_parquet(stream) if is_parquet else _read_csv(stream)
+        with (
+            open_binary(manifest) as stream,
+            closing(_read_parquet(stream) if is_parquet else _read_csv(stream)) as lines,
+        ):
             _, header = next(lines, (0, []))
             parse = _row_parser(manifest, folder, header)
             for row, fields in lines:
@@ -85,15 +88,15 @@ def manifest_folder(manifest: str) -> str:
     return manifest.rpartition("/")[0] if is_url(manifest) else str(Path(manifest).parent)
 
 
-def _read_csv(stream: Any) -> Iterator[tuple[int, list[str]]]:
+def _read_csv(stream: Any) -> Generator[tuple[int, list[str]], None, None]:
     """Line number and stripped fields of every line, the header first."""
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-    reader = csv.reader(text, strict=True)
-    for fields in reader:
-        yield reader.line_num, [field.strip() for field in fields]
+    with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
+        reader = csv.reader(text, strict=True)
+        for fields in reader:
+            yield reader.line_num, [field.strip() for field in fields]
 
 
-def _read_parquet(stream: Any) -> Iterator[tuple[int, list[str]]]:
+def _read_parquet(stream: Any) -> Generator[tuple[int, list[str]], None, None]:
     """Row number and the known columns as text, the header first; a few thousand rows are in memory at a time."""
     parquet = import_scale_library("pyarrow.parquet", "a Parquet manifest").ParquetFile(stream)
     known = {*_PATH_COLUMNS, _ID_COLUMN, _SIZE_COLUMN, _SIZE_X_COLUMN, _SIZE_Y_COLUMN}

@@ -106,8 +106,13 @@ def settings_to_keep(model_sha256: str, min_score: float, n_threads: int) -> dic
         "model (SHA-256)": model_sha256,
         "smallest score": repr(min_score),
         THREADS: str(n_threads),
-        **{f"version of {name}": _version(name) for name in _COMPUTING_LIBRARIES},
+        **computing_versions(),
     }
+
+
+def computing_versions() -> dict[str, str]:
+    """Versions of the libraries that decide the last digits, by `version of NAME`."""
+    return {f"version of {name}": _version(name) for name in _COMPUTING_LIBRARIES}
 
 
 def _version(name: str) -> str:

@@ -51,7 +51,9 @@ def join_location(folder: str, name: str) -> str:
     """The location `name` below a folder, or `name` itself if it is absolute or a URL."""
     if is_url(name):
         return name
-    return f"{folder.rstrip('/')}/{name.lstrip('/')}" if is_url(folder) else str(Path(folder) / name)
+    if is_url(folder):
+        return f"{folder.rstrip('/')}/{name.lstrip('/')}"
+    return os.path.join(folder, name)  # noqa: PTH118  # Path keeps every name it has seen for a while
 
 
 def read_image_file(location: str) -> tuple[bytes, FileStamp]:

@@ -24,7 +24,8 @@ from segdata.errors import ConfigError, DatasetError, HeadSegError, raise_proble
 
 HEADER_NAME = "batch.json"
 LOCK_NAME = "lock"
-SCRATCH_PREFIXES = ("jobs-", "attempt-")  # of batches on several machines
+MODEL_NAME = "model.onnx"  # this and the following: of batches on several machines
+SCRATCH_PREFIXES = ("jobs-", "attempt-", MODEL_NAME)
 FOLDER_SUFFIX = ".parts"
 
 
@@ -112,12 +113,22 @@ class WorkFolder:
             raise DatasetError("\n".join(lines))
         return [part for part in parts if part.n_jobs]
 
+    def absolute_location(self) -> str:
+        """The location as other machines may call it."""
+        return self.location if is_url(self.location) else str(Path(self.location).absolute())
+
+    def clear_scratch(self) -> None:
+        """Removes what a run on several machines left beside the parts."""
+        for name in list_names(self.location):
+            if name.startswith(SCRATCH_PREFIXES):
+                remove_file(self._file(name))
+
     def discard(self) -> None:
         """Removes what belongs to a batch, `batch.json` first: what is left without it is known to be rubbish."""
         remove_file(self._file(HEADER_NAME))
-        for name in list_names(self.location):
-            if from_file_name(self.location, name) is not None or name.startswith(SCRATCH_PREFIXES):
-                remove_file(self._file(name))
+        for part in self.list_parts():
+            remove_file(part.location)
+        self.clear_scratch()
 
     def remove(self) -> None:
         """Removes the folder, unless somebody put other files there.
