@@ -244,8 +244,8 @@ class CaseState:
 
     @property
     def was_amended(self) -> bool:
-        """Whether it was signed, reopened and signed again."""
-        return self.is_signed and self.n_signatures > 1
+        """Whether a signed decision was reopened, so that an earlier report exists that this one replaces."""
+        return self.n_signatures > self.is_signed
 
     @property
     def is_flagged(self) -> bool:

@@ -94,11 +94,11 @@ def test_revision_from_the_future_is_refused(store: ReviewStore) -> None:
         store.append(case_id, 7, ReviewAction.ACCEPT, "ann")
 
 
-def test_signed_again_after_reopening_is_amended(store: ReviewStore) -> None:
+def test_case_is_amended_once_it_was_reopened(store: ReviewStore) -> None:
     case_id = store.register_case(new_case(1), "ann").case_id
     store.append(case_id, 1, ReviewAction.ACCEPT, "ann")
     assert not store.append(case_id, 2, ReviewAction.SIGN, "ann").was_amended
-    store.append(case_id, 3, ReviewAction.REOPEN, "bob", reason="wrong plane")
+    assert store.append(case_id, 3, ReviewAction.REOPEN, "bob", reason="wrong plane").was_amended
     store.append(case_id, 4, ReviewAction.REJECT, "bob", reason="wrong plane")
     state = store.append(case_id, 5, ReviewAction.SIGN, "bob")
     assert state.was_amended
