@@ -2,7 +2,9 @@
 
     python tools/plot_training.py --metrics output/r18/metrics.json --output output/r18/training.png
 
-Beside the picture, `training.csv` holds every point that was drawn.
+Beside the picture, `training.csv` holds every point that was drawn. Several files are compared, loss by loss:
+
+    python tools/plot_training.py --metrics a/metrics.json b/metrics.json --labels first second --output losses.png
 """
 
 from __future__ import annotations
@@ -98,12 +100,41 @@ def _panel_points(panel: Panel, rows: Sequence[tuple[int, dict[str, object]]]) -
     ]
 
 
+def read_losses(files: Sequence[Path], labels: Sequence[str]) -> list[Point]:
+    """The losses of several trainings: one panel for each loss, one series for each training.
+
+    Raises:
+        ConfigError: if there are not as many different labels as files.
+        DatasetError: as `read_points`.
+    """
+    if len(set(labels)) != len(files):
+        raise ConfigError(
+            f"--labels {' '.join(labels)}: expected {len(files)} different ones, one for each of --metrics"
+        )
+    return [
+        Point(point.series, label, point.iteration, point.value)
+        for path, label in zip(files, labels, strict=True)
+        for point in read_points(path)
+        if point.panel == PANELS[0].title
+    ]
+
+
 def plot_training(points: Sequence[Point]) -> Figure:
     """A figure with one set of axes per panel that has points."""
-    panels = [panel for panel in PANELS if any(point.panel == panel.title for point in points)]
-    figure = Figure(figsize=(11, 3.6 * ((len(panels) + 1) // 2)), layout="constrained")
+    return _plot(points, [panel for panel in PANELS if any(point.panel == panel.title for point in points)], 2)
+
+
+def plot_losses(points: Sequence[Point]) -> Figure:
+    """A figure of several trainings, with one set of axes per loss."""
+    names = sorted({point.panel for point in points}, key=lambda name: (name != "total_loss", name))
+    return _plot(points, [Panel(name, name, PANELS[0].y_label, is_log=True) for name in names], 3)
+
+
+def _plot(points: Sequence[Point], panels: Sequence[Panel], n_columns: int) -> Figure:
+    n_rows = -(-len(panels) // n_columns)
+    figure = Figure(figsize=(11, (7.2 / n_columns) * n_rows), layout="constrained")
     for position, panel in enumerate(panels, start=1):
-        axes = figure.add_subplot((len(panels) + 1) // 2, min(len(panels), 2), position)
+        axes = figure.add_subplot(n_rows, min(len(panels), n_columns), position)
         _draw_panel(axes, panel, [point for point in points if point.panel == panel.title])
     return figure
 
@@ -141,8 +172,8 @@ def to_csv(points: Sequence[Point]) -> str:
     return buffer.getvalue()
 
 
-def write_plot(metrics: Path, output: Path, *, overwrite: bool) -> Path:
-    """Draws `metrics` to `output` and returns the path of the CSV file beside it.
+def write_plot(metrics: Sequence[Path], labels: Sequence[str], output: Path, *, overwrite: bool) -> Path:
+    """Draws one training, or compares several, to `output`; returns the path of the CSV file beside it.
 
     Raises:
         HeadSegError: if the metrics cannot be drawn, or the files exist already or cannot be written.
@@ -153,9 +184,10 @@ def write_plot(metrics: Path, output: Path, *, overwrite: bool) -> Path:
     existing = [str(path) for path in (output, table) if path.exists()]
     if existing and not overwrite:
         raise ConfigError(f"{', '.join(existing)}: exists already; choose another --output or add --overwrite")
-    points = read_points(metrics)
-    picture = io.BytesIO()
-    plot_training(points).savefig(picture, format=output.suffix[1:].lower(), dpi=120)
+    is_one = len(metrics) == 1
+    points = read_points(metrics[0]) if is_one else read_losses(metrics, labels)
+    figure, picture = (plot_training if is_one else plot_losses)(points), io.BytesIO()
+    figure.savefig(picture, format=output.suffix[1:].lower(), dpi=120)
     write_bytes_atomic(output, picture.getvalue())
     write_text_atomic(table, to_csv(points))
     return table
@@ -166,7 +198,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--metrics", type=Path, required=True, metavar="FILE", help="metrics.json of a training")
+    parser.add_argument(
+        "--metrics",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="metrics.json of a training, or of several",
+    )
+    parser.add_argument(
+        "--labels", nargs="+", metavar="NAME", help="of several trainings (default: the folders that hold the files)"
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="picture to write (png, svg, pdf)")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing picture and its CSV file")
     return parser
@@ -175,7 +217,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     try:
-        table = write_plot(options.metrics, options.output, overwrite=options.overwrite)
+        labels = options.labels or [path.resolve().parent.name for path in options.metrics]
+        table = write_plot(options.metrics, labels, options.output, overwrite=options.overwrite)
     except HeadSegError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from segdata.errors import DatasetError
-from tools.plot_training import main, plot_training, read_points
+from tools.plot_training import main, plot_losses, plot_training, read_losses, read_points
 
 ROWS = [
     {"iteration": 19, "total_loss": 2.0, "loss_mask": 0.7, "lr": 0.01, "time": 0.3},
@@ -97,3 +97,23 @@ def test_bad_input_is_one_message(
     assert message in captured.err
     assert captured.out == ""
     assert not (tmp_path / name).exists()
+
+
+def test_several_trainings_are_compared_loss_by_loss(metrics: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = _write(tmp_path / "other" / "metrics.json", [{**ROWS[0], "total_loss": 3.0}])
+    points = read_losses([metrics, other], ["a", "b"])
+    assert {(point.panel, point.series) for point in points} == {
+        (loss, label) for loss in ("total_loss", "loss_mask") for label in ("a", "b")
+    }
+    figure = plot_losses(points)
+    assert [axes.get_title() for axes in figure.axes] == ["total_loss", "loss_mask"]
+    assert [len(axes.get_lines()) for axes in figure.axes] == [2, 2]
+    command = ["--metrics", str(metrics), str(other), "--output", str(tmp_path / "both.png")]
+    assert main(command) == 0
+    assert "total_loss,other,19,3.0" in (tmp_path / "both.csv").read_text()
+
+
+def test_labels_that_are_alike_are_refused(metrics: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--metrics", str(metrics), str(metrics), "--output", str(tmp_path / "both.png")]) == 2
+    assert "expected 2 different ones" in capsys.readouterr().err
