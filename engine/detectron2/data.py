@@ -88,10 +88,10 @@ class TrainingData:
             list(cfg.DATASETS.TRAIN), filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
         )
         self._stream = build_project_loader(cfg, records)
-        mapper = self._stream.mapper
-        assert isinstance(mapper, DatasetMapper)
+        assert isinstance(self._stream.mapper, DatasetMapper)
+        mapper: Any = InstancesMapper(self._stream.mapper)  # called like the one it wraps
         self._loader: DataLoader[Any] = build_detection_train_loader(
-            MappedDataset(records, InstancesMapper(mapper), self._stream.sampler.seed),
+            MappedDataset(records, mapper, self._stream.sampler.seed),
             mapper=None,
             sampler=BatchStream(self._stream.sampler),
             total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
