@@ -25,8 +25,10 @@ from segdata.errors import ModelError, raise_problems
 logger = logging.getLogger(__name__)
 
 BACKBONE = "backbone.bottom_up."
+# Detectron2's class has the same name; its networks are loaded here too.
+FROZEN_NORM = FrozenBatchNorm2d.__name__
 # Files may lack these: Caffe2 folds the statistics of its norms into their factors.
-_NORM_STATISTICS = ("running_mean", "running_var")
+NORM_STATISTICS = ("running_mean", "running_var")
 
 _CAFFE2_NAME = re.compile(
     r"(?:res_)?(?P<layer>conv1|res\d_\d+_branch(?:1|2[abc]))_"
@@ -148,14 +150,14 @@ def _detectron2_name(name: str, *, heuristics: bool) -> str:
 
 def _identity_statistics(model: nn.Module) -> dict[str, Tensor]:
     """Mean 0 and variance 1 for every fixed batch norm, by entry name."""
-    norms = [(name, module) for name, module in model.named_modules() if isinstance(module, FrozenBatchNorm2d)]
-    means = {f"{name}.running_mean": torch.zeros_like(norm.running_mean) for name, norm in norms}
-    return means | {f"{name}.running_var": torch.ones_like(norm.running_var) for name, norm in norms}
+    norms = [(name, module) for name, module in model.named_modules() if type(module).__name__ == FROZEN_NORM]
+    means = {f"{name}.running_mean": torch.zeros_like(norm.get_buffer("running_mean")) for name, norm in norms}
+    return means | {f"{name}.running_var": torch.ones_like(norm.get_buffer("running_var")) for name, norm in norms}
 
 
 def _check_architecture(report: LoadReport) -> None:
     """Refuses a file whose bottom-up network is not the model's, or in which nothing fits."""
-    missing = [name for name in report.missing if name.rpartition(".")[2] not in _NORM_STATISTICS]
+    missing = [name for name in report.missing if name.rpartition(".")[2] not in NORM_STATISTICS]
     broken = [*missing, *(name for name, _, _ in report.mis_shaped)]
     if any(name.startswith(BACKBONE) for name in broken):
         what = f"the bottom-up network ({BACKBONE}*) is of another architecture"

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from engine.config import CfgNode, load_config
 from engine.structures import PolygonMasks, Targets
-from tests.engine.conftest import ellipse_polygon
+from tests.engine.conftest import SMALL, ellipse_polygon
 
 R50_AS_IN_THE_ZOO = (
     *("MODEL.RESNETS.DEPTH", "50", "MODEL.RESNETS.RES2_OUT_CHANNELS", "256", "MODEL.RESNETS.NORM", "FrozenBN"),
@@ -53,6 +55,7 @@ COMPARABLE = (
 )
 # All anchors and regions are trained on, so that losses do not depend on a library's random numbers.
 NOTHING_SAMPLED = ("MODEL.RPN.BATCH_SIZE_PER_IMAGE", "65536", "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", "4096")
+SGD = ("SOLVER.OPTIMIZER", "SGD")
 SCHEDULES: dict[str, tuple[str, ...]] = {
     "steps": (
         "SOLVER.LR_SCHEDULER_NAME",
@@ -70,14 +73,34 @@ SCHEDULES: dict[str, tuple[str, ...]] = {
     "cosine to an end rate, no warm-up": ("SOLVER.BASE_LR_END", "0.0001", "SOLVER.WARMUP_ITERS", "0"),
     "warm-up beyond the end": ("SOLVER.WARMUP_ITERS", "1000"),
 }
-SCHEDULES = {name: (*keys, "SOLVER.MAX_ITER", "130") for name, keys in SCHEDULES.items()}
+SCHEDULES = {name: (*SGD, *keys, "SOLVER.MAX_ITER", "130") for name, keys in SCHEDULES.items()}
 GROUPINGS: dict[str, tuple[str, ...]] = {
     "default": (),
     "norms decay, biases learn faster": ("SOLVER.WEIGHT_DECAY_NORM", "0.002", "SOLVER.BIAS_LR_FACTOR", "2.0"),
     "biases do not decay": ("SOLVER.WEIGHT_DECAY_BIAS", "0.0"),
-    "one group": ("SOLVER.WEIGHT_DECAY_NORM", "0.05"),
+    "all decay alike": ("SOLVER.WEIGHT_DECAY_NORM", "0.05"),
 }
+# Network and way of grouping: every way for one network, every kind of norm for one way.
+GROUPED = ("R50 as in the zoo", "MobileNetV3", "R18, stages frozen", "R18, group norm")
+GROUP_CASES = [("R18", grouping) for grouping in GROUPINGS] + [(name, list(GROUPINGS)[1]) for name in GROUPED]
+_CLIP = "SOLVER.CLIP_GRADIENTS"
+CLIPPINGS: dict[str, tuple[str, ...]] = {
+    "none": (f"{_CLIP}.ENABLED", "False"),
+    "by value": (f"{_CLIP}.CLIP_TYPE", "value", f"{_CLIP}.CLIP_VALUE", "0.01"),
+    "by norm": (f"{_CLIP}.CLIP_TYPE", "norm", f"{_CLIP}.CLIP_VALUE", "0.1", "SOLVER.NESTEROV", "True"),
+    "by sum of magnitudes": (f"{_CLIP}.CLIP_TYPE", "norm", f"{_CLIP}.CLIP_VALUE", "0.5", f"{_CLIP}.NORM_TYPE", "1.0"),
+}
+SHORT_SGD = (
+    *(*SGD, "SOLVER.BASE_LR", "0.1", "SOLVER.WEIGHT_DECAY", "0.01", "SOLVER.BIAS_LR_FACTOR", "2.0"),
+    *("SOLVER.MAX_ITER", "4", "SOLVER.WARMUP_ITERS", "2", "SOLVER.WARMUP_FACTOR", "0.5", f"{_CLIP}.ENABLED", "True"),
+)
 SIZES_HW = ((96, 128), (90, 112))
+
+
+def parity_config(*overrides: str) -> CfgNode:
+    """The configuration that all variants change, with few channels, on the CPU."""
+    file = Path(__file__).resolve().parents[2] / "configs" / "hc18" / "mask_rcnn_R_18_FPN.yaml"
+    return load_config(file, ["MODEL.DEVICE", "cpu", *SMALL, *COMPARABLE, *overrides])
 
 
 def uniform(key: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -147,28 +170,3 @@ def _model_input(index: int, image_hw: tuple[int, int]) -> dict[str, Any]:
     )
     tensor = torch.from_numpy(image.astype(np.float32))
     return {"image": tensor, "height": 2 * height, "width": 2 * width, "targets": targets}
-
-
-def gradient_norms(model: nn.Module) -> dict[str, float]:
-    """Euclidean norm of the gradients of each part, by name; parts without gradients are left out."""
-    squares: dict[str, Tensor] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.grad is not None:
-            part = _part(name)
-            squares[part] = squares.get(part, torch.zeros(())) + parameter.grad.double().square().sum()
-    return {part: float(square.sqrt()) for part, square in squares.items()}
-
-
-def _part(name: str) -> str:
-    """`backbone.bottom_up.res3`, `backbone.fpn_lateral3`, `roi_heads.mask_head`, ...: what a gradient norm is over."""
-    depth = (
-        3 if name.startswith(("backbone.bottom_up", "proposal_generator.rpn_head", "roi_heads.box_predictor")) else 2
-    )
-    return ".".join(name.split(".")[:depth])
-
-
-def rates_and_decays(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, list[float]]:
-    """[learning rate, weight decay] of every parameter that an optimiser trains, by name."""
-    names = {parameter: name for name, parameter in model.named_parameters()}
-    groups = optimizer.param_groups
-    return {names[p]: [group["lr"], group["weight_decay"]] for group in groups for p in group["params"]}
