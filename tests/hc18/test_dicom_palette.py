@@ -4,6 +4,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRBigEndian
 
 from hc18.dicom_image import read_dicom
 from segdata.errors import ImageError
@@ -26,6 +27,16 @@ def test_16_bit_colors_lose_their_lower_byte() -> None:
     indices = np.arange(200, dtype=np.uint8).reshape(10, 20)
     shown = read_dicom(to_bytes(palette_image(indices, TABLE, 16))).frame_rgb()
     np.testing.assert_array_equal(shown, (TABLE >> 8)[indices])
+
+
+def test_big_endian_table_is_read_in_its_order() -> None:
+    indices = np.arange(200, dtype=np.uint8).reshape(10, 20)
+    dataset = palette_image(indices, TABLE, 16)
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    dataset["PixelData"].VR = "OB"
+    for color, column in zip(("Red", "Green", "Blue"), TABLE.T, strict=True):
+        setattr(dataset, f"{color}PaletteColorLookupTableData", column.astype(">u2").tobytes())
+    np.testing.assert_array_equal(read_dicom(to_bytes(dataset)).frame_rgb(), (TABLE >> 8)[indices])
 
 
 def test_8_bit_colors_are_kept() -> None:
