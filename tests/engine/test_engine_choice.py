@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -124,3 +125,14 @@ def test_package_that_breaks_on_import_is_reported(monkeypatch: pytest.MonkeyPat
 def test_importing_the_engine_does_not_import_detectron2(repository_root: Path) -> None:
     code = "import sys, engine.training_job, engine.detectron2; sys.exit('detectron2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=repository_root, check=False).returncode == 0
+
+
+def test_one_package_alone_imports_detectron2(repository_root: Path) -> None:
+    folders = ("segdata", "hc18", "face_mask", "inference", "reviews", "app", "engine", "tools")
+    paths = [path for folder in folders for path in (repository_root / folder).rglob("*.py")]
+    importing = {
+        path.relative_to(repository_root).parent.as_posix()
+        for path in paths
+        if re.search(r"^\s*(from|import) detectron2\b", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert importing == {"engine/detectron2"}
