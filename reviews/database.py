@@ -9,14 +9,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from reviews.errors import StoreError
 
 BUSY_TIMEOUT_MS = 5000
 _WRITER_OPTION = "fetal_hc_writer"
 _WRITER_LOCK = 0x66_65_74_61_6C_68_63  # "fetalhc"; PostgreSQL's advisory locks are numbers
-_LOCKED = ("database is locked", "database table is locked", "lock timeout", "canceling statement due to lock")
+_LOCKED = frozenset({"SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED", "55P03"})  # the last: lock_not_available
 
 
 def to_url(store: str) -> URL:
@@ -77,6 +77,8 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """
     with translated_errors(engine.url), engine.connect() as connection:
         connection = connection.execution_options(**{_WRITER_OPTION: True})
+        if engine.dialect.name == "postgresql":  # what the writer before saved must be seen after waiting for the lock
+            connection = connection.execution_options(isolation_level="READ COMMITTED")
         with connection.begin():
             if engine.dialect.name == "postgresql":
                 connection.exec_driver_sql(f"SET LOCAL lock_timeout = {BUSY_TIMEOUT_MS}")
@@ -94,9 +96,10 @@ def translated_errors(url: URL) -> Iterator[None]:
     name = url.render_as_string(hide_password=True)
     try:
         yield
-    except (DBAPIError, NoSuchModuleError) as error:
-        cause = " ".join(str(getattr(error, "orig", None) or error).split())
-        if any(text in cause for text in _LOCKED):
+    except SQLAlchemyError as error:
+        original = getattr(error, "orig", None) or error
+        cause = " ".join(str(original).split())
+        if {getattr(original, "sqlite_errorname", ""), getattr(original, "sqlstate", "")} & _LOCKED:
             raise StoreError(f"{name}: is being written by somebody else; nothing was saved, try again") from error
         raise StoreError(
             f"{name}: the database refused ({cause}); check the address, its rights and its space"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection, insert, select, update
 
+from hc18.image_privacy import pixel_sha256
 from reviews.canonical import GENESIS_HASH, to_utc_text
 from reviews.errors import ReviewConflict, StoreError
-from reviews.pictures import content_sha256, to_mask_content
+from reviews.pictures import content_sha256, to_mask_content, to_png
 from reviews.records import (
     CaseId,
     CaseState,
@@ -28,54 +29,57 @@ from reviews.state import derive_state, next_state, outline_after, to_outline
 from reviews.texts import to_label, without_paths
 
 
-def register(
-    connection: Connection, case: NewCase, image_sha256: str, png: bytes, reviewer: str, at_utc: datetime, version: str
-) -> Registration:
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """When something is written and by which version of this program."""
+
+    at_utc: datetime
+    app_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedCase:
+    """A new case with its pixels as they are stored, made before the transaction begins."""
+
+    case: NewCase
+    image_sha256: str
+    png: bytes
+    mask: bytes | None
+
+
+def encode(case: NewCase) -> EncodedCase:
+    """A new case ready to be written.
+
+    Raises:
+        StoreError: if its image cannot be stored.
+    """
+    measurement = replace(case.measurement, reason=without_paths(case.measurement.reason))
+    mask = None if case.soft_mask is None else to_mask_content(case.soft_mask)
+    return EncodedCase(
+        replace(case, measurement=measurement), pixel_sha256(case.image_rgb), to_png(case.image_rgb), mask
+    )
+
+
+def register(connection: Connection, new: EncodedCase, reviewer: str, stamp: Stamp) -> Registration:
     """Adds a case with its measurement as the first event, or finds the one with the same pixels.
 
     Args:
         connection: in a writer's transaction.
-        case: what to add.
-        image_sha256: of its pixels.
-        png: its pixels.
+        new: what to add.
         reviewer: who adds it.
-        at_utc: when.
-        version: of this program.
+        stamp: when.
     """
-    query = select(CASES.c.id).where(CASES.c.image_sha256 == image_sha256)
+    query = select(CASES.c.id).where(CASES.c.image_sha256 == new.image_sha256)
     known = connection.execute(query).scalar_one_or_none()
     if known is not None:
         return Registration(CaseId(known), is_new=False)
-    measurement = replace(case.measurement, reason=without_paths(case.measurement.reason))
-    content = None if case.soft_mask is None else to_mask_content(case.soft_mask)
-    seq, prev_hash = next_link(connection)
-    event = ReviewEvent(
-        seq=seq,
-        image_sha256=image_sha256,
-        image_hw=(int(case.image_rgb.shape[0]), int(case.image_rgb.shape[1])),
-        revision=1,
-        action=ReviewAction.MEASURED,
-        at_utc=at_utc,
-        reviewer=reviewer,
-        reason="",
-        measurement=measurement,
-        model=measurement.model,
-        calibration=case.calibration,
-        age=None,
-        before=Outline(),
-        after=to_outline(measurement.ellipse_px, case.calibration),
-        mask_sha256="" if content is None else content_sha256(content),
-        app_version=version,
-        prev_hash=prev_hash,
-    )
-    columns = to_case_columns(next_state(None, event))
-    added = insert(CASES).values(label="", **columns).returning(CASES.c.id)
+    event = _first_event(connection, new, reviewer, stamp)
+    added = insert(CASES).values(label="", **to_case_columns(next_state(None, event))).returning(CASES.c.id)
     case_id = int(connection.execute(added).scalar_one())
-    label = to_label(case.label, case_id)
+    label = to_label(new.case.label, case_id)
     connection.execute(update(CASES).where(CASES.c.id == case_id).values(label=label))
-    connection.execute(insert(EVENTS).values(to_event_columns(case_id, event)))
-    connection.execute(insert(IMAGES).values(case_id=case_id, png=png))
-    _write_mask(connection, case_id, 1, content)
+    connection.execute(insert(IMAGES).values(case_id=case_id, png=new.png))
+    _write_event(connection, case_id, event, new.mask)
     return Registration(CaseId(case_id), is_new=True)
 
 
@@ -85,8 +89,7 @@ def append(
     expected_revision: int,
     request: ReviewRequest,
     soft_mask: SoftMask | None,
-    at_utc: datetime,
-    version: str,
+    stamp: Stamp,
 ) -> CaseState:
     """Adds one event to a case and brings its row in the queue up to date.
 
@@ -96,8 +99,7 @@ def append(
         expected_revision: revision that the reviewer saw.
         request: what the reviewer asks for.
         soft_mask: of a new measurement.
-        at_utc: when.
-        version: of this program.
+        stamp: when.
 
     Returns:
         The state after the event.
@@ -114,15 +116,51 @@ def append(
     if request.measurement is not None:
         reason = without_paths(request.measurement.reason)
         request = replace(request, measurement=replace(request.measurement, reason=reason))
-    content = None if soft_mask is None else to_mask_content(soft_mask)
-    seq, prev_hash = next_link(connection)
-    event = ReviewEvent(
+    mask = None if soft_mask is None else to_mask_content(soft_mask)
+    event = _next_event(connection, state, request, mask, stamp)
+    _write_event(connection, case_id, event, mask)
+    state = next_state(state, event)
+    connection.execute(update(CASES).where(CASES.c.id == case_id).values(to_case_columns(state)))
+    return state
+
+
+def _first_event(connection: Connection, new: EncodedCase, reviewer: str, stamp: Stamp) -> ReviewEvent:
+    """The measurement that begins a case."""
+    measurement = new.case.measurement
+    seq, prev_hash = _next_link(connection)
+    return ReviewEvent(
+        seq=seq,
+        image_sha256=new.image_sha256,
+        image_hw=(int(new.case.image_rgb.shape[0]), int(new.case.image_rgb.shape[1])),
+        revision=1,
+        action=ReviewAction.MEASURED,
+        at_utc=stamp.at_utc,
+        reviewer=reviewer,
+        reason="",
+        measurement=measurement,
+        model=measurement.model,
+        calibration=new.case.calibration,
+        age=None,
+        before=Outline(),
+        after=to_outline(measurement.ellipse_px, new.case.calibration),
+        mask_sha256="" if new.mask is None else content_sha256(new.mask),
+        app_version=stamp.app_version,
+        prev_hash=prev_hash,
+    )
+
+
+def _next_event(
+    connection: Connection, state: CaseState, request: ReviewRequest, mask: bytes | None, stamp: Stamp
+) -> ReviewEvent:
+    """The event that a checked request becomes."""
+    seq, prev_hash = _next_link(connection)
+    return ReviewEvent(
         seq=seq,
         image_sha256=state.image_sha256,
         image_hw=state.image_hw,
         revision=state.revision + 1,
         action=request.action,
-        at_utc=at_utc,
+        at_utc=stamp.at_utc,
         reviewer=request.reviewer,
         reason=request.reason,
         measurement=request.measurement,
@@ -131,15 +169,10 @@ def append(
         age=request.age or state.age,
         before=state.outline,
         after=outline_after(state, request),
-        mask_sha256="" if content is None else content_sha256(content),
-        app_version=version,
+        mask_sha256="" if mask is None else content_sha256(mask),
+        app_version=stamp.app_version,
         prev_hash=prev_hash,
     )
-    connection.execute(insert(EVENTS).values(to_event_columns(case_id, event)))
-    _write_mask(connection, case_id, event.revision, content)
-    state = next_state(state, event)
-    connection.execute(update(CASES).where(CASES.c.id == case_id).values(to_case_columns(state)))
-    return state
 
 
 def existing_events(connection: Connection, case_id: int) -> list[ReviewEvent]:
@@ -159,15 +192,16 @@ def no_case(case_id: int) -> StoreError:
     return StoreError(f"there is no case {case_id} in this store; choose one from the queue")
 
 
-def next_link(connection: Connection) -> tuple[int, str]:
+def _next_link(connection: Connection) -> tuple[int, str]:
     """Position and `prev_hash` of the next event."""
     last = connection.execute(select(EVENTS.c.seq, EVENTS.c.hash).order_by(EVENTS.c.seq.desc()).limit(1)).one_or_none()
     return (1, GENESIS_HASH) if last is None else (last.seq + 1, last.hash)
 
 
-def _write_mask(connection: Connection, case_id: int, revision: int, content: bytes | None) -> None:
-    if content is not None:
-        connection.execute(insert(MASKS).values(case_id=case_id, revision=revision, content=content))
+def _write_event(connection: Connection, case_id: int, event: ReviewEvent, mask: bytes | None) -> None:
+    connection.execute(insert(EVENTS).values(to_event_columns(case_id, event)))
+    if mask is not None:
+        connection.execute(insert(MASKS).values(case_id=case_id, revision=event.revision, content=mask))
 
 
 def _check_revision(events: Sequence[ReviewEvent], expected_revision: int) -> None:

@@ -16,12 +16,11 @@ from sqlalchemy import Engine, select, update
 
 from hc18.calibration import Calibration
 from hc18.ellipse import Ellipse
-from hc18.image_privacy import pixel_sha256
 from reviews import ledger
 from reviews import queue as work_queue
 from reviews.database import connect, reading, sqlite_path, to_url, writing
 from reviews.errors import StoreError
-from reviews.pictures import from_mask_content, from_png, to_png
+from reviews.pictures import from_mask_content, from_png
 from reviews.queue import PAGE_SIZE, Progress, QueueFilter, QueuePage, QueueRow
 from reviews.records import (
     CaseId,
@@ -103,12 +102,9 @@ class ReviewStore:
             ReviewRefused: if no reviewer is named.
         """
         reviewer = to_reviewer(reviewer)
-        prepared = [(case, pixel_sha256(case.image_rgb), to_png(case.image_rgb)) for case in cases]
+        encoded = [ledger.encode(case) for case in cases]
         with writing(self._engine) as connection:
-            return [
-                ledger.register(connection, case, key, png, reviewer, self._clock(), self._version)
-                for case, key, png in prepared
-            ]
+            return [ledger.register(connection, new, reviewer, self._stamp()) for new in encoded]
 
     def append(
         self,
@@ -146,13 +142,10 @@ class ReviewStore:
             ReviewRefused: if the action is not allowed in the case's state, or incomplete.
             StoreError: if there is no such case, or it cannot be written.
         """
-        request = ReviewRequest(
-            action, to_reviewer(reviewer), to_reason(reason), ellipse_px, calibration, measurement, age
-        )
+        who, why = to_reviewer(reviewer), to_reason(reason)
+        request = ReviewRequest(action, who, why, ellipse_px, calibration, measurement, age)
         with writing(self._engine) as connection:
-            return ledger.append(
-                connection, case_id, expected_revision, request, soft_mask, self._clock(), self._version
-            )
+            return ledger.append(connection, case_id, expected_revision, request, soft_mask, self._stamp())
 
     def state(self, case_id: int) -> CaseState:
         """The case as its events leave it.
@@ -257,6 +250,9 @@ class ReviewStore:
         """Checks the whole record; see `reviews.verify.verify`."""
         with reading(self._engine) as connection:
             return verify(connection, check_images=check_images, expected_head=expected_head)
+
+    def _stamp(self) -> ledger.Stamp:
+        return ledger.Stamp(self._clock(), self._version)
 
     def _open(self, create: bool) -> Engine:
         """An engine on a database with the tables of this version.
