@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from engine.config import CfgNode
-from engine.data import augment, geometry
+from engine.data import augment, colour, geometry
 from engine.data.geometry import Float64Array
 from engine.data.jigsaw import draw_jigsaw
 from engine.data.targets import build_targets
@@ -58,6 +58,7 @@ class DatasetMapper:
 
     def __init__(self, cfg: CfgNode, is_train: bool, *, cache_limit_bytes: int = CACHE_LIMIT_BYTES) -> None:
         augment.check_augmentation(cfg.INPUT.AUG)
+        colour.check_colour(cfg.INPUT.AUG)
         _check_sizes(cfg.INPUT)
         self.input = cfg.INPUT
         self.is_train = is_train
@@ -97,7 +98,7 @@ class DatasetMapper:
                 input_hw,
                 use_masks=self.use_masks,
                 soft_masks=self.input.SOFT_MASKS,
-                tight_boxes=self.has_geometry,
+                tight_boxes=self.has_geometry and self.input.TIGHT_BOXES,
             )
         sample["image"] = _to_tensor(image, self.input.FORMAT)
         return sample
@@ -133,7 +134,8 @@ class DatasetMapper:
             image = augment.warp_image(image, resize @ motion @ np.linalg.inv(resize))
         else:
             image = image[:: -1 if flips[1] else 1, :: -1 if flips[0] else 1]
-        return augment.change_grey_values(np.ascontiguousarray(image), self.input.AUG, rng), resize @ motion
+        image = colour.change_colours(np.ascontiguousarray(image), self.input.AUG, rng)
+        return augment.change_grey_values(image, self.input.AUG, rng), resize @ motion
 
 
 def read_record_image(record: Mapping[str, Any]) -> Uint8Image:

@@ -19,12 +19,14 @@ from engine.structures import Detections
 from segdata.masks import mask_to_rle, paste_soft_mask
 from segdata.records import InstancePrediction
 
-METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AP50s")
 MASK_THRESHOLD = 0.5
 
 
 class CocoEvaluator:
-    """AP, AP50, AP75 and AP of small, medium and large objects in percent, per class as "AP-name" when several.
+    """AP, AP50, AP75, AP of small, medium and large objects, and AP50 of small ones (below 32 x 32 px), in percent.
+
+    With several classes also "AP-name" and "AP50-name".
 
     A metric for which the dataset has no object is NaN; objects that were not found score 0.
 
@@ -62,7 +64,8 @@ class CocoEvaluator:
 
     def metric_names(self) -> list[str]:
         """All that `evaluate` reports, as "task/metric"."""
-        return [f"{task}/{metric}" for task in self._tasks for metric in (*METRICS, *self._class_metrics())]
+        per_class = [f"{metric}-{name}" for name in self._class_names() for metric in ("AP", "AP50")]
+        return [f"{task}/{metric}" for task in self._tasks for metric in (*METRICS, *per_class)]
 
     def _to_record(self, model_input: Mapping[str, Any], prediction: InstancePrediction) -> dict[str, Any]:
         x0, y0, x1, y1 = (float(value) for value in prediction.box_xyxy)
@@ -104,14 +107,17 @@ class CocoEvaluator:
             "APs": _mean_percent(precision[:, :, :, 1, -1]),
             "APm": _mean_percent(precision[:, :, :, 2, -1]),
             "APl": _mean_percent(precision[:, :, :, 3, -1]),
+            "AP50s": _mean_percent(precision[np.isclose(thresholds, 0.5), :, :, 1, -1]),
         }
-        for index, name in enumerate(self._class_metrics()):
-            results[name] = _mean_percent(precision[:, :, index, 0, -1])
+        for index, name in enumerate(self._class_names()):
+            results[f"AP-{name}"] = _mean_percent(precision[:, :, index, 0, -1])
+            results[f"AP50-{name}"] = _mean_percent(precision[np.isclose(thresholds, 0.5), :, index, 0, -1])
         return results
 
-    def _class_metrics(self) -> list[str]:
+    def _class_names(self) -> list[str]:
+        """Names of the classes where there are several."""
         names = [category["name"] for category in self._truth.loadCats(self._category_ids)]
-        return [f"AP-{name}" for name in names] if len(names) > 1 else []
+        return names if len(names) > 1 else []
 
 
 def _mean_percent(precision: np.ndarray) -> float:

@@ -43,6 +43,7 @@ class MaskEvaluator:
         details_path: Path | None = None,
     ) -> None:
         self._records = {record["image_id"]: record for record in records if _is_outlined(record, classes_without_mask)}
+        self._bare = frozenset(classes_without_mask)
         self._details_path = details_path
         self._scores: list[tuple[Any, tuple[float, float, float]]] = []
 
@@ -55,7 +56,7 @@ class MaskEvaluator:
         for item, output in zip(inputs, outputs, strict=True):
             record = self._records.get(item["image_id"])
             if record is not None:
-                found = _found_mask(output, (int(record["height"]), int(record["width"])))
+                found = self._found_mask(output, (int(record["height"]), int(record["width"])))
                 self._scores.append((record["image_id"], score_mask(found, union_mask(record))))
 
     def evaluate(self) -> dict[str, dict[str, float]]:
@@ -74,6 +75,16 @@ class MaskEvaluator:
         results["n_images"] = len(ids)
         return {TASK: results}
 
+    def _found_mask(self, output: MaskPrediction | Detections, image_hw: tuple[int, int]) -> NDArray[np.bool_]:
+        """Mask (H, W) that a model found; objects of classes without mask add nothing."""
+        if isinstance(output, MaskPrediction):
+            return output.probability >= THRESHOLD
+        union = np.zeros(image_hw, dtype=bool)
+        for prediction in output.to_predictions():
+            if prediction.score >= THRESHOLD and prediction.label not in self._bare:
+                union |= paste_soft_mask(prediction.soft_mask, prediction.box_xyxy, image_hw) >= THRESHOLD
+        return union
+
     def metric_names(self) -> list[str]:
         """All that `evaluate` reports, as "task/metric"."""
         return [f"{TASK}/{name}" for name in (*METRICS, "IoU_sd", "n_images")]
@@ -88,17 +99,6 @@ def score_mask(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> tuple[floa
         2.0 * intersection / total if total else 1.0,
         float((found == truth).mean()),
     )
-
-
-def _found_mask(output: MaskPrediction | Detections, image_hw: tuple[int, int]) -> NDArray[np.bool_]:
-    """Mask (H, W) that a model found."""
-    if isinstance(output, MaskPrediction):
-        return output.probability >= THRESHOLD
-    union = np.zeros(image_hw, dtype=bool)
-    for prediction in output.to_predictions():
-        if prediction.score >= THRESHOLD:
-            union |= paste_soft_mask(prediction.soft_mask, prediction.box_xyxy, image_hw) >= THRESHOLD
-    return union
 
 
 def _is_outlined(record: Mapping[str, Any], classes_without_mask: Sequence[int]) -> bool:

@@ -28,7 +28,9 @@ def _details(cfg: CfgNode, dataset: DetectionDataset, task: str, suffix: str = "
 
 
 def _coco(cfg: CfgNode, dataset: DetectionDataset) -> DatasetEvaluator:
-    tasks = ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",)
+    """Masks are scored where every object of the dataset has one."""
+    is_outlined = all(item.get("segmentation") for record in dataset.records for item in record["annotations"])
+    tasks = ("bbox", "segm") if cfg.MODEL.MASK_ON and is_outlined else ("bbox",)
     return CocoEvaluator(dataset.path, tasks, cfg.TEST.DETECTIONS_PER_IMAGE)
 
 
