@@ -68,6 +68,8 @@ def to_report(
         model_hc_mm=state.model_outline.hc_mm,
         final_ellipse_px=state.outline.ellipse_px if is_corrected else None,
         final_hc_mm=state.outline.hc_mm if is_corrected else None,
+        hc_interval_mm=state.hc_interval_mm,
+        hc_interval_level=None if state.hc_interval_mm is None else state.measurement.hc_interval_level,
         confidence=state.measurement.confidence,
         flags=state.flags,
         decision=state.decision,

@@ -14,7 +14,9 @@ from hc18.ellipse import Ellipse
 from hc18.image_kind import photograph_reason
 from hc18.measurement import HeadMeasurement, Status, measure_head
 from hc18.pixel_sizes import PixelSizeRow
-from reviews.records import CaseId, ModelMeasurement, NewCase, SoftMask
+from inference.head_measurement import calibrated
+from reviews.measured import from_head_measurement
+from reviews.records import CaseId, NewCase, SoftMask
 from reviews.store import ReviewStore
 from segdata.errors import MeasurementError
 from segdata.records import InstancePrediction
@@ -66,20 +68,14 @@ def register_still(
         StoreError: if the case cannot be written.
     """
     image_rgb = still.image_rgb
+    predictor = model.predictor
     refusal = photograph_reason(image_rgb)
-    instances = [] if refusal else model.predictor.predict(image_rgb)
-    measurement = _measure(instances, image_rgb, None, refusal)
-    calibration = find_calibration(still, sizes, measurement.ellipse_px)
-    if calibration.pixel_size_xy_mm is not None:
-        measurement = _measure(instances, image_rgb, calibration.pixel_size_xy_mm, refusal)
-    found = ModelMeasurement(
-        model.version,
-        measurement.status.value,
-        measurement.reason,
-        measurement.ellipse_px,
-        measurement.score,
-        tuple(flag.value for flag in measurement.flags),
-    )
+    instances = [] if refusal else predictor.predict(image_rgb)
+    in_px = HeadMeasurement(Status.NO_HEAD, refusal) if refusal else measure_head(instances, _hw(image_rgb), None)
+    calibration = find_calibration(still, sizes, in_px.ellipse_px)
+    measurement = calibrated(predictor, in_px, calibration.pixel_size_xy_mm)
+    trust = predictor.spec.trust
+    found = from_head_measurement(model.version, measurement, None if trust is None else trust.coverage)
     case = NewCase(image_rgb, calibration, found, soft_mask=_mask_of(instances, measurement))
     registration = store.register_case(case, reviewer or NOBODY)
     origin = Origin(still.name, calibration, registration.is_new, still.data, still.frame_index)
@@ -112,15 +108,8 @@ def calibration_by_name(name: str, sizes: Sizes) -> Calibration | None:
     return None
 
 
-def _measure(
-    instances: list[InstancePrediction],
-    image_rgb: NDArray[np.uint8],
-    pixel_size_xy_mm: tuple[float, float] | None,
-    refusal: str,
-) -> HeadMeasurement:
-    if refusal:
-        return HeadMeasurement(Status.NO_HEAD, refusal)
-    return measure_head(instances, (image_rgb.shape[0], image_rgb.shape[1]), pixel_size_xy_mm)
+def _hw(image_rgb: NDArray[np.uint8]) -> tuple[int, int]:
+    return image_rgb.shape[0], image_rgb.shape[1]
 
 
 def _mask_of(instances: list[InstancePrediction], measurement: HeadMeasurement) -> SoftMask | None:

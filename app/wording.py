@@ -19,12 +19,14 @@ FLAG_NAMES = {
     "fits_disagree": "Ragged outline",
     "several_heads": "Second head?",
     "implausible_hc": "Unusual size or shape",
+    "uncertain": "Uncertain",
 }
 FLAG_SENTENCES = {
     "touches_border": "The head reaches beyond the visible field; the ellipse is extrapolated there.",
     "low_score": "The model is not sure that this is a head. Check the plane and the ellipse.",
     "fits_disagree": "The outline found is not a clean ellipse. Compare it with the skull all the way round.",
     "several_heads": "The model sees another head in this image. Check that the right one is measured.",
+    "uncertain": "The expected error is large. Look at the outline closely.",
     "implausible_hc": "Size or shape is unlike a fetal head. Check the pixel size and the ellipse.",
 }
 STATUS_SENTENCES: dict[str, str] = {

@@ -8,6 +8,7 @@ from app import batches, resources, session, settings, wording
 from segdata.errors import HeadSegError
 
 _RESULT_KEY = "batch_result"
+_SHOWN_EVERY = 10  # images between two messages
 
 
 def batch_panel(reviewer: str) -> None:
@@ -34,15 +35,16 @@ def _take_in(source: str, images: str, reviewer: str) -> tuple[int, list[str], s
     """Number of images taken in, sentences on the others, and why nothing could be done."""
     model, n_done, problems = resources.model(), 0, []
     try:
-        batch = batches.open_batch(source, images, settings.from_environment().batches, model.version)
-        progress = st.progress(0.0)
+        batch = batches.open_batch(source, images, settings.from_environment().batches)
+        progress = st.empty()
         steps = batches.take_in(batch, resources.store(), model, session.sizes(reviewer), reviewer)
         for n_seen, step in enumerate(steps, start=1):
             if step.problem:
                 problems.append(f"{step.name}: {step.problem}")
             else:
                 n_done += 1
-            progress.progress(n_seen / len(batch.names), f"{n_seen} of {len(batch.names)}")
+            if n_seen % _SHOWN_EVERY == 1:
+                progress.caption(f"{wording.count(n_seen, 'image')} …")
         progress.empty()
     except HeadSegError as error:
         return n_done, problems, wording.sentence(str(error))

@@ -58,7 +58,14 @@ def _summary(case: ReviewCase, draft: Draft, reference: Ellipse | None, *, is_st
     reference_hc_mm = to_outline(reference, state.calibration).hc_mm
     with st.container(border=True, gap="small"):
         status_panel(state)
-        circumference_panel(shown.hc_mm, hc_px, state.model_outline.hc_mm, reference_hc_mm, None)
+        circumference_panel(
+            shown.hc_mm,
+            hc_px,
+            state.model_outline.hc_mm,
+            reference_hc_mm,
+            state.hc_interval_mm,
+            state.measurement.hc_interval_level,
+        )
         ages = () if shown.hc_mm is None else gestational_ages(shown.hc_mm)
         independent_days = None if state.age is None else state.age.days
         growth = intergrowth_hc(float("nan") if shown.hc_mm is None else shown.hc_mm, independent_days)

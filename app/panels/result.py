@@ -18,6 +18,7 @@ def circumference_panel(
     model_hc_mm: float | None,
     reference_hc_mm: float | None,
     interval_mm: tuple[float, float] | None,
+    interval_level: float | None,
 ) -> None:
     """The head circumference with its unit, its interval and how it compares.
 
@@ -26,7 +27,8 @@ def circumference_panel(
         hc_px: the same in px; None without an ellipse.
         model_hc_mm: of the model's ellipse.
         reference_hc_mm: of the annotated ellipse; None without.
-        interval_mm: of the model's value; None where the measurement has none.
+        interval_mm: of the model's value; None where the model gives none.
+        interval_level: share of references that such intervals hold, 0 to 1.
     """
     in_px = "no ellipse" if hc_px is None else f"{hc_px:.0f} px"
     value = in_px if hc_mm is None else f"{hc_mm:.1f} mm"
@@ -35,7 +37,8 @@ def circumference_panel(
         delta = f"{hc_mm - model_hc_mm:+.1f} mm to the model's {model_hc_mm:.1f} mm"
     st.metric("Head circumference", value, delta, delta_color="off", delta_arrow="off")
     if interval_mm is not None:
-        st.caption(f"Model's interval: {interval_mm[0]:.1f} to {interval_mm[1]:.1f} mm.")
+        level = "" if interval_level is None else f" ({interval_level:.0%} of such intervals hold the reference)"
+        st.caption(f"Model: {interval_mm[0]:.1f} to {interval_mm[1]:.1f} mm{level}")
     if hc_mm is not None and reference_hc_mm is not None:
         st.caption(f"Reference {reference_hc_mm:.1f} mm, difference {hc_mm - reference_hc_mm:+.1f} mm.")
 

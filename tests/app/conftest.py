@@ -1,0 +1,140 @@
+"""Phantoms to upload, a store of its own, a server in a process of its own, and a browser."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from hc18.phantom_folder import write_phantom_folder
+from reviews.store import ReviewStore
+
+CHROMIUM_VARIABLE = "FETAL_HC_CHROMIUM"
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM_ARGUMENTS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+START_SECONDS = 120.0  # of a server on a busy machine; it takes a few
+
+
+@dataclass(frozen=True)
+class Phantoms:
+    """A folder in HC18's layout: images, annotations, table; and the true circumference of each image."""
+
+    root: Path
+    hc_mm: dict[str, float]
+
+    @property
+    def images(self) -> list[Path]:
+        return [self.root / "training_set" / name for name in self.hc_mm]
+
+    @property
+    def table(self) -> Path:
+        return self.root / "training_set_pixel_size_and_HC.csv"
+
+    def annotation(self, image: Path) -> Path:
+        return image.with_name(f"{image.stem}_Annotation.png")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running app."""
+
+    url: str
+    store: str
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Phantoms:
+    """Three phantoms of 800 x 540 px with tables and annotations."""
+    root = tmp_path_factory.mktemp("phantoms") / "hc18"
+    cases = write_phantom_folder(root, 3, 0, 5)
+    return Phantoms(root, {case.filename: case.spec.hc_mm for case in cases})
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ReviewStore]:
+    """A new store, which the app in this process opens too."""
+    import streamlit as st
+
+    path = tmp_path / "reviews.db"
+    monkeypatch.setenv("FETAL_HC_STORE", str(path))
+    monkeypatch.delenv("FETAL_HC_BATCHES", raising=False)
+    from app import resources
+
+    resources.store.clear()  # type: ignore[attr-defined]
+    resources.picture.clear()  # type: ignore[attr-defined]
+    st.cache_data.clear()
+    with ReviewStore(str(path)) as opened:
+        yield opened
+    if path.exists():
+        resources.store().close()
+        resources.store.clear()  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, repository_root: Path) -> Iterator[Server]:
+    """The app as a user starts it, on a free port."""
+    folder = tmp_path_factory.mktemp("server")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    store_path = str(folder / "reviews.db")
+    log = (folder / "server.log").open("w", encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", "run", "app/review.py", "--server.port", str(port)],
+        cwd=repository_root,
+        env={**os.environ, "FETAL_HC_STORE": store_path, "OMP_NUM_THREADS": "1"},
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        _wait_until_healthy(process, f"http://127.0.0.1:{port}/_stcore/health", folder / "server.log")
+        yield Server(f"http://127.0.0.1:{port}", store_path)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        log.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; skips the test where there is none."""
+    named = os.environ.get(CHROMIUM_VARIABLE)
+    path = named or next((found for name in CHROMIUM_NAMES if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip(f"no Chromium: install Debian's package chromium or set {CHROMIUM_VARIABLE} to the program")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=path, args=list(CHROMIUM_ARGUMENTS))
+        yield launched
+        launched.close()
+
+
+def _wait_until_healthy(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(0.2)
+    pytest.fail(f"the app did not start: {log.read_text(encoding='utf-8')[-2000:]}")

@@ -1,0 +1,125 @@
+"""A person at the app: what one sees and does, for the tests with a real browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from playwright.sync_api import Browser, BrowserContext, Download, Locator, Page, Request, expect
+
+TIMEOUT_MS = 60_000  # on a busy machine; every step takes well under a second on an idle one
+VIEWPORT = {"width": 1366, "height": 768}
+
+
+class Person:
+    """One browser context with the app open."""
+
+    def __init__(self, browser: Browser, url: str, name: str = "") -> None:
+        self._context: BrowserContext = browser.new_context(viewport=VIEWPORT, accept_downloads=True)
+        self._context.set_default_timeout(TIMEOUT_MS)
+        self.page: Page = self._context.new_page()
+        self.foreign_requests: list[str] = []
+        self.script_errors: list[str] = []
+        self.page.on("request", self._note_request)
+        self.page.on("pageerror", lambda error: self.script_errors.append(str(error)))
+        self._url = url
+        self._name = name
+
+    def __enter__(self) -> Self:
+        self.open("")
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._context.close()
+
+    def open(self, path: str) -> None:
+        """Goes to a page of the app, as a new session, and types the name."""
+        self.page.goto(f"{self._url}/{path}")
+        field = self.page.get_by_placeholder("Your name")
+        expect(field).to_be_visible(timeout=TIMEOUT_MS)
+        if self._name:
+            field.fill(self._name)
+            field.press("Enter")
+            expect(self.page.get_by_text("Type your name at the top right")).to_have_count(0, timeout=TIMEOUT_MS)
+
+    def upload(self, files: Sequence[Path]) -> None:
+        """Chooses files in the upload field."""
+        self.page.locator("input[type=file]").set_input_files([str(file) for file in files])
+
+    @property
+    def picture(self) -> Locator:
+        """The image with the ellipse."""
+        return self.page.locator("svg[role=application]")
+
+    def wait_for_result(self) -> None:
+        """Until an image with its numbers is on the screen."""
+        expect(self.picture).to_be_visible(timeout=TIMEOUT_MS)
+        expect(self.metric("Head circumference")).to_be_visible(timeout=TIMEOUT_MS)
+
+    def metric(self, label: str) -> Locator:
+        """The value under a label."""
+        box = self.page.get_by_test_id("stMetric").filter(has_text=label)
+        return box.get_by_test_id("stMetricValue")
+
+    def hc(self) -> float:
+        """The circumference beside the image, as the server computed it."""
+        return _number(self.metric("Head circumference").inner_text())
+
+    def live_hc(self) -> float:
+        """The circumference over the image, as the browser computes it."""
+        return _number(self.page.locator(".live b").inner_text())
+
+    def expect_hc(self, value: float) -> None:
+        """Waits until the server shows a circumference, to 0.1."""
+        expect(self.metric("Head circumference")).to_contain_text(f"{value:.1f}", timeout=TIMEOUT_MS)
+
+    def drag(self, handle: str, across: float, down: float, *, release: bool = True) -> None:
+        """Drags a handle of the ellipse by px of the screen."""
+        self.picture.scroll_into_view_if_needed()
+        box = self.page.locator(f'[data-handle="{handle}"] .mark').bounding_box()
+        assert box is not None
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        self.page.mouse.move(x + across, y + down, steps=5)
+        if release:
+            self.page.mouse.up()
+
+    def field(self, label: str) -> float:
+        """The value of a number field."""
+        return float(self.page.get_by_label(label, exact=True).input_value())
+
+    def button(self, name: str) -> Locator:
+        """A button by its words."""
+        return self.page.get_by_role("button", name=re.compile(rf"{re.escape(name)}$"))
+
+    def press(self, name: str) -> None:
+        """Presses a button."""
+        self.button(name).click()
+
+    def expect_badge(self, text: str) -> None:
+        """Waits for a word of the case's status."""
+        expect(self.page.locator(".stMarkdownBadge", has_text=text).first).to_be_visible(timeout=TIMEOUT_MS)
+
+    def section(self, name: str) -> None:
+        """Opens a section under the image."""
+        self.page.get_by_text(name, exact=True).click()
+
+    def download(self, name: str) -> bytes:
+        """The content of a file that a button gives."""
+        with self.page.expect_download() as waiting:
+            self.press(name)
+        download: Download = waiting.value
+        return Path(download.path()).read_bytes()
+
+    def _note_request(self, request: Request) -> None:
+        if not request.url.startswith((self._url, self._url.replace("http", "ws"), "data:", "blob:")):
+            self.foreign_requests.append(request.url)
+
+
+def _number(text: str) -> float:
+    found = re.search(r"-?\d+(\.\d+)?", text)
+    assert found, text
+    return float(found.group())
