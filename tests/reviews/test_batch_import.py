@@ -148,7 +148,6 @@ def test_known_model_is_recorded_by_its_name(sqlite_store: ReviewStore, tmp_path
     assert sqlite_store.state(1).measurement.model == model
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_manifest_translates_ids_to_files(sqlite_store: ReviewStore, tmp_path: Path) -> None:
     _write_image(tmp_path / "images", "1.png", 1)
     manifest = tmp_path / "manifest.csv"
