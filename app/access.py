@@ -36,7 +36,7 @@ def require_access() -> None:
         st.stop()
     if not is_configured:
         return
-    if not st.user.is_logged_in:
+    if not st.user.to_dict().get("is_logged_in"):
         st.subheader("Please log in")
         st.write("This reviewer is open to the people on its list.")
         st.button("Log in", type="primary", on_click=st.login)

@@ -49,7 +49,7 @@ def chart_png(hc_mm: float | None, ga_days: float | None) -> bytes:
     from hc18.reports.growth_chart import growth_chart  # loads the plotting library
 
     stream = io.BytesIO()
-    growth_chart(hc_mm, ga_days, size_inch=_CHART_INCH).savefig(stream, format="png", dpi=130)
+    growth_chart(hc_mm, ga_days, size_inch=_CHART_INCH).savefig(stream, format="png", dpi=200)
     return stream.getvalue()
 
 

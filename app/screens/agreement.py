@@ -92,7 +92,7 @@ def _worst_panel(agreement: Agreement) -> None:
 @st.cache_data(max_entries=8, show_spinner=False)
 def _diagram_png(agreement: Agreement) -> bytes:
     stream = io.BytesIO()
-    agreement_figure(agreement).savefig(stream, format="png", dpi=130)
+    agreement_figure(agreement).savefig(stream, format="png", dpi=200)
     return stream.getvalue()
 
 

@@ -1,0 +1,67 @@
+"""Folders of images on the app's computer."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from app.batches import open_batch, take_in
+from app.measuring import Sizes
+from app.resources import Model, model
+from hc18.pixel_sizes import read_pixel_sizes
+from reviews.store import ReviewStore
+from segdata.errors import DatasetError
+from tests.app.conftest import Phantoms
+from tools.score import main as score
+
+NO_SIZES = Sizes({}, None, "")
+
+
+@pytest.fixture(scope="module")
+def network() -> Model:
+    return model()
+
+
+def test_folder_without_results_is_measured(
+    store: ReviewStore, network: Model, phantoms: Phantoms, tmp_path: Path
+) -> None:
+    for image in phantoms.images[:2]:
+        shutil.copy(image, tmp_path / image.name)
+        shutil.copy(phantoms.annotation(image), tmp_path)
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    table = {row.filename: row for row in read_pixel_sizes(phantoms.table)}
+    steps = list(take_in(open_batch(str(tmp_path), "", None), store, network, Sizes(table, None, ""), "Dr. Batch"))
+    assert {step.name: bool(step.problem) for step in steps} == {
+        **{image.name: False for image in phantoms.images[:2]},
+        "broken.png": True,
+    }
+    for row in store.rows():
+        assert row.model_hc_mm == pytest.approx(phantoms.hc_mm[phantoms.images[row.case_id - 1].name], rel=0.06)
+
+
+def test_scored_batch_keeps_its_values(store: ReviewStore, network: Model, phantoms: Phantoms, tmp_path: Path) -> None:
+    details = tmp_path / "details.csv"
+    images = phantoms.images[0].parent
+    options = ["--images", str(images), "--pixel-sizes", str(phantoms.table), "--runner", "serial"]
+    assert score([*options, "--output", str(tmp_path / "submission.csv"), "--details", str(details)]) == 0
+    steps = list(take_in(open_batch(str(details), str(images), None), store, network, NO_SIZES, "Dr. Batch"))
+    assert [step.problem for step in steps if step.name in phantoms.hc_mm] == [""] * 3
+    found = sorted(row.model_hc_mm or 0.0 for row in store.rows())
+    assert found == pytest.approx(sorted(phantoms.hc_mm.values()), rel=0.06)
+
+
+@pytest.mark.parametrize(("source", "sentence"), [("", "Type the path"), ("/no/such/folder", "no such file")])
+def test_wrong_path_is_refused(source: str, sentence: str) -> None:
+    with pytest.raises(DatasetError, match=sentence):
+        open_batch(source, "", None)
+
+
+def test_only_the_operators_folder_may_be_opened(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    inside.mkdir()
+    outside.mkdir()
+    (inside / "link").symlink_to(outside)
+    assert open_batch(str(inside), "", inside).folder == inside
+    for source in (outside, inside / ".." / "out", inside / "link"):
+        with pytest.raises(DatasetError, match="Only folders below"):
+            open_batch(str(source), "", inside)
