@@ -25,6 +25,8 @@ from segdata.errors import ModelError, raise_problems
 logger = logging.getLogger(__name__)
 
 BACKBONE = "backbone.bottom_up."
+# Where networks that keep the parameter names of torchvision or timm stand in the models for whole images.
+BODIES = ("backbone.", "backbone.body.", "network.encoder.")
 # Detectron2's class has the same name; its networks are loaded here too.
 FROZEN_NORM = FrozenBatchNorm2d.__name__
 # Files may lack these: Caffe2 folds the statistics of its norms into their factors.
@@ -113,7 +115,8 @@ def _match(
     """Model name -> file name, for all that belong together whatever their shapes."""
     renamed = {_detectron2_name(name, heuristics=heuristics): name for name in weights}
     if not heuristics:
-        return {name: renamed[name] for name in own if name in renamed}
+        inside = {f"{place}{name}": name for place in BODIES for name in weights}
+        return {name: theirs for name in own if (theirs := renamed.get(name) or inside.get(name))}
     matched: dict[str, str] = {}
     for name in own:
         # The longest name in the file that ends the model's name, at a dot.

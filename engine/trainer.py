@@ -203,6 +203,7 @@ class Trainer:
         random_states = distributed.all_gather_objects(checkpoint.random_state(self.device))
         content = {
             "model": self.model.state_dict(),
+            "initial_weights": self.cfg.MODEL.WEIGHTS or "random",
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.schedule.state_dict(),
             "iteration": iteration,

@@ -18,6 +18,7 @@ from engine.config import CfgNode, dump_config, load_config
 from engine.data.datasets import dataset_path, load_dataset
 from engine.data.loader import build_test_loader, build_train_loader
 from engine.engine_choice import EngineChoice, choose_engine
+from engine.ensemble import evaluate_ensemble
 from engine.evaluation import DatasetEvaluators, evaluate_on_dataset
 from engine.evaluation.registry import build_evaluators, check_evaluators
 from engine.evaluation.results import (
@@ -114,6 +115,8 @@ def _run(cfg: CfgNode, options: JobOptions, device: torch.device) -> int:
     _configure_torch(cfg)
     evaluate = _build_evaluation(cfg)
     weights = last or (Path(cfg.MODEL.WEIGHTS) if cfg.MODEL.WEIGHTS else None)
+    if cfg.TEST.ENSEMBLE:
+        return _report(cfg, _evaluate_ensemble(cfg, device, options))
     if options.eval_only and weights is None:
         raise ConfigError("--eval-only needs weights; add MODEL.WEIGHTS FILE.pth, or --resume for the last checkpoint")
     if engine.name == "detectron2":
@@ -125,6 +128,12 @@ def _run(cfg: CfgNode, options: JobOptions, device: torch.device) -> int:
     else:
         signal_number, results = _train(cfg, device, last, evaluate)
     return 128 + signal_number if signal_number else _report(cfg, results)
+
+
+def _evaluate_ensemble(cfg: CfgNode, device: torch.device, options: JobOptions) -> Results:
+    if not options.eval_only:
+        raise ConfigError("TEST.ENSEMBLE names finished trainings to average; add --eval-only")
+    return evaluate_ensemble(cfg, device)
 
 
 def _evaluate_only(
@@ -145,6 +154,8 @@ def _train(
     model = build_model(cfg).to(device)
     if last is None and cfg.MODEL.WEIGHTS:
         load_pretrained(model, cfg.MODEL.WEIGHTS)
+    elif last is None:
+        logger.info("training starts from random weights")
     trainer = Trainer(cfg, model, loader, device, evaluate)
     if last is not None:
         trainer.resume(last)

@@ -22,6 +22,8 @@ FACE_MASK_KEYS: dict[str, Any] = {
             "NAME": "mobilenet_v2",
             # The first so many stages keep their initial weights and statistics: sensible with pretrained weights.
             "FREEZE_STAGES": 0,
+            # Pixels of the input per cell of the feature map; 16 (mobilenet_v2 only) leaves out the last halving.
+            "OUTPUT_STRIDE": 32,
             # scratch_cnn: channels of each 3x3 convolution, every one followed by a 2x2 maximum, and its norm.
             "CHANNELS": [32, 64, 128, 256],
             "NORM": "",
@@ -29,7 +31,8 @@ FACE_MASK_KEYS: dict[str, Any] = {
         # Fully connected layers between the features and the outputs: units of each, share dropped after each.
         "DENSE": {"UNITS": [], "DROPOUT": 0.0},
         "TWO_HEAD": {
-            # average: mean over the feature map, which forgets where things are; flatten: keeps every cell.
+            # average: mean over the feature map, which forgets where things are; flatten: keeps every cell; attention:
+            # mean weighted by a learned map, whose centre of gravity is where the box's centre starts from.
             "FEATURES": "average",
             # Channels of a 1x1 convolution before "flatten", 0 = none: keeps the first dense layer small.
             "REDUCE_CHANNELS": 0,
@@ -98,7 +101,8 @@ META_ARCHITECTURE_NAMES = ("GeneralizedRCNN", "ImageClassifier", "TwoHeadDetecto
 FACE_MASK_CHOICES: dict[str, tuple[Any, ...]] = {
     "MODEL.IMAGE_BACKBONE.NAME": ("scratch_cnn", "mobilenet_v2", "resnet18", "resnet50", "xception"),
     "MODEL.IMAGE_BACKBONE.NORM": ("", "BN"),
-    "MODEL.TWO_HEAD.FEATURES": ("average", "flatten"),
+    "MODEL.IMAGE_BACKBONE.OUTPUT_STRIDE": (16, 32),
+    "MODEL.TWO_HEAD.FEATURES": ("average", "flatten", "attention"),
     "MODEL.TWO_HEAD.HEADS": ("shared", "separate_dropout", "separate"),
     "MODEL.TWO_HEAD.BOX_ACTIVATION": ("linear", "sigmoid"),
     "MODEL.TWO_HEAD.BOX_FORM": ("corners", "center"),
@@ -149,6 +153,8 @@ def _find_classifier_conflicts(cfg: CfgNode) -> list[str]:
         problems.append(f"TEST.POSITIVE_CLASS: {cfg.TEST.POSITIVE_CLASS} is no class of {n_classes}")
     if not 0.0 <= cfg.MODEL.DENSE.DROPOUT < 1.0:
         problems.append(f"MODEL.DENSE.DROPOUT: {cfg.MODEL.DENSE.DROPOUT} must be in [0, 1)")
+    if cfg.MODEL.IMAGE_BACKBONE.OUTPUT_STRIDE == 16 and cfg.MODEL.IMAGE_BACKBONE.NAME != "mobilenet_v2":
+        problems.append("MODEL.IMAGE_BACKBONE.OUTPUT_STRIDE 16 is there for mobilenet_v2 alone")
     return problems + _find_square_conflicts(cfg)
 
 
@@ -158,6 +164,10 @@ def _find_two_head_conflicts(cfg: CfgNode) -> list[str]:
         problems.append("MODEL.TWO_HEAD: a sigmoid cannot reach boxes in px; set NORMALIZED_BOXES True")
     if head.REDUCE_CHANNELS and head.FEATURES != "flatten":
         problems.append("MODEL.TWO_HEAD.REDUCE_CHANNELS only works with FEATURES flatten; set it to 0")
+    if head.FEATURES == "attention" and (head.BOX_FORM, head.BOX_ACTIVATION) != ("center", "sigmoid"):
+        problems.append(
+            "MODEL.TWO_HEAD: FEATURES attention finds a centre; set BOX_FORM center, BOX_ACTIVATION sigmoid"
+        )
     return problems
 
 

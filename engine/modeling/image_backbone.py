@@ -19,6 +19,9 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from engine.config import CfgNode
 from segdata.errors import ConfigError
 
+# Block of MobileNetV2 whose 3x3 convolution goes from stride 16 to 32.
+LAST_HALVING = 14
+
 logger = logging.getLogger(__name__)
 
 
@@ -43,10 +46,12 @@ class ScratchCnn(nn.Module):
 
 
 class MobileNetV2Body(MobileNetV2):
-    """torchvision's MobileNetV2 without its classifier; 19 stages, stride 32."""
+    """torchvision's MobileNetV2 without its classifier; 19 stages, stride 32, or 16 without the last halving."""
 
-    def __init__(self) -> None:
+    def __init__(self, output_stride: int) -> None:
         super().__init__()
+        if output_stride == 16:
+            self.features[LAST_HALVING].conv[1][0].stride = (1, 1)
         self.out_channels = self.last_channel
         del self.classifier
 
@@ -94,7 +99,7 @@ Body = ScratchCnn | MobileNetV2Body | ResNetBody | XceptionBody
 
 _BODIES: dict[str, Callable[[CfgNode], Body]] = {
     "scratch_cnn": lambda node: ScratchCnn(node.CHANNELS, node.NORM),
-    "mobilenet_v2": lambda node: MobileNetV2Body(),
+    "mobilenet_v2": lambda node: MobileNetV2Body(node.OUTPUT_STRIDE),
     "resnet18": lambda node: ResNetBody(BasicBlock, [2, 2, 2, 2]),
     "resnet50": lambda node: ResNetBody(Bottleneck, [3, 4, 6, 3]),
     "xception": lambda node: XceptionBody(),

@@ -59,10 +59,14 @@ class TwoHeadDetector(nn.Module):
             inputs: per image "image" (3, S, S), "affine_to_input", "height" and "width"; in training "class_id" and
                 "box_xyxy", px of the input.
         """
-        features = self.pool(self.backbone(self.prepare(inputs)))
+        feature_map = self.backbone(self.prepare(inputs))
+        features = self.pool(feature_map)
         hidden = [stack(features) for stack in self.dense]
         logits = self.class_logits(self.head_dropout(hidden[0])).float()
         numbers = self.box_numbers(self.head_dropout(hidden[-1])).float()
+        if isinstance(self.pool, AttentionPool):
+            start = torch.logit(self.pool.center_xy(feature_map), eps=1e-4)
+            numbers = torch.cat([numbers[:, :2] + start, numbers[:, 2:]], dim=1)
         numbers = numbers.sigmoid() if self.settings.BOX_ACTIVATION == "sigmoid" else numbers
         if self.training:
             classes = stack_targets(inputs, "class_id", logits.device)
@@ -87,6 +91,8 @@ class TwoHeadDetector(nn.Module):
         """Feature map (N, C, s, s) -> (N, D), and D."""
         if self.settings.FEATURES == "average":
             return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), n_channels
+        if self.settings.FEATURES == "attention":
+            return AttentionPool(n_channels), n_channels
         with torch.no_grad():
             was_training = self.backbone.training
             n_cells = self.backbone.eval()(torch.zeros(1, 3, self.size, self.size)).shape[-1] ** 2
@@ -113,6 +119,32 @@ class TwoHeadDetector(nn.Module):
         if self.settings.BOX_FORM == "center":
             wanted = torch.cat([(wanted[:, :2] + wanted[:, 2:]) / 2, wanted[:, 2:] - wanted[:, :2]], dim=1)
         return F.mse_loss(numbers, wanted) if kind == "mse" else F.smooth_l1_loss(numbers, wanted)
+
+
+class AttentionPool(nn.Module):
+    """Mean of a feature map (N, C, s, s) weighted by a learned map: (N, C).
+
+    References: Nibali et al., Numerical coordinate regression with convolutional neural networks (2018), section 3.
+    """
+
+    def __init__(self, n_channels: int) -> None:
+        super().__init__()
+        self.score = nn.Conv2d(n_channels, 1, 1)
+
+    def forward(self, feature_map: Tensor) -> Tensor:
+        return (feature_map * self._weights(feature_map)).sum(dim=(2, 3))
+
+    def center_xy(self, feature_map: Tensor) -> Tensor:
+        """Centre of gravity (N, 2) of the weights, as fractions of the sides."""
+        weights = self._weights(feature_map)[:, 0]
+        height, width = weights.shape[1:]
+        ys = (torch.arange(height, device=weights.device) + 0.5) / height
+        xs = (torch.arange(width, device=weights.device) + 0.5) / width
+        return torch.stack([weights.sum(dim=1) @ xs, weights.sum(dim=2) @ ys], dim=1)
+
+    def _weights(self, feature_map: Tensor) -> Tensor:
+        scores = self.score(feature_map).float()
+        return scores.flatten(2).softmax(dim=2).view_as(scores)
 
 
 def aligned_iou(boxes_1: Tensor, boxes_2: Tensor) -> Tensor:
