@@ -9,4 +9,5 @@ if ROOT not in sys.path:  # a checkout that is not installed
 
 from app.shell import run  # noqa: E402
 
-run()
+if __name__ == "__main__":
+    run()

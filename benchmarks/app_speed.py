@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from hc18.calibration import from_table
 from hc18.ellipse import Ellipse
@@ -35,7 +35,7 @@ MAX_START_S = 6.0
 MAX_RESULT_S = 1.0
 MAX_QUEUE_S = 1.0
 _TIMEOUT_MS = 120_000
-_VIEWPORT = {"width": 1366, "height": 768}
+_VIEWPORT = ViewportSize(width=1366, height=768)
 _CASES_PER_TRANSACTION = 500
 _CHROMIUM_VARIABLE = "FETAL_HC_CHROMIUM"
 _CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")

@@ -60,7 +60,7 @@ for name in sys.argv[2:]:
         importlib.import_module(name)
     except ImportError as error:
         failures.append(f"{name}: {error}")
-sys.exit("\\n".join(failures))
+sys.exit("\\n".join(failures) or None)
 """
 
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from playwright.sync_api import Browser, BrowserContext, Download, Locator, Page, Request, expect
+from playwright.sync_api import Browser, BrowserContext, Download, Locator, Page, Request, ViewportSize, expect
 
 TIMEOUT_MS = 60_000  # on a busy machine; every step takes well under a second on an idle one
-VIEWPORT = {"width": 1366, "height": 768}
+VIEWPORT = ViewportSize(width=1366, height=768)
 
 
 class Person:
