@@ -55,6 +55,7 @@ class JobOptions:
         resume: continue from OUTPUT_DIR/last_checkpoint, or start afresh when there is none.
         eval_only: score MODEL.WEIGHTS (with `resume`: the last checkpoint) on DATASETS.TEST, no training.
         overwrite: replace a training that OUTPUT_DIR already holds.
+        on_evaluation: called with the results of every evaluation; what it raises ends the training.
     """
 
     config_file: Path
@@ -63,6 +64,7 @@ class JobOptions:
     resume: bool = False
     eval_only: bool = False
     overwrite: bool = False
+    on_evaluation: Callable[[Results], None] | None = None
 
 
 def start_job(options: JobOptions, n_processes: int = 1) -> int:
@@ -113,7 +115,7 @@ def _run(cfg: CfgNode, options: JobOptions, device: torch.device) -> int:
         _claim_output(Path(cfg.OUTPUT_DIR), options.overwrite)
     _write_run_files(cfg, options, engine, device, resumed=last is not None)
     _configure_torch(cfg)
-    evaluate = _build_evaluation(cfg)
+    evaluate = _build_evaluation(cfg, options.on_evaluation)
     weights = last or (Path(cfg.MODEL.WEIGHTS) if cfg.MODEL.WEIGHTS else None)
     if cfg.TEST.ENSEMBLE:
         return _report(cfg, _evaluate_ensemble(cfg, device, options))
@@ -216,8 +218,10 @@ def _configure_torch(cfg: CfgNode) -> None:
         torch.set_float32_matmul_precision(cfg.FLOAT32_PRECISION)
 
 
-def _build_evaluation(cfg: CfgNode) -> Callable[[nn.Module], Results] | None:
-    """A function that scores a model on DATASETS.TEST; None when that is empty.
+def _build_evaluation(
+    cfg: CfgNode, on_evaluation: Callable[[Results], None] | None
+) -> Callable[[nn.Module], Results] | None:
+    """A function that scores a model on DATASETS.TEST and reports to `on_evaluation`; None when TEST is empty.
 
     It returns {task: {metric: value}} for one dataset and {dataset: {task: {metric: value}}} for several.
 
@@ -239,7 +243,10 @@ def _build_evaluation(cfg: CfgNode) -> Callable[[nn.Module], Results] | None:
 
     def evaluate(model: nn.Module) -> Results:
         results = {name: evaluate_on_dataset(model, loader, evaluator) for name, loader, evaluator in parts}
-        return next(iter(results.values())) if len(results) == 1 else results
+        shown = next(iter(results.values())) if len(results) == 1 else results
+        if on_evaluation is not None:
+            on_evaluation(shown)
+        return shown
 
     return evaluate
 
