@@ -100,6 +100,7 @@ bench: $(VENV)/dev.stamp
 	run $(PY) -m benchmarks.score_speed; \
 	run $(PY) -m benchmarks.network_speed; \
 	run $(PY) -m benchmarks.refusals; \
+	run $(PY) -m benchmarks.scaling --ray; \
 	run $(PY) -m benchmarks.app_speed; \
 	run $(PY) -m benchmarks.review_queue; \
 	if [ -n "$(HC18)" ]; then \

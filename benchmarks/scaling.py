@@ -1,0 +1,179 @@
+"""What a second process brings, what Ray costs, and where the time of one image goes.
+
+    python -m benchmarks.scaling [--images 1000] [--ray] [--model FILE.onnx]
+
+Times tools/score.py with one and two processes on two cores. Two processes on two cores of one physical core, or cores
+that other programs use, cannot be twice as fast; so two independent single runs at the same time show the bound of the
+machine. Then the stages of one image on one core, and with --ray the same batch on a local Ray. Exit code 1 if a figure
+exceeds its limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks.batch_runs import (
+    PIXEL_SIZE_MM,
+    rate_after_start,
+    run_batches,
+    score_command,
+    write_manifest,
+    write_phantoms,
+)
+from inference.bundled import bundled_model_path
+from inference.frames import open_frames
+from inference.head_measurement import measure_image
+from inference.job_results import JobResult
+from inference.jobs import ScoreJob
+from inference.parts import PartWriter
+from inference.predictor import OnnxPredictor
+from inference.preprocess import to_network_input
+from inference.storage import read_image_file
+from inference.worker import ScoreWork
+from segdata.errors import HeadSegError
+
+MIN_SPEEDUP = 1.8
+MIN_SHARE_OF_BOUND = 0.95
+MAX_OUTSIDE_PERCENT = 25.0
+MIN_RAY_SHARE = 0.85
+_N_CORES = 2
+_INTERVAL_S = 0.05
+
+
+def build_parser() -> argparse.ArgumentParser:
+    description, _, epilog = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(
+        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="default: the shipped model")
+    parser.add_argument("--images", type=int, default=1000, metavar="N", help="images per run (default: %(default)s)")
+    parser.add_argument("--ray", action="store_true", help="compare with a local Ray (needs requirements-scale.txt)")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = build_parser().parse_args(argv)
+    if hasattr(os, "sched_setaffinity"):  # inherited by the runs
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:_N_CORES])
+    try:
+        model = options.model or bundled_model_path()
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            phantoms = write_phantoms(folder / "phantoms")
+            manifest = write_manifest(folder / "manifest.csv", phantoms, options.images)
+            passed = [_second_process(folder, manifest, model, options.images), _stages(folder, phantoms, model)]
+            if options.ray:
+                passed.append(_ray(folder, manifest, model))
+    except HeadSegError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0 if all(passed) else 1
+
+
+def _second_process(folder: Path, manifest: Path, model: Path, n_images: int) -> bool:
+    """Prints the speed-up by a second process and its bound; whether it is enough."""
+    single = ("--runner", "pool", "--workers", "1")
+    (one,) = _rates(folder, manifest, model, single)
+    (two,) = _rates(folder, manifest, model, ("--runner", "pool", "--workers", "2"))
+    independent = _rates(folder, manifest, model, single, n_at_once=2)
+    speedup, bound = two / one, sum(independent) / one
+    print(
+        f"{n_images} images of 800x540: one process {one:.1f} images/s, two {two:.1f}: {speedup:.2f} times as fast "
+        f"(at least {MIN_SPEEDUP:g}); two independent batches at once {bound:.2f} times, which is the bound of "
+        f"these {_N_CORES} cores ({_physical_cores()} physical)"
+    )
+    return speedup >= MIN_SPEEDUP or speedup >= MIN_SHARE_OF_BOUND * bound
+
+
+def _physical_cores() -> str:
+    """Number of physical cores behind the usable ones, if the system says."""
+    cores = set()
+    for core in os.sched_getaffinity(0):
+        topology = Path(f"/sys/devices/system/cpu/cpu{core}/topology")
+        try:
+            cores.add((topology / "physical_package_id").read_text() + (topology / "core_id").read_text())
+        except OSError:
+            return "unknown"
+    return str(len(cores))
+
+
+def _rates(folder: Path, manifest: Path, model: Path, options: Sequence[str], n_at_once: int = 1) -> list[float]:
+    """Images per second after the start of runs with one network thread per process, several at once if asked."""
+    outputs = [_output(folder, options, number) for number in range(n_at_once)]
+    commands = [score_command(manifest, model, output, "--threads", "1", "--overwrite", *options) for output in outputs]
+    return [rate_after_start(samples) for samples in run_batches(commands, interval_s=_INTERVAL_S)]
+
+
+def _output(folder: Path, options: Sequence[str], number: int = 0) -> Path:
+    """Where a run writes its submission."""
+    return folder / f"{'_'.join(options)}_{number}.csv"
+
+
+def _stages(folder: Path, phantoms: Sequence[Path], model: Path) -> bool:
+    """Prints the time of each stage of one image on one core; whether all but the network is a small share."""
+    predictor = OnnxPredictor(model)
+    data = [read_image_file(str(path))[0] for path in phantoms]
+    images = [open_frames(content, "phantom").frame_rgb(0) for content in data]
+    jobs = [ScoreJob(path.name, str(path), (PIXEL_SIZE_MM,) * 2, "csv", "", n) for n, path in enumerate(phantoms)]
+    results = list(ScoreWork(model, 1, 0.5)()(jobs))
+    writer = PartWriter(folder)
+    size_mm, indices = (PIXEL_SIZE_MM, PIXEL_SIZE_MM), range(len(phantoms))
+    read = _median_ms(lambda i: read_image_file(str(phantoms[i])), indices)
+    decode = _median_ms(lambda i: open_frames(data[i], "phantom"), indices)
+    resize = _median_ms(lambda i: to_network_input(images[i], predictor.spec.input_spec), indices)
+    predict = _median_ms(lambda i: predictor.predict(images[i]), indices)
+    whole = _median_ms(lambda i: measure_image(predictor, images[i], size_mm), indices)
+    write = _median_ms(lambda i: writer.append(_numbered(results[i], i)), indices)
+    writer.close()
+    kept_bytes = sum(path.stat().st_size for path in folder.glob("part-*")) / len(results)
+    total = read + decode + whole + write
+    outside = 100.0 * (total - (predict - resize)) / total
+    print(
+        f"one image on one core, median processor time: read (cached) {read:.2f} ms, decode {decode:.1f}, "
+        f"resize {resize:.1f}, network {predict - resize:.1f}, checks and ellipse {whole - predict:.1f}, keep {write:.2f}; "
+        f"outside the network {outside:.0f} % (limit {MAX_OUTSIDE_PERCENT:g})"
+    )
+    print(
+        f"one image: {statistics.median(map(len, data)) / 1e6:.2f} MB to read, {kept_bytes:.0f} bytes in the part files"
+    )
+    return outside <= MAX_OUTSIDE_PERCENT
+
+
+def _numbered(result: JobResult, index: int) -> JobResult:
+    return JobResult(index, result.path, result.stamp, result.rows)
+
+
+def _median_ms(stage: Callable[[int], object], indices: Sequence[int]) -> float:
+    """Median processor time of a stage over all images, in ms."""
+    times = []
+    for index in indices:
+        started = time.process_time()
+        stage(index)
+        times.append(time.process_time() - started)
+    return statistics.median(times) * 1e3
+
+
+def _ray(folder: Path, manifest: Path, model: Path) -> bool:
+    """Prints the throughput of a local Ray against the pool and whether the rows are the same; whether both pass."""
+    options = {name: ("--runner", name, "--workers", str(_N_CORES)) for name in ("pool", "ray")}
+    rates = {name: _rates(folder, manifest, model, words)[0] for name, words in options.items()}
+    outputs = [_output(folder, words) for words in options.values()]
+    files = [[output, output.with_name(f"{output.stem}_details.csv")] for output in outputs]
+    same = all(pool.read_bytes() == ray.read_bytes() for pool, ray in zip(*files, strict=True))
+    share = rates["ray"] / rates["pool"]
+    print(
+        f"Ray on this machine, from its first results on: {rates['ray']:.1f} images/s, pool {rates['pool']:.1f}: "
+        f"{share:.2f} of it (at least {MIN_RAY_SHARE:g}); files {'identical' if same else 'DIFFERENT'}"
+    )
+    return share >= MIN_RAY_SHARE and same
+
+
+if __name__ == "__main__":
+    sys.exit(main())
