@@ -51,8 +51,8 @@ class _Interrupted(Exception):
 def tune(options: TuningOptions) -> tuple[optuna.Study, int]:
     """Runs trials until the study holds `n_trials`; returns the study and 0, or 128 + the signal that ended it.
 
-    Each trial trains in OUTPUT_DIR/trial_NNN. TEST.BEST_METRIC after every TEST.EVAL_PERIOD is what the pruner sees, its
-    best value is the trial's. A trial that diverges counts as pruned; an interrupted one does not count.
+    Each trial trains in OUTPUT_DIR/trial_NNN. The pruner sees TEST.BEST_METRIC after every TEST.EVAL_PERIOD; its best
+    value is the trial's. A trial that diverges counts as pruned; an interrupted one does not count.
 
     Raises:
         ConfigError: if the configuration cannot be tuned, or the study exists already (without `resume`) or does not.
