@@ -95,8 +95,14 @@ class Person:
         """A button by its words."""
         return self.page.get_by_role("button", name=re.compile(rf"{re.escape(name)}$"))
 
+    def settle(self) -> None:
+        """Until the server has nothing more to draw; before that, parts of the former page may still be there."""
+        idle = self.page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]')
+        expect(idle).to_be_attached(timeout=TIMEOUT_MS)
+
     def press(self, name: str) -> None:
         """Presses a button."""
+        self.settle()
         self.button(name).click()
 
     def expect_badge(self, text: str) -> None:
@@ -105,7 +111,9 @@ class Person:
 
     def section(self, name: str) -> None:
         """Opens a section under the image."""
+        self.settle()
         self.page.get_by_text(name, exact=True).click()
+        self.settle()
 
     def download(self, name: str) -> bytes:
         """The content of a file that a button gives."""
