@@ -137,8 +137,8 @@ def _stages(folder: Path, phantoms: Sequence[Path], model: Path) -> bool:
     outside = 100.0 * (total - (predict - resize)) / total
     print(
         f"one image on one core, median processor time: read (cached) {read:.2f} ms, decode {decode:.1f}, "
-        f"resize {resize:.1f}, network {predict - resize:.1f}, checks and ellipse {whole - predict:.1f}, keep {write:.2f}; "
-        f"outside the network {outside:.0f} % (limit {MAX_OUTSIDE_PERCENT:g})"
+        f"resize {resize:.1f}, network {predict - resize:.1f}, checks and ellipse {whole - predict:.1f}, "
+        f"keep the result {write:.2f}; outside the network {outside:.0f} % (limit {MAX_OUTSIDE_PERCENT:g})"
     )
     print(
         f"one image: {statistics.median(map(len, data)) / 1e6:.2f} MB to read, {kept_bytes:.0f} bytes in the part files"

@@ -84,7 +84,32 @@ def test_existing_output_needs_overwrite(
     assert main([*command, "--overwrite"]) == 0
 
 
-@pytest.mark.parametrize("arguments", [[], ["--runner", "turbo"], ["--workers", "two"]])
+def test_manifest_is_measured(
+    heads: HeadFolder, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("path,id,pixel_size_mm\n000_HC.png,first,0.2\n001_HC.png,second,\n002_HC.png,first,0.2\n")
+    command = ["--manifest", str(manifest), "--images", str(heads.images), "--model", str(model), "--threads", "1"]
+    assert main([*command, "--output", str(tmp_path / "s.csv"), "--resume"]) == 1
+    captured = capsys.readouterr()
+    assert "not measured: second: no_pixel_size: " in captured.err
+    assert "problem: " in captured.err
+    assert "'first' already stands in row 2" in captured.err
+    assert "measured 1 of 2 images" in captured.out
+
+
+def test_unfinished_batch_is_one_message_with_the_remedy(
+    heads: HeadFolder, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "s.csv.parts").mkdir()
+    (tmp_path / "s.csv.parts" / "batch.json").write_text("{}")
+    assert main(_arguments(heads, model, tmp_path / "s.csv")) == 2
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1
+    assert "continue it with --resume, or give it up with --overwrite" in errors
+
+
+@pytest.mark.parametrize("arguments", [[], ["--output", "s.csv"], ["--runner", "turbo"], ["--workers", "two"]])
 def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
