@@ -13,21 +13,21 @@ from engine.structures import Detections, Targets
 
 
 def to_detectron2_config(cfg: CfgNode) -> Any:
-    """Detectron2's configuration with the values of all keys that it shares with ours."""
-    from detectron2.config import CfgNode as TheirNode
-    from detectron2.config import get_cfg
+    """Detectron2's configuration with the values of ours, open to changes."""
+    from engine.detectron2 import config
 
-    register_backbone()
-    their_cfg = get_cfg()
-    their_cfg.MODEL.MOBILENET = TheirNode({"WIDTH_MULT": 1.0})
-    _merge_known(their_cfg, cfg.to_dict())
+    their_cfg = config.to_detectron2_config(cfg).clone()
+    their_cfg.defrost()
     return their_cfg
 
 
 def build_detectron2(cfg: CfgNode) -> nn.Module:
-    """Detectron2's network for our configuration, on the CPU."""
+    """Detectron2's own network for our configuration; of ours it takes only the MobileNet backbone."""
     from detectron2.modeling import build_model
 
+    from engine.detectron2.components import register_components
+
+    register_components()
     return build_model(to_detectron2_config(cfg))
 
 
@@ -63,34 +63,3 @@ def detect_with_detectron2(model: nn.Module, items: Sequence[dict[str, Any]]) ->
         kept = instances[boxes.nonempty()]
         detections.append(Detections(kept.pred_boxes.tensor, kept.scores, kept.pred_classes, kept.pred_masks[:, 0]))
     return detections
-
-
-def register_backbone() -> None:
-    """Makes MobileNetV3 known to Detectron2, once."""
-    from detectron2.layers import ShapeSpec
-    from detectron2.modeling import BACKBONE_REGISTRY, Backbone
-    from detectron2.modeling.backbone.fpn import FPN, LastLevelMaxPool
-
-    from engine.modeling.mobilenet import MobileNetV3
-
-    if "build_mobilenet_v3_fpn_backbone" in BACKBONE_REGISTRY:
-        return
-
-    class BottomUp(MobileNetV3, Backbone):
-        def output_shape(self) -> dict[str, Any]:
-            return {k: ShapeSpec(channels=self.channels[k], stride=self.strides[k]) for k in self.out_features}
-
-    def build_mobilenet_v3_fpn_backbone(cfg: Any, input_shape: Any) -> nn.Module:
-        fpn = cfg.MODEL.FPN
-        top = LastLevelMaxPool()
-        return FPN(BottomUp(cfg), fpn.IN_FEATURES, fpn.OUT_CHANNELS, fpn.NORM, top, fpn.FUSE_TYPE)
-
-    BACKBONE_REGISTRY.register(build_mobilenet_v3_fpn_backbone)
-
-
-def _merge_known(node: Any, tree: dict[str, Any]) -> None:
-    for key, value in tree.items():
-        if key in node and isinstance(value, dict):
-            _merge_known(node[key], value)
-        elif key in node:
-            node[key] = value

@@ -70,15 +70,17 @@ def test_the_same_tensors_arrive(
     fill_weights(source, seed=1)
     write(tmp_path / name, source.state_dict())
     cfg = make_config(*COMPARABLE, *TINY_R50, *changes)
-    ours, theirs = build_model(cfg), build_detectron2(cfg)
-    for model in (ours, theirs):
+    ours, theirs, theirs_by_our_reader = build_model(cfg), build_detectron2(cfg), build_detectron2(cfg)
+    for model in (ours, theirs, theirs_by_our_reader):
         fill_weights(model, seed=2)
     reported = load_with_detectron2(theirs, tmp_path / name)
     report = load_pretrained(ours, tmp_path / name)
+    assert set(load_pretrained(theirs_by_our_reader, tmp_path / name).missing) == set(report.missing)
     expected = theirs.state_dict()
-    assert set(ours.state_dict()) == set(expected)
-    for key, tensor in ours.state_dict().items():
-        assert torch.equal(tensor, expected[key]), key
+    for model in (ours, theirs_by_our_reader):
+        assert set(model.state_dict()) == set(expected)
+        for key, tensor in model.state_dict().items():
+            assert torch.equal(tensor, expected[key]), key
     missing = {key for key in reported.missing_keys if not key.endswith("num_batches_tracked")}
     assert set(report.missing) | {key for key, _, _ in report.mis_shaped} == missing
     assert {key for key, *_ in report.mis_shaped} >= {key for key, *_ in reported.incorrect_shapes}
