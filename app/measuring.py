@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from app.intake import StillImage
 from app.resources import Model
 from hc18.calibration import Calibration, from_table, from_user, uncalibrated
+from hc18.dicom_image import DicomImage
 from hc18.ellipse import Ellipse
 from hc18.image_kind import photograph_reason
 from hc18.measurement import HeadMeasurement, Status, measure_head
@@ -47,13 +48,15 @@ class Origin:
         name: of the file, for this session only.
         calibration: what its file said about the pixel size.
         is_new: False if the same pixels were in the store already.
-        dicom_data: content of the DICOM file; empty for a picture file.
+        dicom: the DICOM file; None for a picture file.
+        dicom_data: its content; empty for a picture file.
         frame_index: 0-based frame of it.
     """
 
     name: str
     calibration: Calibration
     is_new: bool
+    dicom: DicomImage | None = None
     dicom_data: bytes = b""
     frame_index: int = 0
 
@@ -78,7 +81,7 @@ def register_still(
     found = from_head_measurement(model.version, measurement, None if trust is None else trust.coverage)
     case = NewCase(image_rgb, calibration, found, soft_mask=_mask_of(instances, measurement))
     registration = store.register_case(case, reviewer or NOBODY)
-    origin = Origin(still.name, calibration, registration.is_new, still.data, still.frame_index)
+    origin = Origin(still.name, calibration, registration.is_new, still.dicom, still.data, still.frame_index)
     return registration.case_id, origin
 
 

@@ -74,12 +74,22 @@ def reference_ellipse(case_id: CaseId) -> Ellipse | None:
     return next((found.ellipse_px for found in uploads().annotations if found.image_stem == stem), None)
 
 
-def offered_calibration(case_id: CaseId, reviewer: str) -> Calibration | None:
-    """The pixel size that this session's files or its typed value give for a case; None if they give none."""
+def offered_calibration(case_id: CaseId, reviewer: str, ellipse_px: Ellipse | None) -> Calibration | None:
+    """The pixel size that this session's files or its typed value give for a case; None if they give none.
+
+    Args:
+        case_id: the case.
+        reviewer: who typed the value.
+        ellipse_px: as drawn now: regions of a DICOM image may differ in their pixel size.
+    """
     origin = uploads().origins.get(case_id)
     if origin is None:
         return None
-    if origin.calibration.pixel_size_xy_mm is not None:
+    if origin.dicom is not None:
+        own = origin.dicom.calibrate(ellipse_px, origin.frame_index)
+        if own.pixel_size_xy_mm is not None:
+            return own
+    elif origin.calibration.pixel_size_xy_mm is not None:
         return origin.calibration
     return calibration_by_name(origin.name, sizes(reviewer))
 

@@ -105,7 +105,7 @@ def _can_be_calibrated(case: ReviewCase) -> bool:
     """Whether it has no pixel size although this session knows one."""
     if case.state.calibration.pixel_size_xy_mm is not None or case.state.is_signed:
         return False
-    offered = session.offered_calibration(case.case_id, access.reviewer())
+    offered = session.offered_calibration(case.case_id, access.reviewer(), case.state.outline.ellipse_px)
     return offered is not None and offered.pixel_size_xy_mm is not None
 
 
@@ -113,9 +113,9 @@ def _calibrate_all(case_ids: Sequence[CaseId]) -> None:
     """Records the pixel size that this session knows for each of the cases."""
     reviewer = access.reviewer()
     for case_id in case_ids:
-        offered = session.offered_calibration(case_id, reviewer)
         try:
             state = resources.store().state(case_id)
+            offered = session.offered_calibration(case_id, reviewer, state.outline.ellipse_px)
             resources.store().append(
                 case_id, state.revision, ReviewAction.CALIBRATE, reviewer or NOBODY, calibration=offered
             )

@@ -111,6 +111,13 @@ def test_no_millimetres_without_a_pixel_size_until_one_is_typed(store: ReviewSto
     assert store.events(case_id)[-1].action is ReviewAction.CALIBRATE
 
 
+def test_section_for_the_pixel_size_opens_without_one_too(store: ReviewStore) -> None:
+    case_id = register(store, is_calibrated=False)
+    test = page("case", case=str(case_id)).run()
+    test.segmented_control(key=f"section-{case_id}").set_value("Pixel size").run()
+    assert not test.exception
+
+
 def test_impossible_pixel_size_is_answered_with_a_sentence(store: ReviewStore) -> None:
     case_id = register(store, is_calibrated=False)
     test = page("case", case=str(case_id)).run()
