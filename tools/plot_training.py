@@ -47,6 +47,8 @@ PANELS = (
     Panel("losses", r".*loss[^/]*", "loss", is_log=True),
     Panel("learning rate", r"lr", "learning rate"),
     Panel("overlap with the truth", r".*\b(bbox|segm)/AP(50|75)?|.*\bhc/DSC_(mean|median)", "AP, DSC (%)"),
+    Panel("classes and boxes", r".*\b(classification/(accuracy|F1|ROC_AUC)|box/mean_IoU)", "percent"),
+    Panel("mask pixels", r".*\bmask/(IoU|Dice)", "percent"),
     Panel("head circumference", r".*\bhc/(ADF_all|ADF_mean|ADF_median|DF_mean|HD_mean)", "error (mm)"),
 )
 

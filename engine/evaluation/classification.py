@@ -140,6 +140,19 @@ def roc_auc(is_positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> floa
     return float((below + up_to).sum() / 2.0 / positives.size / negatives.size)
 
 
+def roc_curve(
+    is_positive: NDArray[np.bool_], scores: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """False and true positive rates at every threshold, from (0, 0) to (1, 1); equal scores make one step."""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    true_counts = np.cumsum(is_positive[order])[ends]
+    false_counts = ends + 1 - true_counts
+    rates = (counts / max(int(counts[-1]), 1) for counts in (false_counts, true_counts))
+    false_rate, true_rate = (np.concatenate([[0.0], rate]) for rate in rates)
+    return false_rate, true_rate
+
+
 def _percent(part: float, whole: float) -> float:
     return 100.0 * float(part) / float(whole) if whole else math.nan
 

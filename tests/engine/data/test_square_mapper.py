@@ -112,7 +112,7 @@ def test_evaluation_sample_has_no_targets_and_no_augmentation(record: dict[str, 
 
 
 def test_image_of_another_size_is_refused(record: dict[str, Any]) -> None:
-    with pytest.raises(DatasetError, match="image is 40 x 80 px .* but its record says 41 x 80"):
+    with pytest.raises(DatasetError, match=r"image is 40 x 80 px .* but its record says 41 x 80"):
         SquareMapper(config("TwoHeadDetector"), is_train=False)({**record, "height": 41})
 
 
