@@ -83,9 +83,14 @@ def read_image_file(location: str) -> tuple[bytes, FileStamp]:
 
 
 def is_reachable(location: str) -> bool:
-    """Whether a file can be found at this moment."""
+    """Whether the storage of a file is there at this moment: the file itself, or others in its folder.
+
+    The folder alone says nothing: where a disk was unmounted, an empty one remains.
+    """
+    folder = location.rpartition("/")[0] if is_url(location) else str(Path(location).parent)
     try:
-        return bool(_url_filesystem(location).exists(location)) if is_url(location) else Path(location).exists()
+        exists = _url_filesystem(location).exists(location) if is_url(location) else Path(location).exists()
+        return bool(exists or list_names(folder))
     except Exception:  # noqa: BLE001  # the libraries behind URLs have error classes of their own
         return False
 

@@ -16,8 +16,8 @@ def until_storage_is_gone(
 ) -> Generator[JobResult, None, None]:
     """The results, held back while one file after the other cannot be read.
 
-    After `FAILURES_IN_A_ROW` such files, and at the end, the last one that could be read is looked for. If it is gone
-    too, the storage is gone and those files are not to blame; if it is still there, they are.
+    After `FAILURES_IN_A_ROW` such files, and at the end, the last one that could be read is looked for. If it and
+    everything beside it is gone too, the storage is gone and those files are not to blame; else they are.
 
     Args:
         results: in the order of the batch.

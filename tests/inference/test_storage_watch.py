@@ -29,13 +29,18 @@ def test_results_after_the_storage_was_gone_are_not_passed_on(tmp_path: Path) ->
     passed = []
 
     def consume() -> None:
-        passed.extend([])
         for result in until_storage_is_gone(iter(results)):
             passed.append(result)
 
     with pytest.raises(DatasetError, match=r"gone\.png: could be read before and is gone now.*bring the folder"):
         consume()
     assert passed == results[:3]
+
+
+def test_images_that_are_deleted_once_they_are_measured_do_not_stop_a_batch(tmp_path: Path) -> None:
+    (tmp_path / "next.png").write_bytes(b"x")
+    results = [_result(index, tmp_path / "deleted.png", is_read=index < 3) for index in range(30)]
+    assert list(until_storage_is_gone(results)) == results
 
 
 def test_storage_is_looked_for_after_a_few_failures_and_at_the_end(tmp_path: Path) -> None:
