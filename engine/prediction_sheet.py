@@ -79,8 +79,9 @@ def _draw_masks_and_text(
         text += "" if found == true else f" (is {names[true]})"
         return ([] if output.box_xyxy is None else [output.box_xyxy.tolist()]), text
     truth = union_mask(record)
+    boxes: list[Sequence[float]] = []
     if isinstance(output, MaskPrediction):
-        mask, boxes = output.probability >= MIN_SCORE, []
+        mask = output.probability >= MIN_SCORE
     else:
         mask, boxes = _detected(output, (image.shape[0], image.shape[1]))
     image[:] = draw_mask(draw_mask(image, truth, TRUTH_RGB), mask, PREDICTION_RGB)
@@ -91,7 +92,8 @@ def _draw_masks_and_text(
 
 def _detected(output: Detections, image_hw: tuple[int, int]) -> tuple[NDArray[np.bool_], list[Sequence[float]]]:
     """Union of the instance masks, and the boxes, from MIN_SCORE on."""
-    mask, boxes = np.zeros(image_hw, dtype=bool), []
+    mask = np.zeros(image_hw, dtype=bool)
+    boxes: list[Sequence[float]] = []
     for prediction in output.to_predictions():
         if prediction.score >= MIN_SCORE:
             boxes.append(prediction.box_xyxy.tolist())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from segdata.coco import IMAGE_ROOT_KEY, read_coco, write_coco
 from segdata.errors import ConfigError, DatasetError
-from segdata.records import CocoDataset, CocoImage
+from segdata.records import CocoAnnotation, CocoDataset, CocoImage
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,9 @@ def write_folds(
 
 def _read_union(sources: Sequence[Path], folder: Path) -> CocoDataset:
     """All images and annotations with new ids; file names relative to one image root."""
-    images, annotations, seen = [], [], set()
+    images: list[CocoImage] = []
+    annotations: list[CocoAnnotation] = []
+    seen: set[str] = set()
     first = read_coco(sources[0])
     for path in sources:
         dataset = read_coco(path)

@@ -57,7 +57,7 @@ class SquareMapper:
             DatasetError: if the image cannot be read or its size differs from the record.
         """
         rng = np.random.default_rng(seed)
-        image = self.cache.get(str(record["file_name"]), lambda: self._read_square(record))
+        image: augment.Uint8Image = self.cache.get(str(record["file_name"]), lambda: self._read_square(record))
         resize = self._resize_matrix(self._hw_of(record))
         sample = {key: value for key, value in record.items() if key != "annotations"}
         sample["affine_to_input"] = resize
@@ -125,10 +125,10 @@ class SquareMapper:
         share = np.prod(visible[2:] - visible[:2]) / np.prod(moved[2:] - moved[:2])
         return motion if share >= MIN_VISIBLE_SHARE else flip
 
-    def _move(self, image: NDArray[np.uint8], motion: Float64Array) -> NDArray[np.uint8]:
+    def _move(self, image: augment.Uint8Image, motion: Float64Array) -> augment.Uint8Image:
         """The square image after a motion within the square."""
         if self.has_geometry:
-            return np.asarray(augment.warp_image(image, motion), dtype=np.uint8)
+            return augment.warp_image(image, motion)
         return np.ascontiguousarray(image[:: int(motion[1, 1]), :: int(motion[0, 0])])
 
     def _targets(self, record: Mapping[str, Any], motion: Float64Array, resize: Float64Array) -> dict[str, Any]:

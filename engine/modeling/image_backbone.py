@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
-import timm
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.mobilenetv2 import MobileNetV2
@@ -52,7 +52,7 @@ class MobileNetV2Body(MobileNetV2):
         super().__init__()
         if output_stride == 16:
             self.features[LAST_HALVING].conv[1][0].stride = (1, 1)
-        self.out_channels = self.last_channel
+        self.out_channels = int(self.last_channel)
         del self.classifier
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ class ResNetBody(ResNet):
 
     def __init__(self, block: type[BasicBlock | Bottleneck], layers: list[int]) -> None:
         super().__init__(block, layers)
-        self.out_channels = self.fc.in_features
+        self.out_channels = int(self.fc.in_features)
         del self.fc
 
     def forward(self, x: Tensor) -> Tensor:
@@ -83,8 +83,11 @@ class XceptionBody(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.body = timm.create_model("legacy_xception", pretrained=False, num_classes=0, global_pool="")
-        self.out_channels = self.body.num_features
+        import timm  # slow to import, and only this body needs it
+
+        body: Any = timm.create_model("legacy_xception", pretrained=False, num_classes=0, global_pool="")
+        self.body = body
+        self.out_channels = int(body.num_features)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.body.forward_features(x))

@@ -47,7 +47,8 @@ class ImageClassifier(nn.Module):
         super().__init__()
         self.prepare = SquareInput(cfg)
         self.backbone = build_image_backbone(cfg)
-        self.dense = DenseLayers(self.backbone.out_channels, cfg.MODEL.DENSE.UNITS, cfg.MODEL.DENSE.DROPOUT)
+        n_features: int = self.backbone.out_channels
+        self.dense = DenseLayers(n_features, cfg.MODEL.DENSE.UNITS, cfg.MODEL.DENSE.DROPOUT)
         self.is_binary = cfg.MODEL.NUM_CLASSES == 2
         self.class_logits = nn.Linear(self.dense.out_features, 1 if self.is_binary else cfg.MODEL.NUM_CLASSES)
         self.register_buffer("weights", class_weights(cfg), persistent=False)

@@ -12,9 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-import segmentation_models_pytorch as smp
 import torch.nn.functional as F
-from monai.networks.nets import AttentionUnet, UNet
 from torch import Tensor, nn
 
 from engine.config import CfgNode
@@ -33,12 +31,16 @@ logger = logging.getLogger(__name__)
 
 def _attention_unet(node: CfgNode) -> nn.Module:
     """MONAI's attention U-Net: gates on the skip connections."""
+    from monai.networks.nets.attentionunet import AttentionUnet  # MONAI is slow to import
+
     strides = [2] * (len(node.CHANNELS) - 1)
     return AttentionUnet(2, 3, 1, channels=node.CHANNELS, strides=strides, dropout=node.DROPOUT)
 
 
 def _residual_unet(node: CfgNode) -> nn.Module:
     """MONAI's U-Net with residual units on both sides."""
+    from monai.networks.nets.unet import UNet  # MONAI is slow to import
+
     strides = [2] * (len(node.CHANNELS) - 1)
     channels = node.CHANNELS
     return UNet(2, 3, 1, channels=channels, strides=strides, num_res_units=2, norm="batch", dropout=node.DROPOUT)
@@ -46,6 +48,8 @@ def _residual_unet(node: CfgNode) -> nn.Module:
 
 def _mobilenet_v2_unet(node: CfgNode) -> nn.Module:
     """A U-Net decoder on MobileNetV2, under torchvision's parameter names."""
+    import segmentation_models_pytorch as smp  # slow to import
+
     network = smp.Unet("mobilenet_v2", encoder_weights=None, decoder_channels=MOBILENET_DECODER_CHANNELS)
     if node.FREEZE_ENCODER:
         freeze(network.encoder)

@@ -39,15 +39,15 @@ class TwoHeadDetector(nn.Module):
         self.size: int = cfg.INPUT.SQUARE.SIZE
         self.prepare = SquareInput(cfg)
         self.backbone = build_image_backbone(cfg)
-        self.pool, n_features = self._build_pool(self.backbone.out_channels)
+        n_channels: int = self.backbone.out_channels
+        self.pool, n_features = self._build_pool(n_channels)
         units, dropout, heads = cfg.MODEL.DENSE.UNITS, cfg.MODEL.DENSE.DROPOUT, self.settings.HEADS
         n_stacks = 2 if heads == "separate" else 1
         last_dropout = heads != "separate_dropout"
-        self.dense = nn.ModuleList(
-            [DenseLayers(n_features, units, dropout, last_dropout=last_dropout) for _ in range(n_stacks)]
-        )
+        stacks = [DenseLayers(n_features, units, dropout, last_dropout=last_dropout) for _ in range(n_stacks)]
+        self.dense = nn.ModuleList(stacks)
         self.head_dropout = nn.Dropout(0.0 if last_dropout else dropout)
-        n_hidden = self.dense[0].out_features
+        n_hidden = stacks[0].out_features
         self.class_logits = nn.Linear(n_hidden, cfg.MODEL.NUM_CLASSES)
         self.box_numbers = nn.Linear(n_hidden, 4)
         self.register_buffer("weights", class_weights(cfg), persistent=False)
