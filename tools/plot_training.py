@@ -129,7 +129,14 @@ def plot_training(points: Sequence[Point]) -> Figure:
 def plot_losses(points: Sequence[Point]) -> Figure:
     """A figure of several trainings, with one set of axes per loss."""
     names = sorted({point.panel for point in points}, key=lambda name: (name != "total_loss", name))
-    return _plot(points, [Panel(name, name, PANELS[0].y_label, is_log=True) for name in names], 3)
+    figure = _plot(points, [Panel(name, name, PANELS[0].y_label, is_log=True) for name in names], 3)
+    lines, labels = figure.axes[0].get_legend_handles_labels()
+    for axes in figure.axes:
+        if (legend := axes.get_legend()) is not None:
+            legend.remove()
+    labels = [label.partition(" (last")[0] for label in labels]
+    figure.legend(lines, labels, loc="outside lower center", ncols=len(labels), fontsize=8)
+    return figure
 
 
 def _plot(points: Sequence[Point], panels: Sequence[Panel], n_columns: int) -> Figure:
@@ -143,7 +150,7 @@ def _plot(points: Sequence[Point], panels: Sequence[Panel], n_columns: int) -> F
 
 def _draw_panel(axes: Axes, panel: Panel, points: Sequence[Point]) -> None:
     """Draws the series of one panel; the last value of an evaluation stands in the legend."""
-    for index, name in enumerate(sorted({point.series for point in points})):
+    for index, name in enumerate(dict.fromkeys(point.series for point in points)):
         series = [(point.iteration + 1, point.value) for point in points if point.series == name]
         iterations, values = zip(*series, strict=True)
         marker = "o" if len(series) < 30 else ""
