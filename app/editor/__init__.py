@@ -26,7 +26,7 @@ _mount = st.components.v2.component(
     "fetal_hc_ellipse_editor",
     html=(_FOLDER / "editor.html").read_text(encoding="utf-8"),
     css=(_FOLDER / "editor.css").read_text(encoding="utf-8"),
-    js=(_FOLDER / "editor.js").read_text(encoding="utf-8"),
+    js="".join((_FOLDER / name).read_text(encoding="utf-8") for name in ("geometry.js", "editor.js")),
     isolate_styles=True,
 )
 

@@ -17,6 +17,7 @@ from hc18.calibration import Calibration, CalibrationSource
 from hc18.ellipse import Ellipse
 from hc18.gestational_age import gestational_ages
 from hc18.growth import intergrowth_hc
+from hc18.reports.case import Decision
 from reviews.records import CaseId, ReviewCase
 from reviews.state import to_outline
 from segdata.errors import HeadSegError
@@ -61,6 +62,7 @@ def _numbers(case: ReviewCase, draft: Draft, reference: Ellipse | None) -> None:
     """Status, circumference, age and percentile of the ellipse on the screen."""
     state = case.state
     shown = to_outline(draft.ellipse_px, state.calibration)
+    is_rejected = state.decision is Decision.REJECTED and draft.ellipse_px == casework.saved_ellipse(state)
     hc_px = None if draft.ellipse_px is None else draft.ellipse_px.circumference()
     ages = () if shown.hc_mm is None else gestational_ages(shown.hc_mm)
     independent_days = None if state.age is None else state.age.days
@@ -74,8 +76,10 @@ def _numbers(case: ReviewCase, draft: Draft, reference: Ellipse | None) -> None:
             to_outline(reference, state.calibration).hc_mm,
             state.hc_interval_mm,
             state.measurement.hc_interval_level,
+            is_rejected=is_rejected,
         )
-        age_panel(ages, growth, independent_days)
+        if not is_rejected:
+            age_panel(ages, growth, independent_days)
 
 
 def _decision(case: ReviewCase, draft: Draft, *, is_stale: bool, is_locked: bool) -> bool:

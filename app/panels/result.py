@@ -19,6 +19,8 @@ def circumference_panel(
     reference_hc_mm: float | None,
     interval_mm: tuple[float, float] | None,
     interval_level: float | None,
+    *,
+    is_rejected: bool,
 ) -> None:
     """The head circumference with its unit, its interval and how it compares.
 
@@ -29,13 +31,15 @@ def circumference_panel(
         reference_hc_mm: of the annotated ellipse; None without.
         interval_mm: of the model's value; None where the model gives none.
         interval_level: share of references that such intervals hold, 0 to 1.
+        is_rejected: whether a reviewer rejected the measurement, so that it counts for nothing.
     """
     in_px = "no ellipse" if hc_px is None else f"{hc_px:.0f} px"
     value = in_px if hc_mm is None else f"{hc_mm:.1f} mm"
     delta = None
     if hc_mm is not None and model_hc_mm is not None and abs(hc_mm - model_hc_mm) >= 0.05:
         delta = f"{hc_mm - model_hc_mm:+.1f} mm to the model's {model_hc_mm:.1f} mm"
-    st.metric("Head circumference", value, delta, delta_color="off", delta_arrow="off")
+    label = "Rejected: the model's circumference" if is_rejected else "Head circumference"
+    st.metric(label, value, delta, delta_color="off", delta_arrow="off")
     if interval_mm is not None:
         level = "" if interval_level is None else f" ({interval_level:.0%} of such intervals hold the reference)"
         st.caption(f"Model: {interval_mm[0]:.1f} to {interval_mm[1]:.1f} mm{level}")

@@ -158,6 +158,7 @@ def test_reject_keeps_the_chosen_reason(store: ReviewStore) -> None:
     test.button(key=f"reject-{case_id}").click().run()
     state = store.state(case_id)
     assert (state.decision, state.reason) == (Decision.REJECTED, "Image quality too poor: shadow")
+    assert [element.label for element in test.metric] == ["Rejected: the model's circumference"]
 
 
 def test_drawn_ellipse_is_measured_and_saved_as_a_correction(store: ReviewStore) -> None:
