@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hc18.calibration import Calibration
-from hc18.dicom_image import is_dicom, read_dicom
+from hc18.dicom_image import DicomImage, hide_outside, is_dicom, read_dicom
 from hc18.ellipse import Ellipse
 from segdata.images import read_image
 
@@ -33,7 +34,8 @@ class ImageFrames:
 def open_frames(data: bytes, name: str) -> ImageFrames:
     """The pictures in the content of a PNG, JPEG, TIFF, BMP or DICOM file; the first bytes decide, not its name.
 
-    The frames of DICOM are decoded when they are asked for, others here.
+    The frames of DICOM are decoded when they are asked for, others here; what lies outside a DICOM frame's tissue
+    regions is black, as in the reviewer, so that banners and menus take no part in a measurement.
 
     Args:
         data: content of the file.
@@ -44,6 +46,13 @@ def open_frames(data: bytes, name: str) -> ImageFrames:
     """
     if is_dicom(data):
         dicom = read_dicom(data)
-        return ImageFrames(dicom.n_frames, dicom.frame_rgb, dicom.calibrate)
+        return ImageFrames(dicom.n_frames, partial(_tissue_of, dicom), dicom.calibrate)
     image_rgb = read_image(data, name=name)
     return ImageFrames(1, lambda _index: image_rgb)
+
+
+def _tissue_of(dicom: DicomImage, index: int) -> NDArray[np.uint8]:
+    """The frame with a 0-based index; all of it where the file names no tissue region."""
+    boxes_xyxy = dicom.tissue_boxes_xyxy()
+    frame_rgb = dicom.frame_rgb(index)
+    return hide_outside(frame_rgb, *boxes_xyxy) if boxes_xyxy else frame_rgb

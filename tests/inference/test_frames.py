@@ -84,3 +84,12 @@ def test_damaged_frames_cost_only_their_own_row(tmp_path: Path, bright_model: Pa
     assert rows[-1].status == RowStatus.OK
     assert RowStatus.UNREADABLE in {row.status for row in rows[:-1]}
     assert all(row.reason for row in rows if row.status != RowStatus.OK)
+
+
+def test_banner_beside_the_tissue_region_takes_no_part() -> None:
+    image = np.full((112, 160), 90, np.uint8)
+    frame = open_frames(written(image, [region((20, 10, 139, 99), (0.05, 0.05))]), "a").frame_rgb(0)
+    inside = np.zeros((112, 160), dtype=bool)
+    inside[10:100, 20:140] = True
+    assert (frame[inside] == 90).all()
+    assert (frame[~inside] == 0).all()
