@@ -68,7 +68,7 @@ class ImageClassifier(nn.Module):
             probabilities = torch.stack([1.0 - second, second], dim=1)
         else:
             probabilities = logits.softmax(dim=1)
-        return [ImagePrediction(row) for row in probabilities.cpu()]
+        return [ImagePrediction(row) for row in probabilities.detach().cpu()]
 
     def _loss(self, logits: Tensor, classes: Tensor) -> Tensor:
         if not self.is_binary:

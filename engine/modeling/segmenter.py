@@ -83,7 +83,7 @@ class SemanticSegmenter(nn.Module):
         """
         logits = self.network(self.prepare(inputs))[:, 0].float()
         if not self.training:
-            probabilities = logits.sigmoid().cpu().numpy()
+            probabilities = logits.detach().sigmoid().cpu().numpy()
             return [to_original(mask, item) for mask, item in zip(probabilities, inputs, strict=True)]
         wanted = stack_targets(inputs, "mask", logits.device)
         return {

@@ -75,8 +75,8 @@ class TwoHeadDetector(nn.Module):
                 "loss_cls": F.cross_entropy(logits, classes, weight=self.weights),
                 "loss_box": loss_box * self.settings.BOX_LOSS_WEIGHT,
             }
-        boxes = self._decode(numbers) * self._unit
-        probabilities = logits.softmax(dim=1).cpu()
+        boxes = self._decode(numbers.detach()) * self._unit
+        probabilities = logits.detach().softmax(dim=1).cpu()
         return [
             ImagePrediction(row, to_original(box, item))
             for row, box, item in zip(probabilities, boxes.cpu(), inputs, strict=True)
