@@ -31,7 +31,7 @@ def test_options_and_overrides_reach_the_job(started: list[tuple[object, int]]) 
 
 def test_defaults(started: list[tuple[object, int]]) -> None:
     assert train_net.main(["--config-file", "a.yaml"]) == 0
-    assert started == [(train_net.JobOptions(config_file=Path("a.yaml")), 1)]
+    assert started == [(train_net.JobOptions(config_file=Path("a.yaml"), engine="auto"), 1)]
 
 
 def test_bad_input_gives_2_and_one_message(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
