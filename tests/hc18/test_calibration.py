@@ -56,12 +56,12 @@ def test_warning_suggests_the_unit_in_which_the_number_is_usual() -> None:
 
 @pytest.mark.parametrize("size", [0.0, -0.1, 0.0099, 2.01, 200.0, math.nan, math.inf])
 def test_impossible_size_is_refused(size: float) -> None:
-    with pytest.raises(MeasurementError, match="expected millimetres per pixel between 0.01 and 2"):
+    with pytest.raises(MeasurementError, match=r"expected millimetres per pixel between 0\.01 and 2"):
         calibration.from_user(size)
 
 
 def test_refusal_suggests_micrometres() -> None:
-    with pytest.raises(MeasurementError, match="200 micrometres would be 0.2 mm"):
+    with pytest.raises(MeasurementError, match=r"200 micrometres would be 0\.2 mm"):
         calibration.from_table(200.0)
 
 

@@ -56,7 +56,7 @@ def test_all_shipped_configurations_load(repository_root: Path) -> None:
     assert files
     for path in files:
         cfg = load_config(path, ["SOLVER.STEPS", "()"])
-        assert cfg.MODEL.MASK_ON == (cfg.MODEL.META_ARCHITECTURE == "GeneralizedRCNN")
+        assert (cfg.MODEL.META_ARCHITECTURE == "GeneralizedRCNN") == cfg.MODEL.MASK_ON
 
 
 def test_keys_of_parts_that_are_not_used_are_dropped(tmp_path: Path) -> None:
