@@ -188,8 +188,8 @@ def check_predictions(found: list[InstancePrediction], theirs: Any, image_hw: tu
         worst = {name: max(worst[name], difference) for name, difference in differences.items()}
     assert worst["box_px"] < 1e-2
     assert worst["score"] < 1e-4
-    # A soft mask within 1e-3 moves its outline over next to no pixel centre.
-    assert worst["mask_pixels"] <= 30
+    # Hardly trained, the masks lie near one half in many pixels; a few of 50 000 fall to the other side.
+    assert worst["mask_pixels"] <= 100
     return worst
 
 
