@@ -23,10 +23,11 @@ def coloured_share(image_rgb: NDArray[np.uint8]) -> float:
     Args:
         image_rgb: uint8 (H, W, 3).
     """
-    pixels = image_rgb[::_STRIDE_PX, ::_STRIDE_PX].reshape(-1, 3).astype(np.float32)
-    hues = pixels[:, ::2] - pixels[:, 1:2]
-    if not hues.any():
+    sample = image_rgb[::_STRIDE_PX, ::_STRIDE_PX]
+    if np.array_equal(sample[..., 0], sample[..., 1]) and np.array_equal(sample[..., 1], sample[..., 2]):
         return 0.0
+    pixels = sample.reshape(-1, 3).astype(np.float32)
+    hues = pixels[:, ::2] - pixels[:, 1:2]
     brightness = pixels.mean(axis=1) / 255.0
     basis = np.stack([brightness, brightness**2], axis=1)
     is_coloured = np.zeros(len(hues), dtype=np.bool_)
