@@ -79,7 +79,8 @@ def _compare(cfg: CfgNode, ours: Step, theirs: Step, options: argparse.Namespace
     clock = CLOCKS[options.clock]
     seconds: dict[str, list[float]] = {"built-in": [], "Detectron2": []}
     for number in range(options.rounds + 1):
-        for name, step in (("built-in", ours), ("Detectron2", theirs)):
+        pair = [("built-in", ours), ("Detectron2", theirs)]
+        for name, step in pair if number % 2 else reversed(pair):
             start = clock()
             for iteration in range(number * options.block, (number + 1) * options.block):
                 step(iteration)

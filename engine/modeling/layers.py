@@ -103,7 +103,7 @@ class Conv2d(nn.Conv2d):
         x = super().forward(x)
         if self.norm is not None:
             x = self.norm(x)
-        return F.relu(x) if self.relu else x
+        return F.relu_(x) if self.relu else x
 
 
 def init_msra(module: nn.Conv2d | nn.ConvTranspose2d) -> None:

@@ -38,7 +38,7 @@ class RegionPooler(nn.Module):
         )
         for index, (feature, stride) in enumerate(zip(features, self.strides, strict=True)):
             members = torch.nonzero(level == index).squeeze(1)
-            pooled = pooled.index_put((members,), self._align(feature, regions[members], stride))
+            pooled.index_put_((members,), self._align(feature, regions[members], stride))
         return pooled
 
     def _align(self, feature: Tensor, regions: Tensor, stride: int) -> Tensor:

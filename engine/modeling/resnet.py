@@ -36,7 +36,7 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.conv2(self.conv1(x))
-        return F.relu(out + (x if self.shortcut is None else self.shortcut(x)))
+        return F.relu_(out + (x if self.shortcut is None else self.shortcut(x)))
 
 
 class BottleneckBlock(nn.Module):
@@ -63,7 +63,7 @@ class BottleneckBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.conv3(self.conv2(self.conv1(x)))
-        return F.relu(out + (x if self.shortcut is None else self.shortcut(x)))
+        return F.relu_(out + (x if self.shortcut is None else self.shortcut(x)))
 
 
 class ResNet(nn.Module):
