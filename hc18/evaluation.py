@@ -32,6 +32,7 @@ __all__ = [
     "GroupSummary",
     "HcEvaluation",
     "ReferenceCase",
+    "collect_scores",
     "evaluate",
     "evaluate_submission",
     "read_references",
@@ -144,7 +145,11 @@ def evaluate(predictions_mm: Mapping[str, Ellipse | None], references: Sequence[
         )
     if not references:
         raise DatasetError("no reference case; expected at least one labelled image to evaluate")
-    cases = [score_case(reference, predictions_mm.get(reference.filename)) for reference in references]
+    return collect_scores([score_case(reference, predictions_mm.get(reference.filename)) for reference in references])
+
+
+def collect_scores(cases: Sequence[CaseScore]) -> HcEvaluation:
+    """Scores of single images with their summaries, overall and per trimester."""
     trimesters = {name: summarise([case for case in cases if case.trimester == name]) for name in TRIMESTERS}
     return HcEvaluation(tuple(cases), summarise(cases), trimesters)
 

@@ -1,10 +1,13 @@
-"""Train and score one configuration on every fold of its data, and print mean and standard deviation of every metric.
+r"""Train and score one configuration on every fold of its data, and print mean and standard deviation of every metric.
 
     python tools/cross_validate.py --config-file configs/face_mask/residual_unet.yaml --folds 3 OUTPUT_DIR output/cv
-    python tools/cross_validate.py --config-file configs/hc18/mask_rcnn_R_18_FPN.yaml --folds 5 --group-key examination
+    python tools/cross_validate.py --config-file configs/hc18/mask_rcnn_R_18_FPN.yaml --folds 5 \
+        --datasets hc18_train hc18_val --group-key examination OUTPUT_DIR output/hc18_cv
 
-The folds divide the union of DATASETS.TRAIN and DATASETS.TEST. Exit code: 0 done; 2 bad input; 128 + signal when
-one ended it early (continue with --resume).
+The folds divide the union of DATASETS.TRAIN and DATASETS.TEST, or of --datasets; then what else the configuration
+trains on is part of every training. Where heads are measured, the scores of all folds' images together are printed
+too. Folds can be trained side by side with --only; a last call with --resume and without --only puts them together.
+Exit code: 0 done; 2 bad input; 128 + signal when one ended it early (continue with --resume).
 """
 
 from __future__ import annotations
@@ -56,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             datasets=arguments.datasets,
             group_key=arguments.group_key,
             seed=arguments.fold_seed,
+            only=arguments.only,
         )
     except HeadSegError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -65,6 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{len(outcome.folds)} folds, mean and standard deviation")
     for name, row in outcome.summary.items():
         print(f"{name:<40} {row['mean']:9.4g} +- {row['sd']:.4g}  (n {row['n']})")
+    if outcome.heads is not None:
+        print(f"\nall {len(outcome.heads.cases)} images of the folds\n{outcome.heads.to_table()}")
     return 0
 
 

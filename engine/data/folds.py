@@ -62,6 +62,16 @@ def write_folds(
     return folds
 
 
+def copy_datasets(sources: Sequence[Path], folder: Path) -> None:
+    """Writes COCO files under their own names to another folder, with paths that find their images from there.
+
+    Raises:
+        DatasetError: if a file is faulty.
+    """
+    for source in sources:
+        write_coco(folder / source.name, _read_union([source], folder))
+
+
 def _read_union(sources: Sequence[Path], folder: Path) -> CocoDataset:
     """All images and annotations with new ids; file names relative to one image root."""
     images: list[CocoImage] = []

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
-from engine.cross_validation import cross_validate, summarize
+from engine.cross_validation import cross_validate, pool_scores, summarize
 from engine.data.folds import write_folds
 from engine.training_job import JobOptions
+from hc18.evaluation import CaseScore, collect_scores
 from segdata.coco import read_coco, resolve_image_path
 from segdata.errors import ConfigError, DatasetError
 from tests.engine.toy_faces import write_config, write_faces
@@ -79,3 +81,29 @@ def test_every_fold_is_trained_once(tmp_path: Path) -> None:
     before = (tmp_path / "output" / "fold0" / "model_final.pth").stat().st_mtime_ns
     assert cross_validate(JobOptions(config_file, resume=True), 2) == outcome
     assert (tmp_path / "output" / "fold0" / "model_final.pth").stat().st_mtime_ns == before
+
+
+def test_other_training_data_is_part_of_every_fold(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    config_file = config_of(tmp_path)
+    assert not isinstance(cross_validate(JobOptions(config_file), 2, datasets=["b"], only=[1]), int)
+    output = tmp_path / "output"
+    assert not (output / "fold0").exists()
+    config = yaml.safe_load((output / "fold1" / "config.yaml").read_text())
+    assert config["DATASETS"]["TRAIN"] == ["data_fold1_train", "a"]
+    whole = read_coco(output / "folds" / "a.json")
+    assert all(resolve_image_path(output / "folds" / "a.json", whole, image).is_file() for image in whole.images)
+    assert json.loads((output / "cross_validation.json").read_text())["only"] == [1]
+
+
+def test_fold_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"fold numbers \[2\]: expected 0 to 1"):
+        cross_validate(JobOptions(config_of(tmp_path)), 2, only=[2])
+
+
+def test_pooled_scores_are_those_of_all_images_together() -> None:
+    first = CaseScore("a.png", 80.0, 82.0, 2.0, 0.97, 1.0)
+    second = CaseScore("b.png", 300.0)
+    cases = collect_scores([first]).to_json()["cases"] + collect_scores([second]).to_json()["cases"]
+    assert pool_scores(cases) == collect_scores([first, second])
+    assert pool_scores([]) is None
