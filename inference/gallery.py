@@ -13,11 +13,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from inference.gallery_cases import GalleryCase
-from inference.rows import to_safe_text
 from segdata.atomic import write_bytes_atomic, write_text_atomic
 from segdata.errors import ConfigError, ImageError
 from segdata.images import read_image
 from segdata.overlays import PREDICTION_RGB, TRUTH_RGB, draw_label, draw_outline
+from segdata.spreadsheet import to_safe_cell
 
 INDEX_TABLE = "index.csv"
 OVERLAY_FOLDER = "overlays"
@@ -136,7 +136,7 @@ def _to_sheet(cells: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 def _index_row(case: GalleryCase, overlay: str, note: str) -> list[str]:
     numbers = (case.truth_hc_mm, case.predicted_hc_mm, case.difference_mm)
     figures = ("" if number is None else f"{number:.4f}" for number in numbers)
-    return [to_safe_text(case.file_name), to_safe_text(overlay), *figures, to_safe_text(note)]
+    return [to_safe_cell(case.file_name), to_safe_cell(overlay), *figures, to_safe_cell(note)]
 
 
 def _to_csv(rows: Sequence[Sequence[str]]) -> str:

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from hc18.ellipse import Ellipse
 from segdata.errors import MeasurementError
+from segdata.spreadsheet import from_safe_cell, to_safe_cell
 
 
 class RowStatus(StrEnum):
@@ -116,9 +117,9 @@ def to_details_fields(row: ScoreRow, model_sha256: str) -> list[str]:
     low_mm, high_mm = row.hc_interval_mm or (None, None)
     angle_px, angle_mm = (None if item is None else item.angle_rad for item in (row.ellipse_px, row.ellipse_mm))
     return [
-        to_safe_text(row.file_name),
+        to_safe_cell(row.file_name),
         row.status.value,
-        to_safe_text(row.reason),
+        to_safe_cell(row.reason),
         _number(row.hc_mm, 4),
         *_ellipse_numbers(row.ellipse_px),
         _number(angle_px, 8),
@@ -134,7 +135,7 @@ def to_details_fields(row: ScoreRow, model_sha256: str) -> list[str]:
         _exact(size_x_mm),
         _exact(size_y_mm),
         _number(angle_mm, 8),
-        to_safe_text(row.calibration),
+        to_safe_cell(row.calibration),
         _number(low_mm, 4),
         _number(high_mm, 4),
         _number(row.expected_error_mm, 4),
@@ -154,9 +155,9 @@ def from_details_fields(fields: Mapping[str, str]) -> ScoreRow:
     """
     width, height = fields["image_width_px"], fields["image_height_px"]
     return ScoreRow(
-        file_name=from_safe_text(fields["filename"]),
+        file_name=from_safe_cell(fields["filename"]),
         status=RowStatus(fields["status"]),
-        reason=from_safe_text(fields["reason"]),
+        reason=from_safe_cell(fields["reason"]),
         hc_mm=_optional_number(fields["hc_mm"]),
         hc_px=_optional_number(fields["hc_px"]),
         ellipse_px=_optional_ellipse(fields, "px", fields["angle_rad"]),
@@ -166,30 +167,13 @@ def from_details_fields(fields: Mapping[str, str]) -> ScoreRow:
         image_hw=(int(height), int(width)) if width and height else None,
         pixel_size_xy_mm=_optional_pixel_size(fields),
         pixel_size_source=fields["pixel_size_source"],
-        calibration=from_safe_text(fields.get("calibration", "")),
+        calibration=from_safe_cell(fields.get("calibration", "")),
         hc_interval_mm=_optional_interval(fields),
         expected_error_mm=_optional_number(fields.get("expected_error_mm", "")),
         residual_percent=_optional_number(fields.get("residual_percent", "")),
         disagreement_percent=_optional_number(fields.get("disagreement_percent", "")),
         mask_entropy=_optional_number(fields.get("mask_entropy", "")),
     )
-
-
-def to_safe_text(text: str) -> str:
-    """`text` as one line that no spreadsheet takes for a formula.
-
-    Control characters become spaces; a leading `=`, `+`, `-`, `@` or `'` gets an apostrophe before it (so that removing
-    one leading apostrophe restores the text).
-
-    References: OWASP, CSV Injection.
-    """
-    line = "".join(character if character.isprintable() else " " for character in text)
-    return f"'{line}" if line.lstrip()[:1] in tuple("=+-@'") else line
-
-
-def from_safe_text(text: str) -> str:
-    """The text that `to_safe_text` made safe, up to control characters."""
-    return text.removeprefix("'")
 
 
 def _optional_number(text: str) -> float | None:

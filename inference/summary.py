@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from inference.message_log import MessageLog
-from inference.rows import RowStatus, ScoreRow, to_safe_text
+from inference.rows import RowStatus, ScoreRow
+from segdata.spreadsheet import to_safe_cell
 
 DISCLAIMER = "Research use only. Not a medical device."
 
@@ -30,7 +31,7 @@ class Tally:
         """Counts a row, and notes its name and reason if it has no millimetres."""
         self.counts[row.status] += 1
         if row.status != RowStatus.OK:
-            self.unmeasured.add(to_safe_text(f"{row.file_name}: {row.status.value}: {row.reason}"))
+            self.unmeasured.add(to_safe_cell(f"{row.file_name}: {row.status.value}: {row.reason}"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from hc18.agreement import Agreement, Estimate
 from hc18.reports.case import Decision
-from hc18.reports.table import BYTE_ORDER_MARK, to_safe_cell
+from hc18.reports.table import BYTE_ORDER_MARK, to_line_cell
 
 AGREEMENT_COLUMNS = ("case", "decision", "model_hc_mm", "reviewer_hc_mm", "mean_hc_mm", "model_minus_reviewer_mm")
 
@@ -60,7 +60,7 @@ def agreement_csv(agreement: Agreement) -> str:
     for case in agreement.differences:
         values = (case.model_hc_mm, case.reviewer_hc_mm, case.mean_mm, case.difference_mm)
         decision = Decision.CORRECTED if case.is_corrected else Decision.ACCEPTED
-        writer.writerow([to_safe_cell(case.label), decision.value, *(f"{value:.2f}" for value in values)])
+        writer.writerow([to_line_cell(case.label), decision.value, *(f"{value:.2f}" for value in values)])
     return BYTE_ORDER_MARK + buffer.getvalue()
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from hc18.ellipse import Ellipse
 from hc18.reports.case import RESEARCH_USE, Decision, ReportCase, to_single_line
 from hc18.submission import write_submission
+from segdata.spreadsheet import to_safe_cell
 
 BYTE_ORDER_MARK = "\ufeff"  # without it, spreadsheets read UTF-8 as a local code page
-_FORMULA_CHARACTERS = tuple("=+-@'\uff1d\uff0b\uff0d\uff20")  # the last four are the full-width forms
 _ELLIPSE_FIELDS = {"center_x_px": 4, "center_y_px": 4, "semi_axis_a_px": 4, "semi_axis_b_px": 4, "angle_rad": 8}
 
 _EllipseOf = Callable[[ReportCase], Ellipse | None]
@@ -59,13 +59,9 @@ def to_submission(cases: Mapping[str, ReportCase], filenames: Sequence[str]) -> 
         return ReviewedSubmission(path.read_text(encoding="utf-8"), tuple(omitted))
 
 
-def to_safe_cell(text: str) -> str:
-    """Text on one line that no spreadsheet takes for a formula; removing one leading apostrophe restores it.
-
-    References: OWASP, CSV Injection.
-    """
-    line = to_single_line(text)
-    return f"'{line}" if line.startswith(_FORMULA_CHARACTERS) else line
+def to_line_cell(text: str) -> str:
+    """Text on one line, in single spaces, that no spreadsheet takes for a formula."""
+    return to_safe_cell(to_single_line(text))
 
 
 def _reviewed_ellipse_mm(case: ReportCase) -> Ellipse | None:
@@ -110,7 +106,7 @@ def _ellipse_columns(prefix: str, ellipse_of: _EllipseOf) -> dict[str, Callable[
 
 # Column -> text of its cell. Columns are only ever added at the end.
 _COLUMNS: dict[str, Callable[[ReportCase], str]] = {
-    "case": lambda case: to_safe_cell(case.case_label),
+    "case": lambda case: to_line_cell(case.case_label),
     "status": lambda case: case.status.value,
     "decision": lambda case: case.decision.value,
     "hc_mm": lambda case: _number(case.hc_mm, 2),
@@ -119,28 +115,28 @@ _COLUMNS: dict[str, Callable[[ReportCase], str]] = {
     "model_hc_high_mm": lambda case: _interval(case, 1),
     "model_hc_interval_level": lambda case: "" if case.hc_interval_level is None else f"{case.hc_interval_level:g}",
     "confidence": lambda case: _number(case.confidence, 4),
-    "flags": lambda case: to_safe_cell(";".join(case.flags)),
+    "flags": lambda case: to_line_cell(";".join(case.flags)),
     "ga_hadlock_1984_days": lambda case: _age_value(case, 0),
     "ga_intergrowth_2016_days": lambda case: _age_value(case, 1),
     "independent_ga_days": lambda case: _number(case.independent_ga_days, 0),
-    "independent_ga_source": lambda case: to_safe_cell(case.ga_source),
+    "independent_ga_source": lambda case: to_line_cell(case.ga_source),
     "percentile": lambda case: _number(case.growth.percentile, 2),
     "z_score": lambda case: _number(case.growth.z_score, 3),
     "percentile_standard": lambda case: case.growth.standard.name if case.growth else "",
     "calibration_source": lambda case: case.calibration.source.value,
     "pixel_size_x_mm": lambda case: _pixel_size(case, 0),
     "pixel_size_y_mm": lambda case: _pixel_size(case, 1),
-    "calibration": lambda case: to_safe_cell(" ".join([case.calibration.detail, *case.calibration.warnings])),
-    "reason": lambda case: to_safe_cell(case.reason),
-    "reviewer": lambda case: to_safe_cell(case.reviewer),
-    "signed_by": lambda case: to_safe_cell(case.signer),
+    "calibration": lambda case: to_line_cell(" ".join([case.calibration.detail, *case.calibration.warnings])),
+    "reason": lambda case: to_line_cell(case.reason),
+    "reviewer": lambda case: to_line_cell(case.reviewer),
+    "signed_by": lambda case: to_line_cell(case.signer),
     "signed_at_utc": lambda case: _moment(case.signed_at_utc if case.is_signed else None),
     "measured_at_utc": lambda case: _moment(case.measured_at_utc),
     **_ellipse_columns("", lambda case: case.ellipse_px),
     **_ellipse_columns("model_", lambda case: case.model_ellipse_px),
     "image_sha256": lambda case: case.image_sha256,
-    "model": lambda case: to_safe_cell(case.model_name),
-    "model_version": lambda case: to_safe_cell(case.model_version),
+    "model": lambda case: to_line_cell(case.model_name),
+    "model_version": lambda case: to_line_cell(case.model_version),
     "model_sha256": lambda case: case.model_sha256,
     "note": lambda _case: RESEARCH_USE,
 }

@@ -9,7 +9,7 @@ import pytest
 from hc18.gestational_age import hadlock_1984
 from hc18.growth import intergrowth_hc
 from hc18.reports.case import RESEARCH_USE, ReportCase
-from hc18.reports.table import CSV_COLUMNS, to_csv, to_safe_cell, to_submission
+from hc18.reports.table import CSV_COLUMNS, to_csv, to_line_cell, to_submission
 from hc18.submission import check_submission, read_submission
 from segdata.errors import DatasetError
 from tests.reported_cases import (
@@ -77,7 +77,7 @@ def test_file_is_what_spreadsheets_expect() -> None:
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1+1", "\r=1", "  =1", "＝1", "'x"])
 def test_formulas_become_text(text: str) -> None:
-    cell = to_safe_cell(text)
+    cell = to_line_cell(text)
     assert cell.startswith("'")
     assert cell[1:] == text.strip()
     (row,) = read(make_rejected(reason=text, reviewer=text, case_label=text, flags=(text,)))
