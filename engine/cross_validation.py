@@ -76,7 +76,8 @@ def cross_validate(
         raise ConfigError(f"fold numbers {chosen}: expected 0 to {n_folds - 1}")
     output_dir = Path(cfg.OUTPUT_DIR)
     folds, divided, whole = _prepare_folds(cfg, n_folds, datasets, group_key, seed)
-    results, scores = [], []
+    results: list[Mapping[str, float]] = []
+    scores: list[Mapping[str, Any]] = []
     for number in chosen:
         fold, folder = folds[number], output_dir / f"fold{number}"
         train = [fold.train, *whole]
