@@ -63,7 +63,7 @@ def parse_reported(texts: Sequence[str], n_metrics: int) -> dict[str, list[float
 
 
 def plot_bars(names: Sequence[str], metrics: Sequence[str], ours: np.ndarray, reported: np.ndarray) -> Figure:
-    """One row of axes per metric; ours and, where known, the reported figure of every training.
+    """One column of axes per metric; ours and, where known, the reported figure of every training.
 
     Args:
         names: of R trainings.
@@ -71,17 +71,24 @@ def plot_bars(names: Sequence[str], metrics: Sequence[str], ours: np.ndarray, re
         ours: (R, M).
         reported: (R, M), NaN where unknown.
     """
-    figure = Figure(figsize=(2.0 + 0.55 * len(names), 2.6 * len(metrics) + 1.2), layout="constrained")
+    figure = Figure(figsize=(2.5 + 3.2 * len(metrics), 1.0 + 0.42 * len(names)), layout="constrained")
     places = np.arange(len(names))
     for position, metric in enumerate(metrics):
-        axes = figure.add_subplot(len(metrics), 1, position + 1)
-        axes.bar(places - 0.2, np.nan_to_num(ours[:, position]), 0.4, color=_OURS, label="this project")
-        axes.bar(places + 0.2, np.nan_to_num(reported[:, position]), 0.4, color=_REPORTED, label="reported")
-        axes.set_ylabel(metric)
-        axes.grid(axis="y", alpha=0.3)
-        axes.set_xticks(places, names if position + 1 == len(metrics) else [], rotation=90, fontsize=7)
-        if position == 0:
-            axes.legend(fontsize=7)
+        axes = figure.add_subplot(1, len(metrics), position + 1)
+        for shift, values, color, label in (
+            (-0.2, ours, _OURS, "this project"),
+            (0.2, reported, _REPORTED, "reported"),
+        ):
+            known = np.isfinite(values[:, position])
+            if known.any():
+                bars = axes.barh(places[known] + shift, values[known, position], 0.4, color=color, label=label)
+                axes.bar_label(bars, fmt="%.1f", fontsize=7, padding=2)
+        axes.set_xlabel(metric)
+        axes.margins(x=0.12)
+        axes.grid(axis="x", alpha=0.3)
+        axes.set_yticks(places, names if position == 0 else [], fontsize=8)
+        axes.invert_yaxis()  # first run on top
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=8)
     return figure
 
 
