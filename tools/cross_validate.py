@@ -31,7 +31,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--config-file", type=Path, required=True, metavar="FILE", help="YAML configuration")
     parser.add_argument("--folds", type=int, default=3, metavar="N", help="number of folds (default: %(default)s)")
-    parser.add_argument("--datasets", nargs="+", default=[], metavar="NAME", help="divide these datasets instead")
+    parser.add_argument("--datasets", nargs="+", default=[], metavar="NAME", help="divide these datasets alone")
+    parser.add_argument("--only", nargs="+", type=int, default=[], metavar="FOLD", help="train these folds alone")
     parser.add_argument(
         "--group-key", default="group", metavar="FIELD", help="image field that keeps images together (default: group)"
     )
