@@ -6,7 +6,8 @@ r"""Train and score one configuration on every fold of its data, and print mean 
 
 The folds divide the union of DATASETS.TRAIN and DATASETS.TEST, or of --datasets; then what else the configuration
 trains on is part of every training. Where heads are measured, the scores of all folds' images together are printed
-too. Folds can be trained side by side with --only; a last call with --resume and without --only puts them together.
+too. Folds can be trained side by side with --only (another option has to follow its numbers); a last call with
+--resume and without --only puts them together.
 Exit code: 0 done; 2 bad input; 128 + signal when one ended it early (continue with --resume).
 """
 
