@@ -13,6 +13,7 @@ from typing import Any
 from engine.config import CfgNode, load_config
 from engine.data.datasets import dataset_path
 from engine.data.folds import Fold, copy_datasets, write_folds
+from engine.evaluation.registry import details_path
 from engine.evaluation.results import flatten_results
 from engine.training_job import RESULTS_NAME, JobOptions, start_job
 from hc18.evaluation import CaseScore, HcEvaluation, collect_scores
@@ -88,7 +89,7 @@ def cross_validate(
             if code >= 128:
                 return code
         results.append(flatten_results(_read_json(folder / RESULTS_NAME)))
-        details = folder / f"hc_{fold.val}.json"
+        details = details_path(folder, "hc", fold.val, "json")
         scores += _read_json(details)["cases"] if details.is_file() else []
     heads = pool_scores(scores)
     validation = CrossValidation(tuple(results), summarize(results), heads)

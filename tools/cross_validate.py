@@ -6,8 +6,7 @@ r"""Train and score one configuration on every fold of its data, and print mean 
 
 The folds divide the union of DATASETS.TRAIN and DATASETS.TEST, or of --datasets; then what else the configuration
 trains on is part of every training. Where heads are measured, the scores of all folds' images together are printed
-too. Folds can be trained side by side with --only (another option has to follow its numbers); a last call with
---resume and without --only puts them together.
+too. Folds can be trained side by side with --only 0, --only 1, ...; a last call with --resume puts them together.
 Exit code: 0 done; 2 bad input; 128 + signal when one ended it early (continue with --resume).
 """
 
@@ -33,7 +32,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--config-file", type=Path, required=True, metavar="FILE", help="YAML configuration")
     parser.add_argument("--folds", type=int, default=3, metavar="N", help="number of folds (default: %(default)s)")
     parser.add_argument("--datasets", nargs="+", default=[], metavar="NAME", help="divide these datasets alone")
-    parser.add_argument("--only", nargs="+", type=int, default=[], metavar="FOLD", help="train these folds alone")
+    parser.add_argument(
+        "--only", type=int, action="append", default=[], metavar="FOLD", help="train this fold; may be repeated"
+    )
     parser.add_argument(
         "--group-key", default="group", metavar="FIELD", help="image field that keeps images together (default: group)"
     )

@@ -23,8 +23,9 @@ SUITABLE = {
 }
 
 
-def _details(cfg: CfgNode, dataset: DetectionDataset, task: str, suffix: str = "csv") -> Path:
-    return Path(cfg.OUTPUT_DIR) / f"{task}_{dataset.name}.{suffix}"
+def details_path(output_dir: str | Path, task: str, dataset: str, suffix: str = "csv") -> Path:
+    """File with what a task's evaluator says of every single image of the dataset of that name."""
+    return Path(output_dir) / f"{task}_{dataset}.{suffix}"
 
 
 def _coco(cfg: CfgNode, dataset: DetectionDataset) -> DatasetEvaluator:
@@ -37,21 +38,21 @@ def _coco(cfg: CfgNode, dataset: DetectionDataset) -> DatasetEvaluator:
 def _hc(cfg: CfgNode, dataset: DetectionDataset) -> DatasetEvaluator:
     from engine.evaluation.hc import HcEvaluator
 
-    return HcEvaluator(dataset.records, _details(cfg, dataset, "hc", "json"))
+    return HcEvaluator(dataset.records, details_path(cfg.OUTPUT_DIR, "hc", dataset.name, "json"))
 
 
 def _classification(cfg: CfgNode, dataset: DetectionDataset) -> DatasetEvaluator:
-    details = _details(cfg, dataset, "classification")
+    details = details_path(cfg.OUTPUT_DIR, "classification", dataset.name)
     return ClassificationEvaluator(dataset.records, dataset.class_names, cfg.TEST.POSITIVE_CLASS, details)
 
 
 def _box(cfg: CfgNode, dataset: DetectionDataset) -> DatasetEvaluator:
-    return BoxEvaluator(dataset.records, _details(cfg, dataset, "box"))
+    return BoxEvaluator(dataset.records, details_path(cfg.OUTPUT_DIR, "box", dataset.name))
 
 
 def _mask(cfg: CfgNode, dataset: DetectionDataset) -> DatasetEvaluator:
     bare = [k for k, name in enumerate(dataset.class_names) if name in cfg.DATASETS.CLASSES_WITHOUT_MASK]
-    return MaskEvaluator(dataset.records, bare, _details(cfg, dataset, "mask"))
+    return MaskEvaluator(dataset.records, bare, details_path(cfg.OUTPUT_DIR, "mask", dataset.name))
 
 
 EVALUATORS: dict[str, Callable[[CfgNode, DetectionDataset], DatasetEvaluator]] = {

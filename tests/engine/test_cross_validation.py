@@ -13,6 +13,7 @@ from engine.training_job import JobOptions
 from hc18.evaluation import CaseScore, collect_scores
 from segdata.coco import read_coco, resolve_image_path
 from segdata.errors import ConfigError, DatasetError
+from tests.engine import toy_heads
 from tests.engine.toy_faces import write_config, write_faces
 
 
@@ -94,6 +95,17 @@ def test_other_training_data_is_part_of_every_fold(tmp_path: Path) -> None:
     whole = read_coco(output / "folds" / "a.json")
     assert all(resolve_image_path(output / "folds" / "a.json", whole, image).is_file() for image in whole.images)
     assert json.loads((output / "cross_validation.json").read_text())["only"] == [1]
+
+
+def test_heads_of_all_folds_are_scored_together(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    config_file = toy_heads.write_config(tmp_path / "data", tmp_path / "output")
+    outcome = cross_validate(JobOptions(config_file, ("SOLVER.MAX_ITER", "1")), 2, datasets=["heads"])
+    assert not isinstance(outcome, int)
+    assert outcome.heads is not None
+    assert len(outcome.heads.cases) == len(toy_heads.ELLIPSES)
+    written = json.loads((tmp_path / "output" / "cross_validation_hc.json").read_text())
+    assert written["overall"]["n_scored"] + written["overall"]["n_failed"] == len(toy_heads.ELLIPSES)
 
 
 def test_fold_that_does_not_exist_is_refused(tmp_path: Path) -> None:
