@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torchvision.ops import box_iou
 
 from engine.config import CfgNode, load_config
 from engine.modeling import build_model
@@ -73,26 +75,37 @@ def test_targets_without_mask_give_no_mask_loss_but_all_box_losses(make_config: 
     assert losses["loss_box_reg"].item() > 0
 
 
-def test_a_few_steps_on_one_image_lower_the_loss_and_find_the_ellipse(make_config: Callable[..., CfgNode]) -> None:
+def test_training_on_one_image_lowers_the_loss_and_finds_the_ellipse(make_config: Callable[..., CfgNode]) -> None:
     torch.manual_seed(0)
     model = build_model(make_config("MODEL.RESNETS.NORM", "GN"))
     item = make_input(0, with_targets=True)
     yy, xx = torch.meshgrid(torch.arange(96.0), torch.arange(128.0), indexing="ij")
     inside = ((xx + 0.5 - 60) / 36) ** 2 + ((yy + 0.5 - 50) / 28) ** 2 <= 1
     item["image"] = torch.where(inside, 200.0, 30.0).expand(3, -1, -1)
+    n_steps = 80
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    history = []
-    for _ in range(25):
+    # A rate that falls to nothing: at a constant one, the box still jumps by many pixels from step to step.
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, n_steps)
+    before, history = _overlap_of_best_box(model, item), []
+    for _ in range(n_steps):
         total = sum(model([item]).values())
         optimizer.zero_grad()
         total.backward()
         optimizer.step()
+        schedule.step()
         history.append(total.item())
+    assert np.mean(history[-5:]) < 0.5 * history[0]
+    assert before < 0.5
+    assert _overlap_of_best_box(model, item) > 0.7
+
+
+def _overlap_of_best_box(model: GeneralizedRCNN, item: dict[str, Any]) -> float:
+    """IoU of the first detection with the box of `make_input`'s ellipse, at twice the input's size."""
     model.eval()
     with torch.no_grad():
         (found,) = model([item])
-    assert history[-1] < 0.5 * history[0]
-    np.testing.assert_allclose(found.boxes[0].numpy(), [48, 44, 192, 156], atol=14)  # twice the input's size
+    model.train()
+    return box_iou(found.boxes[:1], torch.tensor([[48.0, 44.0, 192.0, 156.0]])).item()
 
 
 def test_detections_are_sorted_inside_the_original_image_and_soft(make_model: Callable[..., GeneralizedRCNN]) -> None:
