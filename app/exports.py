@@ -16,12 +16,12 @@ _NO_PICTURE = np.zeros((1, 1, 3), dtype=np.uint8)
 
 
 def cases_csv(store: ReviewStore, case_ids: Iterable[CaseId]) -> str:
-    """The table of cases, read one after the other.
+    """The table of cases.
 
     Raises:
         HeadSegError: if a case cannot be read or contradicts itself.
     """
-    return to_csv(to_report(store, store.case(case_id), None, with_picture=False) for case_id in case_ids)
+    return to_csv(to_report(store, case, None, with_picture=False) for case in store.cases(case_ids))
 
 
 def submission_csv(store: ReviewStore, names: Mapping[CaseId, str]) -> str:
@@ -34,7 +34,8 @@ def submission_csv(store: ReviewStore, names: Mapping[CaseId, str]) -> str:
     Raises:
         HeadSegError: if a case cannot be read or a name occurs twice.
     """
-    reports = {name: to_report(store, store.case(case_id), None, with_picture=False) for case_id, name in names.items()}
+    cases = zip(names.values(), store.cases(names), strict=True)
+    reports = {name: to_report(store, case, None, with_picture=False) for name, case in cases}
     return to_submission(reports, list(names.values())).text
 
 

@@ -22,7 +22,7 @@ from reviews.records import (
     ReviewEvent,
     SoftMask,
 )
-from reviews.rows import read_events, to_case_columns, to_event_columns
+from reviews.rows import read_events, read_events_of, to_case_columns, to_event_columns
 from reviews.rules import ReviewRequest, check_request
 from reviews.schema import CASES, EVENTS, IMAGES, MASKS
 from reviews.state import derive_state, next_state, outline_after, to_outline
@@ -184,6 +184,19 @@ def existing_events(connection: Connection, case_id: int) -> list[ReviewEvent]:
     events = read_events(connection, case_id)
     if not events:
         raise no_case(case_id)
+    return events
+
+
+def existing_events_of(connection: Connection, case_ids: Sequence[int]) -> dict[int, list[ReviewEvent]]:
+    """All events of several cases, each by revision.
+
+    Raises:
+        StoreError: if there is no such case, or its record was tampered with.
+    """
+    events = read_events_of(connection, case_ids)
+    for case_id in case_ids:
+        if case_id not in events:
+            raise no_case(case_id)
     return events
 
 

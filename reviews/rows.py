@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
@@ -55,6 +57,17 @@ def read_events(connection: Connection, case_id: int) -> list[ReviewEvent]:
     """
     query = select(EVENTS).where(EVENTS.c.case_id == case_id).order_by(EVENTS.c.revision)
     return [_to_event(row) for row in connection.execute(query)]
+
+
+def read_events_of(connection: Connection, case_ids: Sequence[int]) -> dict[int, list[ReviewEvent]]:
+    """All events of several cases, each by revision; a number that no case has is left out.
+
+    Raises:
+        StoreError: if one of them was changed behind the program's back.
+    """
+    query = select(EVENTS).where(EVENTS.c.case_id.in_(case_ids)).order_by(EVENTS.c.case_id, EVENTS.c.revision)
+    rows = connection.execute(query)
+    return {case_id: [_to_event(row) for row in own] for case_id, own in groupby(rows, lambda row: row.case_id)}
 
 
 def _to_event(row: Row[Any]) -> ReviewEvent:
