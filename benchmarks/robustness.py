@@ -19,30 +19,19 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from benchmarks.labelled_heads import LabelledHead, read_labelled_heads
 from hc18.degradations import DEGRADATIONS, Degraded
-from hc18.ellipse import Ellipse
 from inference.bundled import bundled_model_path
 from inference.head_measurement import measure_image
 from inference.predictor import OnnxPredictor
 from segdata.atomic import write_text_atomic
-from segdata.coco import read_coco, resolve_image_path
-from segdata.errors import DatasetError, HeadSegError
+from segdata.errors import HeadSegError
 from segdata.images import read_image
 
 LARGE_ERROR_MM = 4.0
 MAX_ADF_GROWTH_MM = 1.0
 MIN_SHARE_SET_ASIDE = 0.5
 SEED = 2026
-
-
-@dataclass(frozen=True)
-class Case:
-    """A labelled image."""
-
-    path: Path
-    pixel_size_mm: float
-    hc_mm: float
-    head: Ellipse
 
 
 @dataclass(frozen=True)
@@ -81,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     try:
-        cases = _read_cases(options.coco, options.limit)
+        cases = read_labelled_heads(options.coco, options.limit)
         predictor = OnnxPredictor(options.model or bundled_model_path(), num_threads=2)
         rows = list(_measure_all(predictor, cases))
         options.output.mkdir(parents=True, exist_ok=True)
@@ -101,25 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if all(row.passes(clean) for row in rows) else 1
 
 
-def _read_cases(path: Path, limit: int | None) -> list[Case]:
-    dataset = read_coco(path)
-    heads = {annotation.image_id: annotation.extra.get("ellipse_px") for annotation in dataset.annotations}
-    cases = []
-    for image in dataset.images:
-        head = heads.get(image.id)
-        if head is None or "hc_mm" not in image.extra:
-            raise DatasetError(
-                f"{path}: {image.file_name} has no ellipse and HC; convert it with tools/convert_hc18.py"
-            )
-        values = (head[name] for name in ("center_x", "center_y", "semi_axis_a", "semi_axis_b", "angle_rad"))
-        file = resolve_image_path(path, dataset, image)
-        cases.append(Case(file, image.extra["pixel_size_mm"], image.extra["hc_mm"], Ellipse.from_axes(*values)))
-    if limit is not None and limit < len(cases):
-        cases = [cases[index] for index in np.linspace(0, len(cases) - 1, limit).round().astype(int)]
-    return cases
-
-
-def _measure_all(predictor: OnnxPredictor, cases: Sequence[Case]) -> Iterator[Row]:
+def _measure_all(predictor: OnnxPredictor, cases: Sequence[LabelledHead]) -> Iterator[Row]:
     """The undamaged images first, then every damage at every strength."""
     plan = [
         ("none", 0.0),
@@ -129,13 +100,13 @@ def _measure_all(predictor: OnnxPredictor, cases: Sequence[Case]) -> Iterator[Ro
         yield _measure(predictor, cases, kind, strength)
 
 
-def _measure(predictor: OnnxPredictor, cases: Sequence[Case], kind: str, strength: float) -> Row:
+def _measure(predictor: OnnxPredictor, cases: Sequence[LabelledHead], kind: str, strength: float) -> Row:
     errors_mm, is_flagged = np.full(len(cases), np.nan), np.zeros(len(cases), dtype=bool)
     for index, case in enumerate(cases):
         image = read_image(case.path)
         damaged = Degraded(image)
         if kind != "none":
-            damaged = DEGRADATIONS[kind].apply(image, case.head, strength, np.random.default_rng([SEED, index]))
+            damaged = DEGRADATIONS[kind].apply(image, case.ellipse_px, strength, np.random.default_rng([SEED, index]))
         size_mm = case.pixel_size_mm * damaged.pixel_size_factor
         found = measure_image(predictor, damaged.image, (size_mm, size_mm))
         if found.hc_mm is not None:
