@@ -34,6 +34,7 @@ __all__ = [
     "ReferenceCase",
     "collect_scores",
     "evaluate",
+    "evaluate_labelled",
     "evaluate_submission",
     "read_references",
     "score_case",
@@ -180,26 +181,42 @@ def evaluate_submission(
     subset: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> HcEvaluation:
-    """All scores of a submission CSV against the labelled images of an HC18 folder.
+    """All scores of a submission CSV in the challenge's format; see `evaluate_labelled`.
+
+    Raises:
+        DatasetError: if the submission, the folder or the subset is invalid, or a row names no labelled image.
+    """
+    return evaluate_labelled(read_submission(submission), submission, root, subset=subset, progress=progress)
+
+
+def evaluate_labelled(
+    predictions_mm: Mapping[str, Ellipse],
+    source: str | os.PathLike[str],
+    root: str | os.PathLike[str],
+    *,
+    subset: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+) -> HcEvaluation:
+    """All scores of predictions against the labelled images of an HC18 folder.
 
     Args:
-        submission: CSV file in the challenge's format.
+        predictions_mm: ellipse in mm of each file name.
+        source: file they were read from, for messages.
         root: HC18 folder.
         subset: COCO JSON; only the images it names are evaluated. Rows of other labelled images are left out and
             counted in `n_ignored`; all labelled images are evaluated when None.
         progress: show a progress bar if the error output is a terminal.
 
     Raises:
-        DatasetError: if the submission, the folder or the subset is invalid, or a row names no labelled image.
+        DatasetError: if the folder or the subset is invalid, or a prediction names no labelled image.
     """
-    predictions_mm = read_submission(submission)
     labelled = {row.filename for row in read_pixel_sizes(Path(root) / TRAINING_TABLE, require_hc=True)}
     unknown = [name for name in predictions_mm if name not in labelled]
     if unknown:
         raise_problems(
             DatasetError,
-            [f"{submission}: '{name}' is no labelled image of {root}; remove its row" for name in unknown],
-            f"{submission} cannot be evaluated",
+            [f"{source}: '{name}' is no labelled image of {root}; remove its row" for name in unknown],
+            f"{source} cannot be evaluated",
         )
     names = None if subset is None else {image.file_name for image in read_coco(subset).images}
     references = read_references(root, names=names, progress=progress)

@@ -1,15 +1,19 @@
-"""Results of images a model was not trained on, joined with their references: what its trust model is fitted to."""
+"""Results of images a model was not trained on: with their references, what its trust model is fitted to."""
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Iterable
 from pathlib import Path
 
 from hc18.trust import Evidence
 from hc18.trust_calibration import CalibrationCase
 from inference.details import read_details
-from inference.rows import ScoreRow
+from inference.rows import DETAILS_COLUMNS, ScoreRow
 from segdata.coco import read_coco
 from segdata.errors import DatasetError, raise_problems
+from segdata.spreadsheet import from_safe_cell
 
 
 def read_calibration_cases(details: Path, labelled: Path) -> tuple[list[CalibrationCase], list[str]]:
@@ -39,6 +43,34 @@ def read_calibration_cases(details: Path, labelled: Path) -> tuple[list[Calibrat
     if problems:
         raise_problems(DatasetError, problems, f"{details}: cannot calibrate with it")
     return cases, unmeasured
+
+
+def out_of_fold_table(pairs: Iterable[tuple[Path, Path]]) -> str:
+    """One details file, as text, from those of several models: of each, the rows of the images it was not trained on.
+
+    Args:
+        pairs: details of a model and the COCO JSON of the images to take from it.
+
+    Raises:
+        DatasetError: if a file cannot be read, or an image has two rows.
+    """
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, DETAILS_COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    seen: set[str] = set()
+    for details, labelled in pairs:
+        read_details(details)  # refuses what is no details file
+        names = {Path(image.file_name).name for image in read_coco(labelled).images}
+        with details.open(encoding="utf-8-sig", newline="") as stream:
+            rows = [row for row in csv.DictReader(stream) if from_safe_cell(row["filename"]) in names]
+        twice = sorted(seen.intersection(row["filename"] for row in rows))
+        if twice:
+            raise DatasetError(
+                f"{labelled}: {twice[0]} and {len(twice) - 1} more have a row already; name each image once"
+            )
+        seen.update(row["filename"] for row in rows)
+        writer.writerows(rows)
+    return buffer.getvalue()
 
 
 def _evidence(row: ScoreRow) -> Evidence | None:

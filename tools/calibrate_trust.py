@@ -29,7 +29,7 @@ from hc18.trust_calibration import (
     report_trust,
 )
 from inference.bundled import file_sha256
-from inference.calibration_cases import read_calibration_cases
+from inference.calibration_cases import out_of_fold_table, read_calibration_cases
 from segdata.atomic import write_text_atomic
 from segdata.errors import HeadSegError
 
@@ -52,6 +52,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="model to store the calibration in")
     parser.add_argument("--output", type=Path, metavar="FILE.onnx", help="where to write that model")
+    parser.add_argument(
+        "--rows", type=Path, metavar="FILE.csv", help="also write the rows used, of all folds, as one details file"
+    )
     parser.add_argument("--report", type=Path, metavar="DIR", help="folder for trust.csv and trust.png")
     return parser
 
@@ -67,11 +70,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             found, without = read_calibration_cases(details, labelled)
             cases += found
             unmeasured += without
+        rows = out_of_fold_table(options.out_of_fold) if options.rows is not None else ""
         model = fit_trust_model(cases)
         checked = check_trust_model(cases)
         report = report_trust(checked)
         if options.output is not None:
             write_trusted_model(options.model, options.output, model)
+        if options.rows is not None:
+            write_text_atomic(options.rows, rows)
         if options.report is not None:
             options.report.mkdir(parents=True, exist_ok=True)
             write_text_atomic(options.report / "trust.csv", _table(checked))

@@ -1,4 +1,4 @@
-"""Score a submission CSV against the labelled images of an HC18 folder: DF, ADF, DSC, HD, per trimester.
+"""Score a submission or a details CSV against the labelled images of an HC18 folder: DF, ADF, DSC, HD, per trimester.
 
 Exit code: 0 every image was scored; 1 some images have no row (they count as failed); 2 bad input.
 """
@@ -13,7 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
 
-from hc18.evaluation import HcEvaluation, evaluate_submission
+from hc18.evaluation import HcEvaluation, evaluate_labelled, evaluate_submission
+from inference.details import read_details
 from segdata.atomic import write_text_atomic
 from segdata.errors import ConfigError, HeadSegError
 
@@ -21,9 +22,9 @@ from segdata.errors import ConfigError, HeadSegError
 def build_parser() -> argparse.ArgumentParser:
     description, _, epilog = (__doc__ or "").partition("\n")
     parser = argparse.ArgumentParser(description=description, epilog=epilog)
-    parser.add_argument(
-        "--submission", type=Path, required=True, metavar="CSV", help="ellipses in mm, in the challenge's format"
-    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--submission", type=Path, metavar="CSV", help="ellipses in mm, in the challenge's format")
+    source.add_argument("--details", type=Path, metavar="CSV", help="details of tools/score.py; needs no submission")
     parser.add_argument(
         "--root",
         type=Path,
@@ -57,7 +58,12 @@ def _run(options: argparse.Namespace) -> HcEvaluation:
     """The evaluation, saved as JSON if asked for."""
     if options.json is not None and options.json.exists() and not options.overwrite:
         raise ConfigError(f"{options.json}: exists already; give another name or --overwrite")
-    evaluation = evaluate_submission(options.submission, options.root, subset=options.subset, progress=True)
+    if options.submission is not None:
+        evaluation = evaluate_submission(options.submission, options.root, subset=options.subset, progress=True)
+    else:
+        rows = read_details(options.details)
+        found = {row.file_name: row.ellipse_mm for row in rows if row.ellipse_mm is not None}
+        evaluation = evaluate_labelled(found, options.details, options.root, subset=options.subset, progress=True)
     if options.json is not None:
         write_text_atomic(options.json, json.dumps(evaluation.to_json(), indent=2, allow_nan=False) + "\n")
     return evaluation

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hc18.ellipse import Ellipse
+from inference.details import read_details
 from inference.predictor import OnnxPredictor
 from inference.rows import DETAILS_COLUMNS, RowStatus, ScoreRow, to_details_fields
-from segdata.coco import write_coco
+from segdata.coco import read_coco, write_coco
 from segdata.records import CocoCategory, CocoDataset, CocoImage
 from tests.synthetic_model import write_bright_object_model
 from tools.calibrate_trust import main
@@ -54,6 +56,21 @@ def test_model_carries_the_calibration_and_the_report_is_written(
     assert (tmp_path / "report" / "trust.png").stat().st_size > 10_000
     assert len((tmp_path / "report" / "trust.csv").read_text().splitlines()) == N_IMAGES + 1
     assert "inside" in capsys.readouterr().out
+
+
+def test_rows_of_all_folds_become_one_details_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    details, labelled = write_fold(tmp_path)
+    dataset = read_coco(labelled)
+    for name, images in (("a.json", dataset.images[:120]), ("b.json", dataset.images[100:])):
+        write_coco(tmp_path / name, replace(dataset, images=images))
+    pairs = ["--out-of-fold", str(details), str(tmp_path / "a.json"), "--out-of-fold", str(details)]
+    assert main([*pairs, str(tmp_path / "b.json"), "--rows", str(tmp_path / "rows.csv")]) == 2
+    assert "have a row already" in capsys.readouterr().err
+    assert not (tmp_path / "rows.csv").exists()
+    write_coco(tmp_path / "b.json", replace(dataset, images=dataset.images[120:-1]))
+    assert main([*pairs, str(tmp_path / "b.json"), "--rows", str(tmp_path / "rows.csv")]) == 0
+    rows = read_details(tmp_path / "rows.csv")
+    assert rows == read_details(details)[:-1]
 
 
 def test_results_without_evidence_are_all_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """Command line of the evaluation."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from hc18.convert import VAL_FILE, convert_hc18
 from hc18.submission import write_submission
+from inference.rows import DETAILS_COLUMNS, RowStatus, ScoreRow, to_details_fields
 from segdata.coco import read_coco
 from tests.synthetic_hc18 import ELLIPSES, PIXEL_SIZE_MM, write_hc18_folder
 from tools.evaluate_hc18 import main
@@ -39,6 +41,25 @@ def test_subset_restricts_the_evaluation(root: Path, tmp_path: Path) -> None:
     convert_hc18(root, tmp_path, n_folds=2)
     names = [image.file_name for image in read_coco(tmp_path / VAL_FILE).images]
     assert run(root, names, "--subset", str(tmp_path / VAL_FILE)) == 0
+
+
+def test_details_are_scored_like_a_submission(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(root, list(ELLIPSES)) == 0
+    expected = capsys.readouterr().out
+    details = root.parent / "details.csv"
+    rows = [
+        ScoreRow(name, RowStatus.OK, "", ellipse_mm=ellipse.to_mm(PIXEL_SIZE_MM, PIXEL_SIZE_MM))
+        for name, ellipse in ELLIPSES.items()
+    ]
+    with details.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([DETAILS_COLUMNS, *(to_details_fields(row, "") for row in rows)])
+    assert main(["--details", str(details), "--root", str(root)]) == 0
+    assert capsys.readouterr().out == expected
+    rows[0] = ScoreRow(rows[0].file_name, RowStatus.NO_HEAD, "nothing detected")
+    with details.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([DETAILS_COLUMNS, *(to_details_fields(row, "") for row in rows)])
+    assert main(["--details", str(details), "--root", str(root)]) == 1
+    assert f"failed, no prediction: {rows[0].file_name}" in capsys.readouterr().out
 
 
 def test_json_holds_the_figures(root: Path, tmp_path: Path) -> None:
