@@ -218,7 +218,7 @@ def evaluate_labelled(
             [f"{source}: '{name}' is no labelled image of {root}; remove its row" for name in unknown],
             f"{source} cannot be evaluated",
         )
-    names = None if subset is None else {image.file_name for image in read_coco(subset).images}
+    names = None if subset is None else {Path(image.file_name).name for image in read_coco(subset).images}
     references = read_references(root, names=names, progress=progress)
     chosen = {reference.filename for reference in references}
     evaluation = evaluate({name: ellipse for name, ellipse in predictions_mm.items() if name in chosen}, references)

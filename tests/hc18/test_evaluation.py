@@ -13,7 +13,7 @@ from hc18.ellipse import Ellipse
 from hc18.evaluation import ReferenceCase, evaluate, evaluate_submission, score_case
 from hc18.score_summary import trimester_of
 from hc18.submission import write_submission
-from segdata.coco import read_coco
+from segdata.coco import read_coco, write_coco
 from segdata.errors import DatasetError
 from tests.synthetic_hc18 import ELLIPSES, PIXEL_SIZE_MM, hc_mm, write_hc18_folder
 
@@ -178,6 +178,16 @@ def test_subset_evaluates_only_its_images_and_counts_the_rest(root: Path, tmp_pa
     assert evaluation.failed == (names[0],)
     assert evaluation.n_ignored == len(ELLIPSES) - len(names)
     assert f"left out: {evaluation.n_ignored} rows" in evaluation.to_table()
+
+
+def test_subset_may_name_images_with_their_folder(root: Path, tmp_path: Path) -> None:
+    convert_hc18(root, tmp_path, n_folds=2)
+    dataset = read_coco(tmp_path / VAL_FILE)
+    moved = [replace(image, file_name=f"../training_set/{image.file_name}") for image in dataset.images]
+    write_coco(tmp_path / "fold.json", replace(dataset, images=tuple(moved)))
+    submission = write_perfect_submission(tmp_path / "s.csv", list(ELLIPSES))
+    plain, nested = (evaluate_submission(submission, root, subset=tmp_path / name) for name in (VAL_FILE, "fold.json"))
+    assert nested == plain
 
 
 def test_row_of_an_unlabelled_image_is_refused(root: Path, tmp_path: Path) -> None:
