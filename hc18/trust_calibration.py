@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import erfc
 
 from hc18.score_summary import TRIMESTERS, trimester_of
 from hc18.trust import FEATURES, Evidence, TrustModel
@@ -67,6 +68,8 @@ class TrustReport:
     Attributes:
         groups: name ("all" or a trimester) -> (images, share covered, mean width of the interval in mm).
         sensitivity: share of the large errors that are marked for review; NaN without large errors.
+        attainable: share that a mark of the same budget would catch if every error were drawn from a normal
+            distribution of exactly the expected size; see `attainable_sensitivity`.
         false_review: share of all others that are.
         adf_all_mm: mean error.
         adf_kept_mm: mean error of the images not marked.
@@ -75,6 +78,7 @@ class TrustReport:
 
     groups: dict[str, tuple[int, float, float]]
     sensitivity: float
+    attainable: float
     false_review: float
     adf_all_mm: float
     adf_kept_mm: float
@@ -189,11 +193,28 @@ def report_trust(checked: Sequence[CheckedCase]) -> TrustReport:
     return TrustReport(
         groups=groups,
         sensitivity=float(marked[large].mean()) if large.any() else math.nan,
+        attainable=attainable_sensitivity(np.array([item.expected_error_mm for item in checked])),
         false_review=float(marked[~large].mean()) if (~large).any() else math.nan,
         adf_all_mm=float(errors_mm.mean()),
         adf_kept_mm=float(errors_mm[~marked].mean()) if (~marked).any() else math.nan,
         n_large=int(large.sum()),
     )
+
+
+def attainable_sensitivity(expected_mm: NDArray[np.float64], budget: float = REVIEW_BUDGET) -> float:
+    """Share of the large errors among the images to review, if nothing were known wrongly and nothing more knowable.
+
+    Errors are taken as normally distributed around 0 with these mean absolute values; those with the largest are
+    reviewed, until they hold `budget` of all errors that are not large. No threshold on any evidence does better.
+
+    Args:
+        expected_mm: (n,) expected |error| of every image, mm.
+        budget: share of the errors up to `LARGE_ERROR_MM` that may be reviewed.
+    """
+    sd_mm = np.sort(expected_mm)[::-1] * math.sqrt(math.pi / 2.0)
+    is_large = erfc(LARGE_ERROR_MM / (sd_mm * math.sqrt(2.0)))
+    reviewed = np.cumsum(1.0 - is_large) <= budget * np.sum(1.0 - is_large)
+    return float(is_large[reviewed].sum() / is_large.sum())
 
 
 def risk_coverage(checked: Sequence[CheckedCase]) -> NDArray[np.float64]:

@@ -22,6 +22,7 @@ from hc18.reports.trust_figure import trust_figure
 from hc18.trust_calibration import (
     COVERAGE,
     LARGE_ERROR_MM,
+    REVIEW_BUDGET,
     CheckedCase,
     TrustReport,
     check_trust_model,
@@ -105,6 +106,10 @@ def _summary(report: TrustReport, n_unmeasured: int) -> str:
         f"review mark: {report.sensitivity:.0%} of the {report.n_large} errors above {LARGE_ERROR_MM:g} mm, "
         f"{report.false_review:.0%} of the others; ADF {report.adf_all_mm:.2f} mm, of those not marked "
         f"{report.adf_kept_mm:.2f} mm; {n_unmeasured} images without a measurement"
+    )
+    lines.append(
+        f"if errors were normal and of exactly the expected size, no mark could catch more than {report.attainable:.0%} "
+        f"of those above {LARGE_ERROR_MM:g} mm at {REVIEW_BUDGET:.0%} of the others"
     )
     return "\n".join(lines)
 

@@ -6,6 +6,7 @@ import pytest
 from hc18.trust import Evidence
 from hc18.trust_calibration import (
     CalibrationCase,
+    attainable_sensitivity,
     check_trust_model,
     conformal_quantile,
     fit_trust_model,
@@ -73,6 +74,13 @@ def test_review_marks_keep_to_their_budget_and_catch_more_than_chance():
     assert report.false_review == pytest.approx(0.12, abs=0.03)
     assert report.sensitivity > 0.5
     assert report.adf_kept_mm < report.adf_all_mm
+
+
+def test_marks_catch_what_known_spreads_allow():
+    report = report_trust(check_trust_model(cases_with_known_spread(3000)))
+    assert report.sensitivity == pytest.approx(report.attainable, abs=0.06)
+    assert attainable_sensitivity(np.full(1000, 2.0), budget=0.12) == pytest.approx(0.12, abs=0.002)
+    assert attainable_sensitivity(np.repeat([500.0, 0.5], [100, 900]), budget=0.12) == pytest.approx(1.0, abs=0.01)
 
 
 def test_a_case_is_judged_without_its_examination():
