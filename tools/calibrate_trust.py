@@ -108,7 +108,7 @@ def _summary(report: TrustReport, n_unmeasured: int) -> str:
         f"{report.adf_kept_mm:.2f} mm; {n_unmeasured} images without a measurement"
     )
     lines.append(
-        f"if errors were normal and of exactly the expected size, no mark could catch more than {report.attainable:.0%} "
+        f"were errors normal and of exactly the expected size, no mark could catch more than {report.attainable:.0%} "
         f"of those above {LARGE_ERROR_MM:g} mm at {REVIEW_BUDGET:.0%} of the others"
     )
     return "\n".join(lines)
