@@ -161,7 +161,7 @@ def _print_agreement(cases: Sequence[CaseScore], spreads_mm: NDArray[np.float64]
     errors_mm = np.array([math.nan if case.difference_mm is None else abs(case.difference_mm) for case in cases])
     known = np.isfinite(errors_mm) & np.isfinite(spreads_mm)
     print(f"standard deviation of HC over the mirrored copies: mean {spreads_mm[known].mean():.2f} mm")
-    correlation = np.corrcoef(spreads_mm[known], errors_mm[known])[0, 1]
+    correlation = _correlation_of(spreads_mm[known], errors_mm[known])
     print(f"correlation of that standard deviation with |predicted - reference|: {correlation:.2f}")
 
 
@@ -169,7 +169,12 @@ def _correlation(first: Sequence[CaseScore], second: Sequence[CaseScore]) -> flo
     """Of predicted - reference over the images that both measured: near 1, no number of models would help much."""
     pairs = [(one.difference_mm, two.difference_mm) for one, two in zip(first, second, strict=True)]
     both = np.array([pair for pair in pairs if None not in pair], dtype=np.float64)
-    return float(np.corrcoef(both.T)[0, 1])
+    return _correlation_of(both[:, 0], both[:, 1])
+
+
+def _correlation_of(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    matrix: NDArray[np.float64] = np.asarray(np.corrcoef(first, second))
+    return float(matrix[0, 1])
 
 
 if __name__ == "__main__":
