@@ -1,11 +1,12 @@
 """Print what other ways to measure the same heads would bring: the other fit, mirrored copies, several models.
 
     python -m benchmarks.variants --fold model_0.onnx fold0.json --fold model_1.onnx fold1.json
-    python -m benchmarks.variants --fold a.onnx b.onnx datasets/hc18_val.json
+    python -m benchmarks.variants --fold a.onnx model_0.onnx fold0.json --also-in datasets/hc18_val.json
 
 Each --fold names one or more models and the labelled images that none of them was trained on; the scores are those of
-the images of all folds together. Ellipses are averaged as centres and as matrices R diag(a, b) R^T, which is linear in
-the semi-axes. The last lines tell how far the copies agree with each other, and how well their spread tells the error.
+the images of all folds together, or of those that --also-in names too. Ellipses are averaged as centres and as matrices
+R diag(a, b) R^T, which is linear in the semi-axes. The last lines tell how far the copies agree with each other, and
+how well their spread tells the error.
 Exit code: 0 done; 2 bad input.
 """
 
@@ -51,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="MODEL.onnx ... IMAGES.json",
     )
+    parser.add_argument("--also-in", type=Path, metavar="FILE.json", help="leave out images it does not name")
     return parser
 
 
@@ -59,11 +61,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     scores: dict[str, list[CaseScore]] = {}
     spreads_mm: list[float] = []
     try:
+        wanted = None if options.also_in is None else {head.path.name for head in read_labelled_heads(options.also_in)}
         for *models, images in options.fold:
             if not models:
                 raise ConfigError(f"--fold {images}: expected one or more models before the images")
             predictors = [OnnxPredictor(model, num_threads=2) for model in models]
-            for head in tqdm(read_labelled_heads(images), images.name, disable=None):
+            heads = [head for head in read_labelled_heads(images) if wanted is None or head.path.name in wanted]
+            for head in tqdm(heads, images.name, disable=None):
                 found = _variants(predictors, read_image(head.path))
                 for name, ellipse_px in found.items():
                     scores.setdefault(name, []).append(_score(head, ellipse_px))
