@@ -26,6 +26,7 @@ from benchmarks.labelled_heads import LabelledHead, read_labelled_heads
 from hc18.ellipse import Ellipse
 from hc18.evaluation import CaseScore, ReferenceCase, score_case
 from hc18.fits import fit_soft_mask
+from hc18.measurement import measure_head
 from hc18.score_summary import summarise
 from inference.predictor import OnnxPredictor
 from segdata.errors import ConfigError, HeadSegError
@@ -62,9 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     spreads_mm: list[float] = []
     try:
         wanted = None if options.also_in is None else {head.path.name for head in read_labelled_heads(options.also_in)}
+        if len({len(fold) for fold in options.fold}) > 1 or len(options.fold[0]) < 2:
+            raise ConfigError("--fold: expected one or more models, as many in every fold, and then the images")
         for *models, images in options.fold:
-            if not models:
-                raise ConfigError(f"--fold {images}: expected one or more models before the images")
             predictors = [OnnxPredictor(model, num_threads=2) for model in models]
             heads = [head for head in read_labelled_heads(images) if wanted is None or head.path.name in wanted]
             for head in tqdm(heads, images.name, disable=None):
@@ -72,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 for name, ellipse_px in found.items():
                     scores.setdefault(name, []).append(_score(head, ellipse_px))
                 spreads_mm.append(_spread_mm(head, list(found.values())[: len(MIRRORS)]))
+        if not scores:
+            raise ConfigError(f"--also-in {options.also_in}: names no image of any fold; expected one that shares some")
     except HeadSegError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -90,7 +93,7 @@ def _variants(predictors: Sequence[OnnxPredictor], image_rgb: NDArray[np.uint8])
     copies = {name: _mirrored(first, image_rgb, *mirror) for name, mirror in MIRRORS.items()}
     as_it_is, left_right, *_ = copies.values()
     found: dict[str, Ellipse | None] = {PLAIN if name == "as it is" else name: item for name, item in copies.items()}
-    found["moments of the mask"] = _measure(first, image_rgb, by_moments=True)
+    found["moments of the mask"] = _measure_by_moments(first, image_rgb)
     found["mean of two copies (left-right)"] = mean_ellipse([as_it_is, left_right])
     found["mean of four copies"] = mean_ellipse(list(copies.values()))
     if len(predictors) > 1:
@@ -100,14 +103,17 @@ def _variants(predictors: Sequence[OnnxPredictor], image_rgb: NDArray[np.uint8])
     return found
 
 
-def _measure(predictor: OnnxPredictor, image_rgb: NDArray[np.uint8], *, by_moments: bool = False) -> Ellipse | None:
+def _measure(predictor: OnnxPredictor, image_rgb: NDArray[np.uint8]) -> Ellipse | None:
+    return measure_head(predictor.predict(image_rgb), (image_rgb.shape[0], image_rgb.shape[1]), None).ellipse_px
+
+
+def _measure_by_moments(predictor: OnnxPredictor, image_rgb: NDArray[np.uint8]) -> Ellipse | None:
     heads = [head for head in predictor.predict(image_rgb) if head.score >= MIN_SCORE]
     if not heads:
         return None
     mask = np.asarray(heads[0].soft_mask, dtype=np.float64)
     affine = mask_grid_to_image_affine(heads[0].box_xyxy, mask.shape[0])
-    fit = fit_soft_mask(mask, affine, (image_rgb.shape[0], image_rgb.shape[1]))
-    return fit.moments.ellipse if by_moments else fit.ellipse
+    return fit_soft_mask(mask, affine, (image_rgb.shape[0], image_rgb.shape[1])).moments.ellipse
 
 
 def _mirrored(predictor: OnnxPredictor, image_rgb: NDArray[np.uint8], mirror_x: bool, mirror_y: bool) -> Ellipse | None:

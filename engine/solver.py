@@ -94,7 +94,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         )
     adaptive = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}.get(solver.OPTIMIZER)
     if adaptive is not None:
-        # One pass over the weights: half the time of the separate passes of `foreach` on a CPU.
+        # One pass over the weights instead of the several of `foreach`, which a CPU's memory makes slow.
         return adaptive(groups, lr=solver.BASE_LR, weight_decay=solver.WEIGHT_DECAY, fused=True)
     raise ConfigError(f"SOLVER.OPTIMIZER: {solver.OPTIMIZER!r} is unknown; expected SGD, Adam or AdamW")
 

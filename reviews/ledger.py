@@ -22,7 +22,7 @@ from reviews.records import (
     ReviewEvent,
     SoftMask,
 )
-from reviews.rows import read_events, read_events_of, to_case_columns, to_event_columns
+from reviews.rows import read_events_of, to_case_columns, to_event_columns
 from reviews.rules import ReviewRequest, check_request
 from reviews.schema import CASES, EVENTS, IMAGES, MASKS
 from reviews.state import derive_state, next_state, outline_after, to_outline
@@ -181,10 +181,7 @@ def existing_events(connection: Connection, case_id: int) -> list[ReviewEvent]:
     Raises:
         StoreError: if there is no such case, or its record was tampered with.
     """
-    events = read_events(connection, case_id)
-    if not events:
-        raise no_case(case_id)
-    return events
+    return existing_events_of(connection, [case_id])[case_id]
 
 
 def existing_events_of(connection: Connection, case_ids: Sequence[int]) -> dict[int, list[ReviewEvent]]:

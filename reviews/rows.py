@@ -49,16 +49,6 @@ def to_event_columns(case_id: int, event: ReviewEvent) -> dict[str, Any]:
     }
 
 
-def read_events(connection: Connection, case_id: int) -> list[ReviewEvent]:
-    """All events of a case, by revision; empty if there is no such case.
-
-    Raises:
-        StoreError: if one of them was changed behind the program's back.
-    """
-    query = select(EVENTS).where(EVENTS.c.case_id == case_id).order_by(EVENTS.c.revision)
-    return [_to_event(row) for row in connection.execute(query)]
-
-
 def read_events_of(connection: Connection, case_ids: Sequence[int]) -> dict[int, list[ReviewEvent]]:
     """All events of several cases, each by revision; a number that no case has is left out.
 

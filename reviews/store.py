@@ -164,10 +164,7 @@ class ReviewStore:
         Raises:
             StoreError: if there is no such case, or its record was tampered with.
         """
-        with reading(self._engine) as connection:
-            state = derive_state(ledger.existing_events(connection, case_id))
-            label = connection.execute(select(CASES.c.label).where(CASES.c.id == case_id)).scalar_one()
-            return ReviewCase(CaseId(case_id), label, state)
+        return next(self.cases([case_id]))
 
     def cases(self, case_ids: Iterable[int]) -> Iterator[ReviewCase]:
         """Many cases with their labels, in the order asked for; a few hundred are read at a time.
