@@ -4,7 +4,7 @@ A file is a dictionary. "model" always holds the weights to evaluate, export and
 one. What resuming needs stands beside it: "optimizer", "scheduler", "iteration" (the last one done, 0-based) and,
 unknown to Detectron2, "ema" (its counter and the weights under training), "grad_scaler", "random_state", "sampler".
 Files are read with `torch.load(weights_only=True)`, those of Detectron2's model zoo (.pkl) with
-`engine.restricted_pickle`; neither runs code from them.
+`engine.restricted_pickle`, exported models (.onnx) with `engine.exported_weights`; none runs code from them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from engine.exported_weights import read_exported_weights
 from engine.restricted_pickle import read_pickle
 from segdata.atomic import atomic_path, write_text_atomic
 from segdata.errors import HeadSegError, ModelError, raise_problems
@@ -68,7 +69,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"{path}: no such checkpoint; check MODEL.WEIGHTS")
-    content = _read_zoo_file(path) if path.suffix == ".pkl" else _read_torch_file(path)
+    content = _READERS.get(path.suffix, _read_torch_file)(path)
     if isinstance(content, dict) and "model" not in content:
         content = {"model": content}
     weights = content.get("model") if isinstance(content, dict) else None
@@ -100,6 +101,10 @@ def _read_zoo_file(path: Path) -> Any:
     if isinstance(blobs, dict):
         blobs = {name: value for name, value in blobs.items() if not str(name).endswith("_momentum")}
     return {"model": blobs, "__author__": "Caffe2", "matching_heuristics": True}
+
+
+# By the file's extension; everything else is PyTorch's.
+_READERS = {".pkl": _read_zoo_file, ".onnx": read_exported_weights}
 
 
 def _is_weight(entry: tuple[Any, Any]) -> bool:
