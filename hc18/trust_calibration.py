@@ -20,6 +20,8 @@ LARGE_ERROR_MM = 4.0
 # Review at most this share of the images whose error is not large.
 REVIEW_BUDGET = 0.12
 _ERROR_FLOOR_MM = 0.01  # start of the fit where all errors are 0
+# What evidence means the same in every training of a network; the others are compared with their own usual values.
+_SAME_IN_ALL_NETWORKS = frozenset({"log_hc"})
 _RIDGE = 3.0  # strength of the pull of all weights to 0, in images
 MIN_IMAGES = 40
 
@@ -104,7 +106,7 @@ def fit_trust_model(
     """
     if len(cases) < MIN_IMAGES:
         raise DatasetError(f"{len(cases)} measured images; a calibration needs at least {MIN_IMAGES}")
-    design = np.array([[FEATURES[name](case.evidence) for name in features] for case in cases])
+    design = _design([case.evidence for case in cases], features)
     errors_mm = np.array([case.error_mm for case in cases])
     center, spread = design.mean(axis=0), design.std(axis=0) + 1e-9
     intercept, slopes = _fit_scale((design - center) / spread, errors_mm)
@@ -118,6 +120,39 @@ def fit_trust_model(
         interval_factor=conformal_quantile(errors_mm / expected_mm, coverage),
         review_above_mm=float(np.quantile(others if others.size else expected_mm, 1.0 - REVIEW_BUDGET)),
     )
+
+
+def match_network(model: TrustModel, own: Sequence[Evidence], others: Sequence[Evidence]) -> TrustModel:
+    """The trust model for another training of the network than those whose errors it was fitted to.
+
+    A longer training leaves less entropy in its masks and smoother contours; read as if they came from the others,
+    these would promise smaller errors than it makes. So its evidence is taken in units of its own: as many standard
+    deviations above the mean as the others' evidence was. That needs the same images in both, but no labels.
+
+    Args:
+        model: fitted to `others`' errors.
+        own: evidence of the network that the result is for; at least `MIN_IMAGES`, that neither was trained on.
+        others: evidence of the networks whose errors were fitted, on the same images.
+
+    Raises:
+        DatasetError: if there are too few images.
+    """
+    if min(len(own), len(others)) < MIN_IMAGES:
+        raise DatasetError(f"{min(len(own), len(others))} images in both networks; at least {MIN_IMAGES} are needed")
+    names = [name for name in model.weights if name not in _SAME_IN_ALL_NETWORKS]
+    own_values, other_values = _design(own, names), _design(others, names)
+    scale = (other_values.std(axis=0) + 1e-9) / (own_values.std(axis=0) + 1e-9)
+    shift = other_values.mean(axis=0) - scale * own_values.mean(axis=0)
+    weights, intercept = dict(model.weights), model.intercept
+    for name, factor, offset in zip(names, scale.tolist(), shift.tolist(), strict=True):
+        intercept += model.weights[name] * offset
+        weights[name] *= factor
+    return replace(model, intercept=intercept, weights=weights)
+
+
+def _design(evidence: Sequence[Evidence], features: Sequence[str]) -> NDArray[np.float64]:
+    """Features (n, len(features)) of n measurements."""
+    return np.array([[FEATURES[name](item) for name in features] for item in evidence])
 
 
 def _fit_scale(design: NDArray[np.float64], errors: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -154,15 +189,27 @@ def check_trust_model(
     features: Sequence[str] = tuple(FEATURES),
     coverage: float = COVERAGE,
     *,
+    judged: Sequence[CalibrationCase] | None = None,
+    match: tuple[Sequence[Evidence], Sequence[Evidence]] | None = None,
     n_folds: int = 10,
     seed: int = 0,
 ) -> list[CheckedCase]:
-    """Every case judged by a model that was fitted without any case of its group, in the order of `cases`.
+    """Every case judged by a model that was fitted without any case of its group, in the order given.
+
+    Args:
+        cases: as for `fit_trust_model`.
+        features: as for `fit_trust_model`.
+        coverage: as for `fit_trust_model`.
+        judged: what another network measured, to see whether the fit holds for that one too; else `cases` themselves.
+        match: `own` and `others` of `match_network`, to fit the judged network better.
+        n_folds: number of fits.
+        seed: of the division of groups into folds.
 
     Raises:
         DatasetError: if there are too few cases or groups.
     """
-    groups = sorted({case.group for case in cases})
+    judged = cases if judged is None else judged
+    groups = sorted({case.group for case in (*cases, *judged)})
     if len(groups) < n_folds:
         raise DatasetError(f"{len(groups)} examinations; {n_folds} folds need at least as many")
     order = np.random.default_rng(seed).permutation(len(groups))
@@ -170,11 +217,13 @@ def check_trust_model(
     checked: dict[int, CheckedCase] = {}
     for fold in range(n_folds):
         model = fit_trust_model([case for case in cases if fold_of[case.group] != fold], features, coverage)
-        for index, case in enumerate(cases):
+        if match is not None:
+            model = match_network(model, *match)
+        for index, case in enumerate(judged):
             if fold_of[case.group] == fold:
                 found = model.assess(case.evidence)
                 checked[index] = CheckedCase(case, found.interval_mm, found.expected_error_mm, found.needs_review)
-    return [checked[index] for index in range(len(cases))]
+    return [checked[index] for index in range(len(judged))]
 
 
 def report_trust(checked: Sequence[CheckedCase]) -> TrustReport:

@@ -15,6 +15,9 @@ from segdata.coco import read_coco
 from segdata.errors import DatasetError, raise_problems
 from segdata.spreadsheet import from_safe_cell
 
+# Evidence of one network and of others on the same images.
+CommonEvidence = tuple[list[Evidence], list[Evidence]]
+
 
 def read_calibration_cases(details: Path, labelled: Path) -> tuple[list[CalibrationCase], list[str]]:
     """The measured images of a dataset with what their measurements show, and the names of those without millimetres.
@@ -43,6 +46,25 @@ def read_calibration_cases(details: Path, labelled: Path) -> tuple[list[Calibrat
     if problems:
         raise_problems(DatasetError, problems, f"{details}: cannot calibrate with it")
     return cases, unmeasured
+
+
+def read_common_evidence(own: Path, others: Path) -> CommonEvidence:
+    """What one model and several others show of themselves on the images that both files have measured.
+
+    Args:
+        own: details of the one.
+        others: details of the others; an image may have a row of each.
+
+    Raises:
+        DatasetError: if a file cannot be read.
+    """
+    files = [
+        [(row.file_name, evidence) for row in read_details(path) if (evidence := _evidence(row))]
+        for path in (own, others)
+    ]
+    names = set.intersection(*({name for name, _ in rows} for rows in files))
+    first, second = ([evidence for name, evidence in rows if name in names] for rows in files)
+    return first, second
 
 
 def out_of_fold_table(pairs: Iterable[tuple[Path, Path]]) -> str:

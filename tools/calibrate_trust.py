@@ -5,7 +5,14 @@
 
 Give --out-of-fold once per fold: the details of the model that was not trained on the images of the JSON file. Prints
 coverage and width of the 90 % interval and what the review mark catches, each image judged by a fit without its
-examination. Exit code: 0 done; 1 the overall coverage is outside 88 to 92 %; 2 bad input, nothing written.
+examination.
+
+With --also-judge the same fits judge what another training of the network measured in images it had not seen: whether
+the calibration holds for that one too. A longer training is surer of itself without being as much better; --match
+fits the calibration to the network that is written or judged, by what it shows on images without labels beside what
+those of --out-of-fold show there.
+
+Exit code: 0 done; 1 the overall coverage is outside 88 to 92 %; 2 bad input, nothing written.
 """
 
 from __future__ import annotations
@@ -23,14 +30,21 @@ from hc18.trust_calibration import (
     COVERAGE,
     LARGE_ERROR_MM,
     REVIEW_BUDGET,
+    CalibrationCase,
     CheckedCase,
     TrustReport,
     check_trust_model,
     fit_trust_model,
+    match_network,
     report_trust,
 )
 from inference.bundled import file_sha256
-from inference.calibration_cases import out_of_fold_table, read_calibration_cases
+from inference.calibration_cases import (
+    CommonEvidence,
+    out_of_fold_table,
+    read_calibration_cases,
+    read_common_evidence,
+)
 from segdata.atomic import write_text_atomic
 from segdata.errors import HeadSegError
 
@@ -50,6 +64,20 @@ def build_parser() -> argparse.ArgumentParser:
         required=True,
         metavar=("DETAILS.csv", "LABELLED.json"),
         help="results of a model and the labelled images it was not trained on",
+    )
+    parser.add_argument(
+        "--also-judge",
+        nargs=2,
+        type=Path,
+        metavar=("DETAILS.csv", "LABELLED.json"),
+        help="results of another model, only to be judged, and labelled images it was not trained on",
+    )
+    parser.add_argument(
+        "--match",
+        nargs=2,
+        type=Path,
+        metavar=("DETAILS.csv", "OUT_OF_FOLD.csv"),
+        help="results of the other model, and of those of --out-of-fold, on the same images that no one was trained on",
     )
     parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="model to store the calibration in")
     parser.add_argument("--output", type=Path, metavar="FILE.onnx", help="where to write that model")
@@ -73,8 +101,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             unmeasured += without
         rows = out_of_fold_table(options.out_of_fold) if options.rows is not None else ""
         model = fit_trust_model(cases)
+        match = read_common_evidence(*options.match) if options.match is not None else None
+        if match is not None:
+            model = match_network(model, *match)
         checked = check_trust_model(cases)
         report = report_trust(checked)
+        other = _judge(cases, options.also_judge, match) if options.also_judge is not None else ""
         if options.output is not None:
             write_trusted_model(options.model, options.output, model)
         if options.rows is not None:
@@ -87,6 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(_summary(report, len(unmeasured)))
+    if other:
+        print(f"the {'matched' if match else 'same'} calibration on {options.also_judge[0]}:\n{other}")
     print(
         f"expected error: exp({model.intercept:.3f} + "
         + " + ".join(f"{w:.3f} {n}" for n, w in model.weights.items())
@@ -96,6 +130,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{options.output}: SHA-256 {file_sha256(options.output)}")
     low, high = COVERAGE_BOUNDS
     return 0 if low <= report.groups["all"][1] <= high else 1
+
+
+def _judge(cases: Sequence[CalibrationCase], files: tuple[Path, Path], match: CommonEvidence | None) -> str:
+    judged, unmeasured = read_calibration_cases(*files)
+    return _summary(report_trust(check_trust_model(cases, judged=judged, match=match)), len(unmeasured))
 
 
 def _summary(report: TrustReport, n_unmeasured: int) -> str:

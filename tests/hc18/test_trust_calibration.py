@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hc18.trust_calibration import (
     check_trust_model,
     conformal_quantile,
     fit_trust_model,
+    match_network,
     report_trust,
     risk_coverage,
 )
@@ -90,6 +92,39 @@ def test_a_case_is_judged_without_its_examination():
     usual, changed = (check_trust_model([first, *cases[1:]])[:2] for first in (outlier, wild))
     assert usual[0].interval_mm == changed[0].interval_mm
     assert usual[1].interval_mm == changed[1].interval_mm  # same examination
+
+
+def test_another_networks_cases_are_judged_by_the_same_fits():
+    cases = cases_with_known_spread(400)
+    usual = check_trust_model(cases)
+    again = check_trust_model(cases, judged=cases[:50])
+    assert [item.interval_mm for item in again] == [item.interval_mm for item in usual[:50]]
+    unknown = CalibrationCase("new", "new", cases[0].evidence, cases[0].reference_hc_mm)
+    (alone,) = check_trust_model(cases, judged=[unknown])
+    assert alone.expected_error_mm == pytest.approx(usual[0].expected_error_mm, rel=0.2)
+
+
+def more_confident(case: CalibrationCase) -> CalibrationCase:
+    """The same error, seen by a network whose masks are sharper throughout, the more so the worse the image."""
+    evidence = replace(case.evidence, mask_entropy=0.7 * 0.05 * (case.evidence.mask_entropy / 0.05) ** 0.5)
+    return replace(case, evidence=evidence)
+
+
+def test_calibration_follows_a_network_that_is_more_confident_without_being_better():
+    cases = cases_with_known_spread(1500)
+    fitted, judged = cases[:1000], [more_confident(case) for case in cases[1000:]]
+    unlabelled = [case.evidence for case in cases[1000:]]
+    match = ([case.evidence for case in judged], unlabelled)
+    plain, matched = (report_trust(check_trust_model(fitted, judged=judged, match=m)) for m in (None, match))
+    assert plain.groups["all"][1] < 0.85
+    assert matched.groups["all"][1] == pytest.approx(0.9, abs=0.03)
+    assert matched.sensitivity > plain.sensitivity + 0.2
+    model = fit_trust_model(fitted)
+    same = match_network(model, unlabelled, unlabelled)
+    assert same.weights == pytest.approx(model.weights)
+    assert same.intercept == pytest.approx(model.intercept)
+    with pytest.raises(DatasetError, match="12 images in both networks; at least 40"):
+        match_network(model, unlabelled[:12], unlabelled)
 
 
 def test_risk_coverage_starts_with_the_safest_and_ends_with_all():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hc18.ellipse import Ellipse
+from hc18.trust import Evidence
 from inference.details import read_details
 from inference.predictor import OnnxPredictor
 from inference.rows import DETAILS_COLUMNS, RowStatus, ScoreRow, to_details_fields
@@ -71,6 +72,49 @@ def test_rows_of_all_folds_become_one_details_file(tmp_path: Path, capsys: pytes
     assert main([*pairs, str(tmp_path / "b.json"), "--rows", str(tmp_path / "rows.csv")]) == 0
     rows = read_details(tmp_path / "rows.csv")
     assert rows == read_details(details)[:-1]
+
+
+def test_another_model_is_judged_by_the_same_calibration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    details, labelled = write_fold(tmp_path)
+    dataset = read_coco(labelled)
+    write_coco(tmp_path / "first.json", replace(dataset, images=dataset.images[:150]))
+    write_coco(tmp_path / "last.json", replace(dataset, images=dataset.images[150:]))
+    other = ["--also-judge", str(details), str(tmp_path / "last.json")]
+    assert main(["--out-of-fold", str(details), str(tmp_path / "first.json"), *other]) == 0
+    first, _, last = capsys.readouterr().out.partition("the same calibration on")
+    assert "all         150" in first
+    assert "all          50" in last
+
+
+def test_written_calibration_is_matched_to_its_own_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    details, labelled = write_fold(tmp_path)
+    sharper = tmp_path / "sharper.csv"
+    with (
+        details.open(encoding="utf-8", newline="") as source,
+        sharper.open("w", encoding="utf-8", newline="") as target,
+    ):
+        reader = csv.DictReader(source)
+        writer = csv.DictWriter(target, DETAILS_COLUMNS)
+        writer.writeheader()
+        for row in reader:
+            writer.writerow({**row, "mask_entropy": 0.5 * float(row["mask_entropy"])})
+    model, output = write_bright_object_model(tmp_path / "model.onnx"), tmp_path / "trusted.onnx"
+    files = ["--out-of-fold", str(details), str(labelled), "--model", str(model), "--output", str(output)]
+    trusts = []
+    for match in ([], ["--match", str(sharper), str(details)]):
+        assert main([*files, *match]) == 0
+        trusts.append(OnnxPredictor(output).spec.trust)
+    plain, matched = trusts
+    assert plain is not None
+    assert matched is not None
+    evidence = Evidence(200.0, 1.0, 0.1, 0.05)
+    expected_mm = matched.expected_error_mm(replace(evidence, mask_entropy=0.025))
+    assert expected_mm == pytest.approx(plain.expected_error_mm(evidence), rel=0.01)
+    lines = sharper.read_text(encoding="utf-8").splitlines()[:20]
+    sharper.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    capsys.readouterr()
+    assert main([*files, "--match", str(sharper), str(details)]) == 2
+    assert "19 images in both networks" in capsys.readouterr().err
 
 
 def test_results_without_evidence_are_all_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
