@@ -30,6 +30,7 @@ from segdata.errors import ConfigError, DatasetError, HeadSegError, raise_proble
 
 # Okabe and Ito's colours, told apart with any colour vision.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#F0E442")
+_MAX_LINES_WITH_LEGEND_INSIDE = 2
 _CSV_COLUMNS = ("panel", "series", "iteration", "value")
 
 
@@ -160,6 +161,7 @@ def _draw_panel(axes: Axes, panel: Panel, points: Sequence[Point]) -> None:
             marker=marker,
             markersize=3,
             linewidth=1.2,
+            linestyle=("-", "--", ":")[index // len(_COLOURS) % 3],
             color=_COLOURS[index % len(_COLOURS)],
             label=f"{name} (last {values[-1]:.4g})",
         )
@@ -169,7 +171,10 @@ def _draw_panel(axes: Axes, panel: Panel, points: Sequence[Point]) -> None:
     axes.set_xlabel("iterations done")
     axes.set_ylabel(panel.y_label)
     axes.grid(visible=True, alpha=0.3)
-    axes.legend(fontsize=7)
+    if len(axes.lines) > _MAX_LINES_WITH_LEGEND_INSIDE:
+        axes.legend(fontsize=6, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    else:
+        axes.legend(fontsize=7)
 
 
 def to_csv(points: Sequence[Point]) -> str:
