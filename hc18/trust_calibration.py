@@ -1,4 +1,4 @@
-"""Fits a `TrustModel` on images the network had not seen, and checks it on folds it was not fitted on."""
+"""Fits a `TrustModel` to the errors in images that the network had not seen; `hc18.trust_check` says how it holds."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import erfc
 
-from hc18.score_summary import TRIMESTERS, trimester_of
 from hc18.trust import FEATURES, Evidence, TrustModel
 from segdata.errors import DatasetError
 
@@ -46,45 +44,6 @@ class CalibrationCase:
     def error_mm(self) -> float:
         """|measured - reference|, mm."""
         return abs(self.evidence.hc_mm - self.reference_hc_mm)
-
-
-@dataclass(frozen=True, slots=True)
-class CheckedCase:
-    """A case with what a model fitted without its group says of it."""
-
-    case: CalibrationCase
-    interval_mm: tuple[float, float]
-    expected_error_mm: float
-    needs_review: bool
-
-    @property
-    def is_covered(self) -> bool:
-        """Whether the reference lies in the interval."""
-        return self.interval_mm[0] <= self.case.reference_hc_mm <= self.interval_mm[1]
-
-
-@dataclass(frozen=True, slots=True)
-class TrustReport:
-    """How well the calibration held on images it was not fitted on.
-
-    Attributes:
-        groups: name ("all" or a trimester) -> (images, share covered, mean width of the interval in mm).
-        sensitivity: share of the large errors that are marked for review; NaN without large errors.
-        attainable: share that a mark of the same budget would catch if every error were drawn from a normal
-            distribution of exactly the expected size; see `attainable_sensitivity`.
-        false_review: share of all others that are.
-        adf_all_mm: mean error.
-        adf_kept_mm: mean error of the images not marked.
-        n_large: number of large errors.
-    """
-
-    groups: dict[str, tuple[int, float, float]]
-    sensitivity: float
-    attainable: float
-    false_review: float
-    adf_all_mm: float
-    adf_kept_mm: float
-    n_large: int
 
 
 def fit_trust_model(
@@ -182,93 +141,3 @@ def conformal_quantile(scores: NDArray[np.float64], coverage: float) -> float:
     """
     rank = min(math.ceil((len(scores) + 1) * coverage), len(scores))
     return float(np.sort(scores)[rank - 1])
-
-
-def check_trust_model(
-    cases: Sequence[CalibrationCase],
-    features: Sequence[str] = tuple(FEATURES),
-    coverage: float = COVERAGE,
-    *,
-    judged: Sequence[CalibrationCase] | None = None,
-    match: tuple[Sequence[Evidence], Sequence[Evidence]] | None = None,
-    n_folds: int = 10,
-    seed: int = 0,
-) -> list[CheckedCase]:
-    """Every case judged by a model that was fitted without any case of its group, in the order given.
-
-    Args:
-        cases: as for `fit_trust_model`.
-        features: as for `fit_trust_model`.
-        coverage: as for `fit_trust_model`.
-        judged: what another network measured, to see whether the fit holds for that one too; else `cases` themselves.
-        match: `own` and `others` of `match_network`, to fit the judged network better.
-        n_folds: number of fits.
-        seed: of the division of groups into folds.
-
-    Raises:
-        DatasetError: if there are too few cases or groups.
-    """
-    judged = cases if judged is None else judged
-    groups = sorted({case.group for case in (*cases, *judged)})
-    if len(groups) < n_folds:
-        raise DatasetError(f"{len(groups)} examinations; {n_folds} folds need at least as many")
-    order = np.random.default_rng(seed).permutation(len(groups))
-    fold_of = {groups[index]: position % n_folds for position, index in enumerate(order)}
-    checked: dict[int, CheckedCase] = {}
-    for fold in range(n_folds):
-        model = fit_trust_model([case for case in cases if fold_of[case.group] != fold], features, coverage)
-        if match is not None:
-            model = match_network(model, *match)
-        for index, case in enumerate(judged):
-            if fold_of[case.group] == fold:
-                found = model.assess(case.evidence)
-                checked[index] = CheckedCase(case, found.interval_mm, found.expected_error_mm, found.needs_review)
-    return [checked[index] for index in range(len(judged))]
-
-
-def report_trust(checked: Sequence[CheckedCase]) -> TrustReport:
-    """Coverage and width overall and per trimester, and what the review mark catches."""
-    members = {"all": list(checked)}
-    for name in TRIMESTERS:
-        members[name] = [item for item in checked if trimester_of(item.case.reference_hc_mm) == name]
-    groups = {}
-    for name, items in members.items():
-        if items:
-            width_mm = float(np.mean([high - low for low, high in (item.interval_mm for item in items)]))
-            groups[name] = (len(items), float(np.mean([item.is_covered for item in items])), width_mm)
-    errors_mm = np.array([item.case.error_mm for item in checked])
-    marked = np.array([item.needs_review for item in checked])
-    large = errors_mm > LARGE_ERROR_MM
-    return TrustReport(
-        groups=groups,
-        sensitivity=float(marked[large].mean()) if large.any() else math.nan,
-        attainable=attainable_sensitivity(np.array([item.expected_error_mm for item in checked])),
-        false_review=float(marked[~large].mean()) if (~large).any() else math.nan,
-        adf_all_mm=float(errors_mm.mean()),
-        adf_kept_mm=float(errors_mm[~marked].mean()) if (~marked).any() else math.nan,
-        n_large=int(large.sum()),
-    )
-
-
-def attainable_sensitivity(expected_mm: NDArray[np.float64], budget: float = REVIEW_BUDGET) -> float:
-    """Share of the large errors among the images to review, if nothing were known wrongly and nothing more knowable.
-
-    Errors are taken as normally distributed around 0 with these mean absolute values; those with the largest are
-    reviewed, until they hold `budget` of all errors that are not large. No threshold on any evidence does better.
-
-    Args:
-        expected_mm: (n,) expected |error| of every image, mm.
-        budget: share of the errors up to `LARGE_ERROR_MM` that may be reviewed.
-    """
-    sd_mm = np.sort(expected_mm)[::-1] * math.sqrt(math.pi / 2.0)
-    is_large = erfc(LARGE_ERROR_MM / (sd_mm * math.sqrt(2.0)))
-    reviewed = np.cumsum(1.0 - is_large) <= budget * np.sum(1.0 - is_large)
-    return float(is_large[reviewed].sum() / is_large.sum())
-
-
-def risk_coverage(checked: Sequence[CheckedCase]) -> NDArray[np.float64]:
-    """Rows (share of images kept, their ADF in mm), keeping those of smallest expected error first; (n, 2)."""
-    ordered = sorted(checked, key=lambda item: item.expected_error_mm)
-    errors_mm = np.array([item.case.error_mm for item in ordered])
-    counts = np.arange(1, len(ordered) + 1)
-    return np.stack([counts / len(ordered), np.cumsum(errors_mm) / counts], axis=1)

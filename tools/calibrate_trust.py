@@ -31,13 +31,10 @@ from hc18.trust_calibration import (
     LARGE_ERROR_MM,
     REVIEW_BUDGET,
     CalibrationCase,
-    CheckedCase,
-    TrustReport,
-    check_trust_model,
     fit_trust_model,
     match_network,
-    report_trust,
 )
+from hc18.trust_check import CheckedCase, TrustReport, check_trust_model, report_trust
 from inference.bundled import file_sha256
 from inference.calibration_cases import (
     CommonEvidence,

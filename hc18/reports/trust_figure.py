@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hc18.trust_calibration import LARGE_ERROR_MM, CheckedCase, TrustReport, risk_coverage
+from hc18.trust_calibration import LARGE_ERROR_MM
+from hc18.trust_check import CheckedCase, TrustReport, risk_coverage
 
 _KEPT_COLOR, _REVIEW_COLOR, _LINE_COLOR = "#0072B2", "#D55E00", "#333333"
 

@@ -5,16 +5,8 @@ import numpy as np
 import pytest
 
 from hc18.trust import Evidence
-from hc18.trust_calibration import (
-    CalibrationCase,
-    attainable_sensitivity,
-    check_trust_model,
-    conformal_quantile,
-    fit_trust_model,
-    match_network,
-    report_trust,
-    risk_coverage,
-)
+from hc18.trust_calibration import CalibrationCase, conformal_quantile, fit_trust_model, match_network
+from hc18.trust_check import attainable_sensitivity, check_trust_model, report_trust, risk_coverage
 from segdata.errors import DatasetError
 
 
