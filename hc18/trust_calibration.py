@@ -72,13 +72,46 @@ def fit_trust_model(
     weights = slopes / spread
     intercept -= float(weights @ center)
     unscaled = TrustModel(intercept, dict(zip(features, weights.tolist(), strict=True)), 1.0, coverage, 1.0, len(cases))
-    expected_mm = np.array([unscaled.expected_error_mm(case.evidence) for case in cases])
+    return _with_limits(unscaled, cases)
+
+
+def _with_limits(model: TrustModel, cases: Sequence[CalibrationCase]) -> TrustModel:
+    """The model with the interval's factor and the limit for review that its expected errors of `cases` ask for."""
+    errors_mm = np.array([case.error_mm for case in cases])
+    expected_mm = np.array([model.expected_error_mm(case.evidence) for case in cases])
     others = expected_mm[errors_mm <= LARGE_ERROR_MM]
     return replace(
-        unscaled,
-        interval_factor=conformal_quantile(errors_mm / expected_mm, coverage),
+        model,
+        interval_factor=conformal_quantile(errors_mm / expected_mm, model.coverage),
         review_above_mm=float(np.quantile(others if others.size else expected_mm, 1.0 - REVIEW_BUDGET)),
     )
+
+
+def fit_longer_training(
+    cases: Sequence[CalibrationCase],
+    longer: Sequence[CalibrationCase],
+    longer_unlabelled: Sequence[Evidence],
+    cases_unlabelled: Sequence[Evidence],
+) -> TrustModel:
+    """The trust model of a longer training that was measured in fewer images than shorter ones.
+
+    The shorter trainings' errors say what the error grows with; the longer one's say how large it is.
+
+    Args:
+        cases: errors of the shorter trainings.
+        longer: errors of the longer one, at least `MIN_IMAGES`.
+        longer_unlabelled: evidence of the longer one for `match_network`.
+        cases_unlabelled: evidence of the shorter ones on the same images.
+
+    Raises:
+        DatasetError: if there are too few cases or images.
+    """
+    if len(longer) < MIN_IMAGES:
+        raise DatasetError(f"{len(longer)} measured images; a calibration needs at least {MIN_IMAGES}")
+    matched = match_network(fit_trust_model(cases), longer_unlabelled, cases_unlabelled)
+    expected_mm = sum(matched.expected_error_mm(case.evidence) for case in longer)
+    ratio = max(sum(case.error_mm for case in longer), _ERROR_FLOOR_MM) / expected_mm
+    return _with_limits(replace(matched, intercept=matched.intercept + math.log(ratio)), longer)
 
 
 def match_network(model: TrustModel, own: Sequence[Evidence], others: Sequence[Evidence]) -> TrustModel:

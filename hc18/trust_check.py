@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from scipy.special import erfc
 
 from hc18.score_summary import TRIMESTERS, trimester_of
-from hc18.trust import FEATURES, Evidence
+from hc18.trust import FEATURES, Evidence, TrustModel
 from hc18.trust_calibration import (
     COVERAGE,
     LARGE_ERROR_MM,
     REVIEW_BUDGET,
     CalibrationCase,
+    fit_longer_training,
     fit_trust_model,
-    match_network,
 )
 from segdata.errors import DatasetError
 
@@ -63,45 +63,58 @@ class TrustReport:
 
 
 def check_trust_model(
-    cases: Sequence[CalibrationCase],
-    features: Sequence[str] = tuple(FEATURES),
-    coverage: float = COVERAGE,
-    *,
-    judged: Sequence[CalibrationCase] | None = None,
-    match: tuple[Sequence[Evidence], Sequence[Evidence]] | None = None,
-    n_folds: int = 10,
-    seed: int = 0,
+    cases: Sequence[CalibrationCase], features: Sequence[str] = tuple(FEATURES), coverage: float = COVERAGE
 ) -> list[CheckedCase]:
-    """Every case judged by a model that was fitted without any case of its group, in the order given.
-
-    Args:
-        cases: as for `fit_trust_model`.
-        features: as for `fit_trust_model`.
-        coverage: as for `fit_trust_model`.
-        judged: what another network measured, to see whether the fit holds for that one too; else `cases` themselves.
-        match: `own` and `others` of `match_network`, to fit the judged network better.
-        n_folds: number of fits.
-        seed: of the division of groups into folds.
+    """Every case judged by a model that was fitted without any case of its group, in the order of `cases`.
 
     Raises:
         DatasetError: if there are too few cases or groups.
     """
-    judged = cases if judged is None else judged
-    groups = sorted({case.group for case in (*cases, *judged)})
+    return cross_check(cases, lambda without: fit_trust_model(_known(cases, without), features, coverage))
+
+
+def check_longer_training(
+    cases: Sequence[CalibrationCase],
+    longer: Sequence[CalibrationCase],
+    longer_unlabelled: Sequence[Evidence],
+    cases_unlabelled: Sequence[Evidence],
+) -> list[CheckedCase]:
+    """Every case of `longer` judged by a `fit_longer_training` without any case of its group.
+
+    Raises:
+        DatasetError: if there are too few cases or groups.
+    """
+    return cross_check(
+        longer,
+        lambda without: fit_longer_training(
+            _known(cases, without), _known(longer, without), longer_unlabelled, cases_unlabelled
+        ),
+    )
+
+
+def cross_check(
+    cases: Sequence[CalibrationCase], fit: Callable[[Set[str]], TrustModel], *, n_folds: int = 10, seed: int = 0
+) -> list[CheckedCase]:
+    """Every case judged by a model that `fit` made without the groups it was given, the case's own among them.
+
+    Raises:
+        DatasetError: if there are too few groups, or what `fit` raises.
+    """
+    groups = sorted({case.group for case in cases})
     if len(groups) < n_folds:
         raise DatasetError(f"{len(groups)} examinations; {n_folds} folds need at least as many")
     order = np.random.default_rng(seed).permutation(len(groups))
     fold_of = {groups[index]: position % n_folds for position, index in enumerate(order)}
-    checked: dict[int, CheckedCase] = {}
-    for fold in range(n_folds):
-        model = fit_trust_model([case for case in cases if fold_of[case.group] != fold], features, coverage)
-        if match is not None:
-            model = match_network(model, *match)
-        for index, case in enumerate(judged):
-            if fold_of[case.group] == fold:
-                found = model.assess(case.evidence)
-                checked[index] = CheckedCase(case, found.interval_mm, found.expected_error_mm, found.needs_review)
-    return [checked[index] for index in range(len(judged))]
+    models = [fit({group for group in groups if fold_of[group] == fold}) for fold in range(n_folds)]
+    checked = []
+    for case in cases:
+        found = models[fold_of[case.group]].assess(case.evidence)
+        checked.append(CheckedCase(case, found.interval_mm, found.expected_error_mm, found.needs_review))
+    return checked
+
+
+def _known(cases: Sequence[CalibrationCase], without: Set[str]) -> list[CalibrationCase]:
+    return [case for case in cases if case.group not in without]
 
 
 def report_trust(checked: Sequence[CheckedCase]) -> TrustReport:

@@ -15,9 +15,6 @@ from segdata.coco import read_coco
 from segdata.errors import DatasetError, raise_problems
 from segdata.spreadsheet import from_safe_cell
 
-# Evidence of one network and of others on the same images.
-CommonEvidence = tuple[list[Evidence], list[Evidence]]
-
 
 def read_calibration_cases(details: Path, labelled: Path) -> tuple[list[CalibrationCase], list[str]]:
     """The measured images of a dataset with what their measurements show, and the names of those without millimetres.
@@ -48,23 +45,20 @@ def read_calibration_cases(details: Path, labelled: Path) -> tuple[list[Calibrat
     return cases, unmeasured
 
 
-def read_common_evidence(own: Path, others: Path) -> CommonEvidence:
-    """What one model and several others show of themselves on the images that both files have measured.
+def read_common_evidence(*files: Path) -> list[list[Evidence]]:
+    """What each of several details files shows on the images that all of them have measured.
 
     Args:
-        own: details of the one.
-        others: details of the others; an image may have a row of each.
+        files: details; an image may have several rows in one file, of several networks.
 
     Raises:
         DatasetError: if a file cannot be read.
     """
-    files = [
-        [(row.file_name, evidence) for row in read_details(path) if (evidence := _evidence(row))]
-        for path in (own, others)
+    measured = [
+        [(row.file_name, evidence) for row in read_details(path) if (evidence := _evidence(row))] for path in files
     ]
-    names = set.intersection(*({name for name, _ in rows} for rows in files))
-    first, second = ([evidence for name, evidence in rows if name in names] for rows in files)
-    return first, second
+    common = set.intersection(*({name for name, _ in rows} for rows in measured))
+    return [[evidence for name, evidence in rows if name in common] for rows in measured]
 
 
 def out_of_fold_table(pairs: Iterable[tuple[Path, Path]]) -> str:

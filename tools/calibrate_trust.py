@@ -7,10 +7,10 @@ Give --out-of-fold once per fold: the details of the model that was not trained 
 coverage and width of the 90 % interval and what the review mark catches, each image judged by a fit without its
 examination.
 
-With --also-judge the same fits judge what another training of the network measured in images it had not seen: whether
-the calibration holds for that one too. A longer training is surer of itself without being as much better; --match
-fits the calibration to the network that is written or judged, by what it shows on images without labels beside what
-those of --out-of-fold show there.
+A model that was trained on all images has none to be calibrated on. --longer takes the results of a training like it
+that had some left: the errors of --out-of-fold say what the error grows with, those of --longer how large it is. What
+each of the networks shows of itself on images without labels (--unlabelled) makes their evidence comparable: the longer
+a training, the surer it is of itself.
 
 Exit code: 0 done; 1 the overall coverage is outside 88 to 92 %; 2 bad input, nothing written.
 """
@@ -26,22 +26,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works
 
 from engine.trust_metadata import write_trusted_model
 from hc18.reports.trust_figure import trust_figure
+from hc18.trust import TrustModel
 from hc18.trust_calibration import (
     COVERAGE,
     LARGE_ERROR_MM,
     REVIEW_BUDGET,
     CalibrationCase,
+    fit_longer_training,
     fit_trust_model,
     match_network,
 )
-from hc18.trust_check import CheckedCase, TrustReport, check_trust_model, report_trust
+from hc18.trust_check import CheckedCase, TrustReport, check_longer_training, check_trust_model, report_trust
 from inference.bundled import file_sha256
-from inference.calibration_cases import (
-    CommonEvidence,
-    out_of_fold_table,
-    read_calibration_cases,
-    read_common_evidence,
-)
+from inference.calibration_cases import out_of_fold_table, read_calibration_cases, read_common_evidence
 from segdata.atomic import write_text_atomic
 from segdata.errors import HeadSegError
 
@@ -63,18 +60,18 @@ def build_parser() -> argparse.ArgumentParser:
         help="results of a model and the labelled images it was not trained on",
     )
     parser.add_argument(
-        "--also-judge",
+        "--longer",
         nargs=2,
         type=Path,
         metavar=("DETAILS.csv", "LABELLED.json"),
-        help="results of another model, only to be judged, and labelled images it was not trained on",
+        help="results of a training like that of --model, and labelled images it was not trained on",
     )
     parser.add_argument(
-        "--match",
-        nargs=2,
+        "--unlabelled",
+        nargs=3,
         type=Path,
-        metavar=("DETAILS.csv", "OUT_OF_FOLD.csv"),
-        help="results of the other model, and of those of --out-of-fold, on the same images that no one was trained on",
+        metavar=("OUT_OF_FOLD.csv", "LONGER.csv", "MODEL.csv"),
+        help="with --longer: what the three show on images that none was trained on; the first has a row of each fold",
     )
     parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="model to store the calibration in")
     parser.add_argument("--output", type=Path, metavar="FILE.onnx", help="where to write that model")
@@ -90,6 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if (options.model is None) != (options.output is None):
         parser.error("--model and --output belong together")
+    if (options.longer is None) != (options.unlabelled is None):
+        parser.error("--longer and --unlabelled belong together")
     try:
         cases, unmeasured = [], []
         for details, labelled in options.out_of_fold:
@@ -97,13 +96,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             cases += found
             unmeasured += without
         rows = out_of_fold_table(options.out_of_fold) if options.rows is not None else ""
-        model = fit_trust_model(cases)
-        match = read_common_evidence(*options.match) if options.match is not None else None
-        if match is not None:
-            model = match_network(model, *match)
         checked = check_trust_model(cases)
         report = report_trust(checked)
-        other = _judge(cases, options.also_judge, match) if options.also_judge is not None else ""
+        if options.longer is None:
+            model, longer = fit_trust_model(cases), ""
+        else:
+            model, longer = _fit_longer(cases, options.longer, options.unlabelled)
         if options.output is not None:
             write_trusted_model(options.model, options.output, model)
         if options.rows is not None:
@@ -116,8 +114,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(_summary(report, len(unmeasured)))
-    if other:
-        print(f"the {'matched' if match else 'same'} calibration on {options.also_judge[0]}:\n{other}")
+    if longer:
+        print(f"{options.longer[0]}, judged by its own errors and those of the others:\n{longer}")
     print(
         f"expected error: exp({model.intercept:.3f} + "
         + " + ".join(f"{w:.3f} {n}" for n, w in model.weights.items())
@@ -129,9 +127,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if low <= report.groups["all"][1] <= high else 1
 
 
-def _judge(cases: Sequence[CalibrationCase], files: tuple[Path, Path], match: CommonEvidence | None) -> str:
-    judged, unmeasured = read_calibration_cases(*files)
-    return _summary(report_trust(check_trust_model(cases, judged=judged, match=match)), len(unmeasured))
+def _fit_longer(
+    cases: Sequence[CalibrationCase], longer: tuple[Path, Path], unlabelled: tuple[Path, Path, Path]
+) -> tuple[TrustModel, str]:
+    """The calibration for the model that was trained on all images, and how it holds for the one like it."""
+    longer_cases, unmeasured = read_calibration_cases(*longer)
+    of_folds, of_longer, of_model = read_common_evidence(*unlabelled)
+    report = report_trust(check_longer_training(cases, longer_cases, of_longer, of_folds))
+    model = match_network(fit_longer_training(cases, longer_cases, of_longer, of_folds), of_model, of_longer)
+    return model, _summary(report, len(unmeasured))
 
 
 def _summary(report: TrustReport, n_unmeasured: int) -> str:

@@ -5,8 +5,20 @@ import numpy as np
 import pytest
 
 from hc18.trust import Evidence
-from hc18.trust_calibration import CalibrationCase, conformal_quantile, fit_trust_model, match_network
-from hc18.trust_check import attainable_sensitivity, check_trust_model, report_trust, risk_coverage
+from hc18.trust_calibration import (
+    CalibrationCase,
+    conformal_quantile,
+    fit_longer_training,
+    fit_trust_model,
+    match_network,
+)
+from hc18.trust_check import (
+    attainable_sensitivity,
+    check_longer_training,
+    check_trust_model,
+    report_trust,
+    risk_coverage,
+)
 from segdata.errors import DatasetError
 
 
@@ -86,37 +98,48 @@ def test_a_case_is_judged_without_its_examination():
     assert usual[1].interval_mm == changed[1].interval_mm  # same examination
 
 
-def test_another_networks_cases_are_judged_by_the_same_fits():
-    cases = cases_with_known_spread(400)
-    usual = check_trust_model(cases)
-    again = check_trust_model(cases, judged=cases[:50])
-    assert [item.interval_mm for item in again] == [item.interval_mm for item in usual[:50]]
-    unknown = CalibrationCase("new", "new", cases[0].evidence, cases[0].reference_hc_mm)
-    (alone,) = check_trust_model(cases, judged=[unknown])
-    assert alone.expected_error_mm == pytest.approx(usual[0].expected_error_mm, rel=0.2)
-
-
 def more_confident(case: CalibrationCase) -> CalibrationCase:
-    """The same error, seen by a network whose masks are sharper throughout, the more so the worse the image."""
+    """The same error, seen by a network whose masks are sharper, above all in bad images."""
     evidence = replace(case.evidence, mask_entropy=0.7 * 0.05 * (case.evidence.mask_entropy / 0.05) ** 0.5)
     return replace(case, evidence=evidence)
 
 
-def test_calibration_follows_a_network_that_is_more_confident_without_being_better():
+def test_calibration_is_matched_to_a_network_that_is_surer_without_being_better():
     cases = cases_with_known_spread(1500)
-    fitted, judged = cases[:1000], [more_confident(case) for case in cases[1000:]]
-    unlabelled = [case.evidence for case in cases[1000:]]
-    match = ([case.evidence for case in judged], unlabelled)
-    plain, matched = (report_trust(check_trust_model(fitted, judged=judged, match=m)) for m in (None, match))
-    assert plain.groups["all"][1] < 0.85
-    assert matched.groups["all"][1] == pytest.approx(0.9, abs=0.03)
-    assert matched.sensitivity > plain.sensitivity + 0.2
-    model = fit_trust_model(fitted)
-    same = match_network(model, unlabelled, unlabelled)
-    assert same.weights == pytest.approx(model.weights)
-    assert same.intercept == pytest.approx(model.intercept)
+    sure = [more_confident(case) for case in cases]
+    model = fit_trust_model(cases)
+    matched = match_network(model, [case.evidence for case in sure], [case.evidence for case in cases])
+    for case, sure_case in zip(cases[:50], sure[:50], strict=True):
+        assert matched.expected_error_mm(sure_case.evidence) == pytest.approx(
+            model.expected_error_mm(case.evidence), rel=0.01
+        )
     with pytest.raises(DatasetError, match="12 images in both networks; at least 40"):
-        match_network(model, unlabelled[:12], unlabelled)
+        match_network(model, [case.evidence for case in cases[:12]], [case.evidence for case in cases])
+
+
+def test_longer_training_with_few_images_of_its_own_is_covered():
+    cases = cases_with_known_spread(1600)
+    better = [
+        replace(case, reference_hc_mm=case.evidence.hc_mm + 0.7 * (case.reference_hc_mm - case.evidence.hc_mm))
+        for case in map(more_confident, cases)
+    ]
+    unlabelled = ([case.evidence for case in better[:200]], [case.evidence for case in cases[:200]])
+    checked = check_longer_training(cases[200:1200], better[1200:], *unlabelled)
+    report = report_trust(checked)
+    assert report.groups["all"][1] == pytest.approx(0.9, abs=0.03)
+    assert report.false_review == pytest.approx(0.12, abs=0.05)
+    expected_mm = np.mean([item.expected_error_mm for item in checked])
+    assert expected_mm == pytest.approx(np.mean([item.case.error_mm for item in checked]), rel=0.05)
+    # What the fit to the shorter trainings alone would say of it.
+    alone = fit_trust_model(cases[200:1200])
+    assert expected_mm > 1.2 * np.mean([alone.expected_error_mm(case.evidence) for case in better[1200:]])
+
+
+def test_longer_training_needs_some_images_of_its_own():
+    cases = cases_with_known_spread(100)
+    evidence = [case.evidence for case in cases]
+    with pytest.raises(DatasetError, match="12 measured images"):
+        fit_longer_training(cases, cases[:12], evidence, evidence)
 
 
 def test_risk_coverage_starts_with_the_safest_and_ends_with_all():

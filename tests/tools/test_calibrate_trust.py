@@ -74,47 +74,45 @@ def test_rows_of_all_folds_become_one_details_file(tmp_path: Path, capsys: pytes
     assert rows == read_details(details)[:-1]
 
 
-def test_another_model_is_judged_by_the_same_calibration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    details, labelled = write_fold(tmp_path)
-    dataset = read_coco(labelled)
-    write_coco(tmp_path / "first.json", replace(dataset, images=dataset.images[:150]))
-    write_coco(tmp_path / "last.json", replace(dataset, images=dataset.images[150:]))
-    other = ["--also-judge", str(details), str(tmp_path / "last.json")]
-    assert main(["--out-of-fold", str(details), str(tmp_path / "first.json"), *other]) == 0
-    first, _, last = capsys.readouterr().out.partition("the same calibration on")
-    assert "all         150" in first
-    assert "all          50" in last
-
-
-def test_written_calibration_is_matched_to_its_own_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    details, labelled = write_fold(tmp_path)
-    sharper = tmp_path / "sharper.csv"
-    with (
-        details.open(encoding="utf-8", newline="") as source,
-        sharper.open("w", encoding="utf-8", newline="") as target,
-    ):
-        reader = csv.DictReader(source)
-        writer = csv.DictWriter(target, DETAILS_COLUMNS)
+def write_surer(details: Path, target: Path, factor: float) -> Path:
+    """The same results with the entropy of every mask times `factor`."""
+    with details.open(encoding="utf-8", newline="") as source, target.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, DETAILS_COLUMNS)
         writer.writeheader()
-        for row in reader:
-            writer.writerow({**row, "mask_entropy": 0.5 * float(row["mask_entropy"])})
+        for row in csv.DictReader(source):
+            writer.writerow({**row, "mask_entropy": factor * float(row["mask_entropy"])})
+    return target
+
+
+def test_model_without_unseen_images_gets_the_calibration_of_one_like_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    details, labelled = write_fold(tmp_path)
+    longer, last = write_surer(details, tmp_path / "longer.csv", 0.7), write_surer(details, tmp_path / "last.csv", 0.5)
     model, output = write_bright_object_model(tmp_path / "model.onnx"), tmp_path / "trusted.onnx"
     files = ["--out-of-fold", str(details), str(labelled), "--model", str(model), "--output", str(output)]
+    unlabelled = ["--unlabelled", str(details), str(longer), str(last)]
     trusts = []
-    for match in ([], ["--match", str(sharper), str(details)]):
-        assert main([*files, *match]) == 0
+    for options in ([], ["--longer", str(longer), str(labelled), *unlabelled]):
+        assert main([*files, *options]) == 0
         trusts.append(OnnxPredictor(output).spec.trust)
+    assert "longer.csv, judged by its own errors" in capsys.readouterr().out
     plain, matched = trusts
     assert plain is not None
     assert matched is not None
     evidence = Evidence(200.0, 1.0, 0.1, 0.05)
     expected_mm = matched.expected_error_mm(replace(evidence, mask_entropy=0.025))
     assert expected_mm == pytest.approx(plain.expected_error_mm(evidence), rel=0.01)
-    lines = sharper.read_text(encoding="utf-8").splitlines()[:20]
-    sharper.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    capsys.readouterr()
-    assert main([*files, "--match", str(sharper), str(details)]) == 2
+    lines = last.read_text(encoding="utf-8").splitlines()[:20]
+    last.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert main([*files, "--longer", str(longer), str(labelled), *unlabelled]) == 2
     assert "19 images in both networks" in capsys.readouterr().err
+
+
+def test_options_that_belong_together_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--out-of-fold", "a.csv", "a.json", "--longer", "b.csv", "b.json"])
+    assert "--longer and --unlabelled belong together" in capsys.readouterr().err
 
 
 def test_results_without_evidence_are_all_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
