@@ -36,7 +36,14 @@ from hc18.trust_calibration import (
     fit_trust_model,
     match_network,
 )
-from hc18.trust_check import CheckedCase, TrustReport, check_longer_training, check_trust_model, report_trust
+from hc18.trust_check import (
+    CheckedCase,
+    TrustReport,
+    check_longer_training,
+    check_trust_model,
+    cross_check,
+    report_trust,
+)
 from inference.bundled import file_sha256
 from inference.calibration_cases import out_of_fold_table, read_calibration_cases, read_common_evidence
 from segdata.atomic import write_text_atomic
@@ -135,7 +142,12 @@ def _fit_longer(
     of_folds, of_longer, of_model = read_common_evidence(*unlabelled)
     report = report_trust(check_longer_training(cases, longer_cases, of_longer, of_folds))
     model = match_network(fit_longer_training(cases, longer_cases, of_longer, of_folds), of_model, of_longer)
-    return model, _summary(report, len(unmeasured))
+    alone = report_trust(
+        cross_check(longer_cases, lambda without: fit_trust_model([c for c in cases if c.group not in without]))
+    )
+    _, share, width_mm = alone.groups["all"]
+    remark = f"read as if it were one of the others: {share:.1%} inside, mean width {width_mm:.1f} mm"
+    return model, f"{_summary(report, len(unmeasured))}\n{remark}"
 
 
 def _summary(report: TrustReport, n_unmeasured: int) -> str:

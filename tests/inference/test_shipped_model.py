@@ -1,4 +1,4 @@
-"""The model in `models/`: intact, small, right on heads it never saw, silent where there is none."""
+"""The model in `models/`: intact, small, right on heads, silent where there is none, calibrated as its card says."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from hc18.dataset import read_training_set
 from hc18.measurement import HeadMeasurement, Status, measure_head
 from hc18.phantom import DistractorKind, render_distractor, render_phantom, sample_spec
-from hc18.splits import grouped_stratified_folds
 from inference.bundled import bundled_model_path
+from inference.calibration_cases import read_common_evidence
 from inference.predictor import OnnxPredictor
 from segdata.images import read_image
 
@@ -50,17 +50,30 @@ def test_images_without_a_head_have_no_measurement(predictor: OnnxPredictor, kin
         assert measure(predictor, image, 0.1).status is Status.NO_HEAD
 
 
-def test_unseen_real_heads_are_found_and_their_mean_error_is_small(
+def test_real_heads_are_found_and_their_mean_error_is_that_of_training(
     predictor: OnnxPredictor, real_hc18_root: Path
 ) -> None:
-    cases = read_training_set(real_hc18_root)
-    folds = grouped_stratified_folds(cases, 5, 0)
-    unseen = [case for case in cases if folds[case.filename] == 0][::5]
+    """The model knows these images: this shows that file and measurement are intact, not how it does on others."""
     errors = []
-    for case in unseen:
+    for case in read_training_set(real_hc18_root)[::8]:
         image = read_image(real_hc18_root / "training_set" / case.filename)
         measured = measure(predictor, image, case.pixel_size_mm)
         assert measured.hc_mm is not None, case.filename
         errors.append(abs(measured.hc_mm - case.hc_mm))
-    assert len(errors) == 32
-    assert np.mean(errors) <= 2.5
+    assert len(errors) == 101
+    assert np.mean(errors) <= 2.2
+
+
+def test_intervals_are_about_as_wide_as_those_of_the_network_before_the_last_stage(
+    predictor: OnnxPredictor, repository_root: Path
+) -> None:
+    folder = repository_root / "models" / "calibration"
+    names = ("folds_unlabelled.csv", "longer_unlabelled.csv", "model_unlabelled.csv")
+    of_folds, of_longer, of_model = read_common_evidence(*(folder / name for name in names))
+    assert len(of_folds) == 5 * len(of_longer) == 5 * len(of_model)
+    trust = predictor.spec.trust
+    assert trust is not None
+    # The card: 7.8 mm for the network before the last stage.
+    widths_mm = [np.diff(trust.assess(evidence).interval_mm) for evidence in of_model]
+    assert 6.0 < np.mean(widths_mm) < 10.0
+    assert trust.n_images == 799
