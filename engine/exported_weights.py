@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from engine.onnx_file import read_onnx
 from segdata.errors import ModelError
 
 _PREFIX = "model."
@@ -31,13 +31,9 @@ def read_exported_weights(path: str | Path) -> dict[str, NDArray[np.float32]]:
     Raises:
         ModelError: if the file is not ONNX, or a quantized weight lacks its scale.
     """
-    try:
-        graph = onnx.load(str(path)).graph
-    except Exception as error:  # protobuf raises classes of its own that differ between versions
-        raise ModelError(f"{path}: cannot be read as ONNX ({error}); export or copy it again") from error
     stored = {
         tensor.name.removeprefix(_PREFIX): numpy_helper.to_array(tensor)
-        for tensor in graph.initializer
+        for tensor in read_onnx(path).graph.initializer
         if tensor.name.startswith(_PREFIX)
     }
     return {

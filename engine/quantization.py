@@ -18,6 +18,7 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from engine.onnx_file import read_onnx
 from inference.model_spec import INPUT_NAME, TRUST_KEY, ModelSpec
 from inference.preprocess import to_network_input
 from segdata.atomic import write_bytes_atomic
@@ -57,7 +58,7 @@ def quantize_model(source: Path, target: Path, images: Sequence[Path]) -> None:
     """
     if len(images) < MIN_IMAGES:
         raise ModelError(f"{len(images)} images; the ranges of the activations need at least {MIN_IMAGES}")
-    metadata = _read_metadata(source)
+    metadata = {item.key: item.value for item in read_onnx(source).metadata_props}
     spec = ModelSpec.from_metadata(metadata, str(source))
     logging.getLogger().setLevel(logging.ERROR)  # the quantizer logs remarks on single nodes to the root logger
     with tempfile.TemporaryDirectory() as folder:
@@ -79,14 +80,6 @@ def quantize_model(source: Path, target: Path, images: Sequence[Path]) -> None:
         proto = onnx.load(quantized)
     onnx.helper.set_model_props(proto, {key: value for key, value in metadata.items() if key != TRUST_KEY})
     write_bytes_atomic(target, proto.SerializeToString())
-
-
-def _read_metadata(source: Path) -> dict[str, str]:
-    try:
-        proto = onnx.load(source)
-    except Exception as error:  # protobuf raises classes of its own that differ between versions
-        raise ModelError(f"{source}: cannot be read as ONNX ({error}); export it with tools/export_model.py") from error
-    return {item.key: item.value for item in proto.metadata_props}
 
 
 def _check_weights(prepared: Path, source: Path) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import onnx
 
+from engine.onnx_file import read_onnx
 from hc18.trust import TrustModel
 from inference.model_spec import TRUST_KEY, ModelSpec
 from segdata.atomic import write_bytes_atomic
-from segdata.errors import ModelError
 
 
 def write_trusted_model(source: Path, target: Path, trust: TrustModel) -> None:
@@ -24,10 +24,7 @@ def write_trusted_model(source: Path, target: Path, trust: TrustModel) -> None:
         ModelError: if the source is no exported network.
         HeadSegError: if the target cannot be written.
     """
-    try:
-        proto = onnx.load(source)
-    except Exception as error:  # protobuf raises classes of its own that differ between versions
-        raise ModelError(f"{source}: cannot be read as ONNX ({error}); export it with tools/export_model.py") from error
+    proto = read_onnx(source)
     metadata = {item.key: item.value for item in proto.metadata_props}
     ModelSpec.from_metadata(metadata, str(source))
     onnx.helper.set_model_props(proto, {**metadata, TRUST_KEY: trust.to_json()})

@@ -63,14 +63,27 @@ class TrustReport:
 
 
 def check_trust_model(
-    cases: Sequence[CalibrationCase], features: Sequence[str] = tuple(FEATURES), coverage: float = COVERAGE
+    cases: Sequence[CalibrationCase],
+    features: Sequence[str] = tuple(FEATURES),
+    coverage: float = COVERAGE,
+    *,
+    judged: Sequence[CalibrationCase] | None = None,
 ) -> list[CheckedCase]:
-    """Every case judged by a model that was fitted without any case of its group, in the order of `cases`.
+    """Every case judged by a model that was fitted without any case of its group, in the order given.
+
+    Args:
+        cases: as for `fit_trust_model`.
+        features: as for `fit_trust_model`.
+        coverage: as for `fit_trust_model`.
+        judged: cases of another network, as if it were one of those that `cases` are of; else `cases` themselves.
 
     Raises:
         DatasetError: if there are too few cases or groups.
     """
-    return cross_check(cases, lambda without: fit_trust_model(_known(cases, without), features, coverage))
+    return _cross_check(
+        cases if judged is None else judged,
+        lambda without: fit_trust_model(_known(cases, without), features, coverage),
+    )
 
 
 def check_longer_training(
@@ -84,7 +97,7 @@ def check_longer_training(
     Raises:
         DatasetError: if there are too few cases or groups.
     """
-    return cross_check(
+    return _cross_check(
         longer,
         lambda without: fit_longer_training(
             _known(cases, without), _known(longer, without), longer_unlabelled, cases_unlabelled
@@ -92,7 +105,7 @@ def check_longer_training(
     )
 
 
-def cross_check(
+def _cross_check(
     cases: Sequence[CalibrationCase], fit: Callable[[Set[str]], TrustModel], *, n_folds: int = 10, seed: int = 0
 ) -> list[CheckedCase]:
     """Every case judged by a model that `fit` made without the groups it was given, the case's own among them.

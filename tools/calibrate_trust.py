@@ -41,7 +41,6 @@ from hc18.trust_check import (
     TrustReport,
     check_longer_training,
     check_trust_model,
-    cross_check,
     report_trust,
 )
 from inference.bundled import file_sha256
@@ -142,10 +141,7 @@ def _fit_longer(
     of_folds, of_longer, of_model = read_common_evidence(*unlabelled)
     report = report_trust(check_longer_training(cases, longer_cases, of_longer, of_folds))
     model = match_network(fit_longer_training(cases, longer_cases, of_longer, of_folds), of_model, of_longer)
-    alone = report_trust(
-        cross_check(longer_cases, lambda without: fit_trust_model([c for c in cases if c.group not in without]))
-    )
-    _, share, width_mm = alone.groups["all"]
+    _, share, width_mm = report_trust(check_trust_model(cases, judged=longer_cases)).groups["all"]
     remark = f"read as if it were one of the others: {share:.1%} inside, mean width {width_mm:.1f} mm"
     return model, f"{_summary(report, len(unmeasured))}\n{remark}"
 
