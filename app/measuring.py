@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from app.intake import StillImage
 from app.resources import Model
 from hc18.calibration import Calibration, from_table, from_user, uncalibrated
 from hc18.dicom_image import DicomImage
 from hc18.ellipse import Ellipse
 from hc18.image_kind import photograph_reason
-from hc18.measurement import HeadMeasurement, Status, measure_head
+from hc18.measurement import HeadMeasurement, Status
 from hc18.pixel_sizes import PixelSizeRow
-from inference.head_measurement import calibrated
+from inference.head_measurement import calibrated, measure_instances
 from reviews.measured import from_head_measurement
 from reviews.records import CaseId, NewCase, SoftMask
 from reviews.store import ReviewStore
@@ -74,7 +71,7 @@ def register_still(
     predictor = model.predictor
     refusal = photograph_reason(image_rgb)
     instances = [] if refusal else predictor.predict(image_rgb)
-    in_px = HeadMeasurement(Status.NO_HEAD, refusal) if refusal else measure_head(instances, _hw(image_rgb), None)
+    in_px = HeadMeasurement(Status.NO_HEAD, refusal) if refusal else measure_instances(predictor, image_rgb, instances)
     calibration = find_calibration(still, sizes, in_px.ellipse_px)
     measurement = calibrated(predictor, in_px, calibration.pixel_size_xy_mm)
     trust = predictor.spec.trust
@@ -109,10 +106,6 @@ def calibration_by_name(name: str, sizes: Sizes) -> Calibration | None:
     except MeasurementError as error:
         return uncalibrated(f"No millimetres: {error}")
     return None
-
-
-def _hw(image_rgb: NDArray[np.uint8]) -> tuple[int, int]:
-    return image_rgb.shape[0], image_rgb.shape[1]
 
 
 def _mask_of(instances: list[InstancePrediction], measurement: HeadMeasurement) -> SoftMask | None:

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from engine.config import load_config
 from engine.modeling import build_model
-from hc18.measurement import measure_head
 from hc18.phantom import render_phantom, sample_spec
 from inference.bundled import bundled_model_path
+from inference.head_measurement import measure_image
 from inference.predictor import OnnxPredictor
 from inference.preprocess import InputSpec, to_network_input
 
@@ -77,7 +77,7 @@ def _seconds(call: Callable[[Image], object], image: Image) -> float:
 
 
 def _measuring(predictor: OnnxPredictor) -> Callable[[Image], object]:
-    return lambda image: measure_head(predictor.predict(image), (image.shape[0], image.shape[1]), (0.1, 0.1))
+    return lambda image: measure_image(predictor, image, (0.1, 0.1))
 
 
 def _detecting_with_r50() -> Callable[[Image], object]:

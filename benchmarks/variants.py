@@ -28,6 +28,7 @@ from hc18.evaluation import CaseScore, ReferenceCase, score_case
 from hc18.fits import fit_soft_mask
 from hc18.measurement import measure_head
 from hc18.score_summary import summarise
+from inference.head_measurement import measure_instances
 from inference.predictor import OnnxPredictor
 from segdata.errors import ConfigError, HeadSegError
 from segdata.images import read_image
@@ -36,7 +37,8 @@ from segdata.masks import mask_grid_to_image_affine
 MIN_SCORE = 0.5
 # Name -> whether columns and rows are reversed.
 MIRRORS = {"as it is": (False, False), "left-right": (True, False), "up-down": (False, True), "both": (True, True)}
-PLAIN = "contour of the mask (what is shipped)"
+PLAIN = "contour of the mask"
+REFINED = "contour, refined by the second look"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -93,6 +95,8 @@ def _variants(predictors: Sequence[OnnxPredictor], image_rgb: NDArray[np.uint8])
     copies = {name: _mirrored(first, image_rgb, *mirror) for name, mirror in MIRRORS.items()}
     as_it_is, left_right, *_ = copies.values()
     found: dict[str, Ellipse | None] = {PLAIN if name == "as it is" else name: item for name, item in copies.items()}
+    if first.refiner is not None:
+        found[REFINED] = measure_instances(first, image_rgb, first.predict(image_rgb)).ellipse_px
     found["moments of the mask"] = _measure_by_moments(first, image_rgb)
     found["mean of two copies (left-right)"] = mean_ellipse([as_it_is, left_right])
     found["mean of four copies"] = mean_ellipse(list(copies.values()))

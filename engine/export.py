@@ -97,7 +97,7 @@ def export_model(
         raise ConfigError(
             f"{len(class_names)} class names for MODEL.ROI_HEADS.NUM_CLASSES {cfg.MODEL.ROI_HEADS.NUM_CLASSES}"
         )
-    model = build_model(_on_cpu(cfg))
+    model = build_model(on_cpu(cfg))
     assert isinstance(model, GeneralizedRCNN)
     load_weights(model, read_checkpoint(weights)["model"], weights)
     model.eval()
@@ -107,7 +107,7 @@ def export_model(
     images = check_inputs(cfg)
     images.extend(to_network_input(read_image(path), input_spec(cfg)) for path in check_images)
     proto = _trace(graph, images[0])
-    _strip_traces(proto)
+    strip_traces(proto)
     if half:
         _store_as_half(proto)
     weights_sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
@@ -176,7 +176,7 @@ def _require_agreement(differences: dict[str, float]) -> None:
         raise ModelError("the exported graph does not agree with the eager network: " + "; ".join(wrong))
 
 
-def _on_cpu(cfg: CfgNode) -> CfgNode:
+def on_cpu(cfg: CfgNode) -> CfgNode:
     """The same configuration for the CPU, in the plain memory layout that the exporter traces."""
     cpu = cfg.clone()
     cpu.MODEL.DEVICE = "cpu"
@@ -206,7 +206,7 @@ def _trace(graph: nn.Module, image: NDArray[np.float32]) -> onnx.ModelProto:
     return program.model_proto
 
 
-def _strip_traces(proto: onnx.ModelProto) -> None:
+def strip_traces(proto: onnx.ModelProto) -> None:
     """Remove the exporter's stack traces: they name folders of the exporting machine."""
     for node in proto.graph.node:
         del node.metadata_props[:]

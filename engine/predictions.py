@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hc18.ellipse import Ellipse
+
 
 @dataclass(frozen=True)
 class ImagePrediction:
@@ -27,3 +29,10 @@ class MaskPrediction:
     """Probability of the mask at each pixel of the original image: (H, W) float32 in [0, 1]."""
 
     probability: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class EllipsePrediction:
+    """The outline of the one head in an image, in px of the original; None where there is none."""
+
+    ellipse_px: Ellipse | None

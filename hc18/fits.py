@@ -34,7 +34,15 @@ from hc18.ellipse import Ellipse
 from hc18.outline_fit import EllipseFit, fit_outline_points
 from segdata.masks import polygon_to_coverage
 
-__all__ = ["EllipseFit", "SoftMaskFit", "fit_isocontour", "fit_moments", "fit_outline_points", "fit_soft_mask"]
+__all__ = [
+    "EllipseFit",
+    "SoftMaskFit",
+    "fit_isocontour",
+    "fit_moments",
+    "fit_outline_points",
+    "fit_soft_mask",
+    "leaves_image",
+]
 
 BORDER_REACH_CELLS = 1.0  # an outline that comes closer to an image side counts as cut there
 BORDER_MARGIN_CELLS = 2.0  # its points closer than this to that side follow the image, not the head
@@ -101,7 +109,7 @@ def fit_soft_mask(
     if moments.ellipse is not None:
         circumference = contour.ellipse.circumference()
         disagreement = 100.0 * abs(moments.ellipse.circumference() - circumference) / circumference
-    touches_border = image_hw is not None and _leaves_image(contour.ellipse, image_hw)
+    touches_border = image_hw is not None and leaves_image(contour.ellipse, image_hw)
     return SoftMaskFit(contour.ellipse, "", moments, contour, disagreement, touches_border)
 
 
@@ -232,7 +240,7 @@ def _away_from_border(
     return away
 
 
-def _leaves_image(ellipse: Ellipse, image_hw: tuple[int, int]) -> bool:
+def leaves_image(ellipse: Ellipse, image_hw: tuple[int, int]) -> bool:
     """Whether part of the ellipse lies outside the image."""
     x0, y0, x1, y1 = ellipse.box_xyxy()
     return x0 < -0.5 or y0 < -0.5 or x1 > image_hw[1] - 0.5 or y1 > image_hw[0] - 0.5

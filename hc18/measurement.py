@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hc18.ellipse import Ellipse
-from hc18.fits import SoftMaskFit, fit_soft_mask
+from hc18.fits import SoftMaskFit, fit_soft_mask, leaves_image
 from segdata.masks import mask_grid_to_image_affine
 from segdata.records import InstancePrediction
 
@@ -122,6 +122,29 @@ def measure_head(
     return with_pixel_size(measured_px, pixel_size_mm)
 
 
+def with_refined_outline(
+    measurement: HeadMeasurement, ellipse_px: Ellipse, image_hw: tuple[int, int]
+) -> HeadMeasurement:
+    """A measurement in px, without millimetres, with its ellipse replaced by the refined one.
+
+    Args:
+        measurement: of `measure_head`, with an ellipse and without a pixel size.
+        ellipse_px: what the second look found around that ellipse.
+        image_hw: height and width of the image in px.
+    """
+    raised = set(measurement.flags) - {Flag.TOUCHES_BORDER, Flag.IMPLAUSIBLE_HC}
+    if leaves_image(ellipse_px, image_hw):
+        raised.add(Flag.TOUCHES_BORDER)
+    if _is_too_flat(ellipse_px):
+        raised.add(Flag.IMPLAUSIBLE_HC)
+    return replace(
+        measurement,
+        ellipse_px=ellipse_px,
+        hc_px=ellipse_px.circumference(),
+        flags=tuple(flag for flag in Flag if flag in raised),
+    )
+
+
 def with_pixel_size(measurement: HeadMeasurement, pixel_size_mm: tuple[float, float] | None) -> HeadMeasurement:
     """A measurement in px with its millimetres, for a pixel size that depends on where the head lies.
 
@@ -169,9 +192,13 @@ def _flags(fit: SoftMaskFit, ellipse_px: Ellipse, heads: Sequence[InstancePredic
         Flag.FITS_DISAGREE: (fit.disagreement_percent or 0.0) > FITS_DISAGREE_PERCENT
         or (fit.residual_percent or 0.0) > RAGGED_RESIDUAL_PERCENT,
         Flag.SEVERAL_HEADS: any(_overlap(heads[0].box_xyxy, other.box_xyxy) < SAME_HEAD_OVERLAP for other in heads[1:]),
-        Flag.IMPLAUSIBLE_HC: ellipse_px.semi_axis_b < PLAUSIBLE_AXIS_RATIO * ellipse_px.semi_axis_a,
+        Flag.IMPLAUSIBLE_HC: _is_too_flat(ellipse_px),
     }
     return tuple(flag for flag, is_raised in raised.items() if is_raised)
+
+
+def _is_too_flat(ellipse: Ellipse) -> bool:
+    return ellipse.semi_axis_b < PLAUSIBLE_AXIS_RATIO * ellipse.semi_axis_a
 
 
 def _mean_entropy(soft_mask: NDArray[np.float64]) -> float:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from hc18.image_kind import photograph_reason
-from hc18.measurement import HeadMeasurement, Status, measure_head, with_pixel_size
+from hc18.measurement import HeadMeasurement, Status, measure_head, with_pixel_size, with_refined_outline
 from hc18.trust import with_trust
 from inference.predictor import OnnxPredictor
+from inference.preprocess import to_grey
+from segdata.records import InstancePrediction
 
 
 def measure_image(
@@ -32,9 +36,34 @@ def measure_image(
     reason = photograph_reason(image_rgb)
     if reason:
         return HeadMeasurement(Status.NO_HEAD, reason)
-    image_hw = (image_rgb.shape[0], image_rgb.shape[1])
-    measurement = measure_head(predictor.predict(image_rgb), image_hw, None, min_score=min_score)
+    measurement = measure_instances(predictor, image_rgb, predictor.predict(image_rgb), min_score=min_score)
     return calibrated(predictor, measurement, pixel_size_mm)
+
+
+def measure_instances(
+    predictor: OnnxPredictor,
+    image_rgb: NDArray[np.uint8],
+    instances: Sequence[InstancePrediction],
+    *,
+    min_score: float = 0.5,
+) -> HeadMeasurement:
+    """The head among what the first look found, in px, its outline refined if the model can.
+
+    Args:
+        predictor: what found the instances.
+        image_rgb: uint8 (H, W, 3), original size.
+        instances: of `predictor.predict`.
+        min_score: smallest confidence of a detection that counts as a head, 0 to 1.
+
+    Raises:
+        ModelError: if the refining network cannot be run.
+    """
+    image_hw = (image_rgb.shape[0], image_rgb.shape[1])
+    measurement = measure_head(instances, image_hw, None, min_score=min_score)
+    if predictor.refiner is None or measurement.ellipse_px is None:
+        return measurement
+    found = predictor.refiner.refine(to_grey(image_rgb), measurement.ellipse_px)
+    return measurement if found is None else with_refined_outline(measurement, found, image_hw)
 
 
 def calibrated(

@@ -7,6 +7,8 @@ resized image, `scores` (N,), `labels` (N,) and soft `masks` (N, 1, M, M); size,
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,6 +32,7 @@ _CLASS_NAMES = _PREFIX + "class_names"
 _CONFIG = _PREFIX + "config"
 _WEIGHTS = _PREFIX + "weights_sha256"
 TRUST_KEY = _PREFIX + "trust"  # absent from models whose errors were never measured
+REFINER_KEY = _PREFIX + "outline_refiner"  # a second ONNX file as base64 text; absent from models without one
 _REMEDY = "export the model again with tools/export_model.py"
 
 
@@ -43,6 +46,7 @@ class ModelSpec:
         config: the training configuration as YAML text.
         weights_sha256: hex digest of the checkpoint the model was exported from.
         trust: calibrated expected error and interval of its measurements; None if it was never calibrated.
+        refiner: ONNX file of the network that looks again at the outline; None without one.
     """
 
     input_spec: InputSpec
@@ -50,10 +54,12 @@ class ModelSpec:
     config: str
     weights_sha256: str
     trust: TrustModel | None = None
+    refiner: bytes | None = None
 
     def to_metadata(self) -> dict[str, str]:
         """The key-value pairs to store in an ONNX file."""
         trust = {} if self.trust is None else {TRUST_KEY: self.trust.to_json()}
+        refiner = {} if self.refiner is None else {REFINER_KEY: encode_refiner(self.refiner)}
         return {
             _FORMAT: FORMAT_VERSION,
             _TASK: TASK,
@@ -64,6 +70,7 @@ class ModelSpec:
             _CONFIG: self.config,
             _WEIGHTS: self.weights_sha256,
             **trust,
+            **refiner,
         }
 
     @classmethod
@@ -94,7 +101,8 @@ class ModelSpec:
         except ValueError as error:
             raise ModelError(f"{source}: invalid metadata: {error}; {_REMEDY}") from error
         trust = TrustModel.from_json(metadata[TRUST_KEY]) if TRUST_KEY in metadata else None
-        return cls(input_spec, class_names, metadata[_CONFIG], metadata[_WEIGHTS], trust)
+        refiner = _decode_refiner(metadata[REFINER_KEY], source) if REFINER_KEY in metadata else None
+        return cls(input_spec, class_names, metadata[_CONFIG], metadata[_WEIGHTS], trust, refiner)
 
 
 def check_signature(input_names: list[str], output_names: list[str], source: str) -> None:
@@ -138,3 +146,20 @@ def _parse_class_names(text: str) -> tuple[str, ...]:
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise ValueError(f"class names are {text}; expected a JSON list of names")
     return tuple(names)
+
+
+def encode_refiner(payload: bytes) -> str:
+    """A binary file as text, to stand in the metadata of another one."""
+    return base64.b64encode(payload).decode("ascii")
+
+
+def _decode_refiner(text: str, source: str) -> bytes:
+    """The file that `encode_refiner` was given.
+
+    Raises:
+        ModelError: if the text is damaged.
+    """
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ModelError(f"{source}: its outline refiner is damaged ({error}); restore the file") from error

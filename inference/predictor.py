@@ -9,37 +9,13 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi.onnxruntime_pybind11_state import (
-    EngineError,
-    EPFail,
-    Fail,
-    InvalidArgument,
-    InvalidGraph,
-    InvalidProtobuf,
-    NoSuchFile,
-    NotImplemented,  # ONNX Runtime's own name
-    RuntimeException,
-)
 
 from inference.model_spec import INPUT_NAME, OUTPUT_NAMES, ModelSpec, check_signature
 from inference.preprocess import to_network_input
+from inference.refiner import OutlineRefiner
+from inference.sessions import RUNTIME_ERRORS, one_line, open_session
 from segdata.errors import ModelError
 from segdata.records import InstancePrediction
-
-_RUNTIME_ERRORS = (
-    EngineError,
-    EPFail,
-    Fail,
-    InvalidArgument,
-    InvalidGraph,
-    InvalidProtobuf,
-    NoSuchFile,
-    NotImplemented,
-    RuntimeException,
-    RuntimeError,
-    ValueError,
-)
-_ONLY_FATAL_LOG = 4
 
 
 class OnnxPredictor:
@@ -47,6 +23,7 @@ class OnnxPredictor:
 
     Attributes:
         spec: what the model says about itself.
+        refiner: looks again at the outline of a head; None if the model carries none.
     """
 
     def __init__(self, model_path: str | os.PathLike[str], num_threads: int = 1) -> None:
@@ -60,8 +37,10 @@ class OnnxPredictor:
             ModelError: if the file is missing, corrupt, not ONNX, or of another task.
         """
         self._path = Path(model_path)
-        self._session = _open_session(self._path, num_threads)
+        self._session = _open_file(self._path, num_threads)
         self.spec = _session_spec(self._session, self._path)
+        payload = self.spec.refiner
+        self.refiner = None if payload is None else OutlineRefiner(payload, str(self._path), num_threads)
 
     def predict(self, image_rgb: NDArray[np.uint8]) -> list[InstancePrediction]:
         """Instances in an image, in the network's order (best score first).
@@ -75,9 +54,9 @@ class OnnxPredictor:
         planes = to_network_input(image_rgb, self.spec.input_spec)
         try:
             boxes, scores, labels, masks = self._session.run(list(OUTPUT_NAMES), {INPUT_NAME: planes})
-        except _RUNTIME_ERRORS as error:
+        except RUNTIME_ERRORS as error:
             raise ModelError(
-                f"{self._path}: fails on an input of shape {planes.shape} ({_one_line(error)}); export "
+                f"{self._path}: fails on an input of shape {planes.shape} ({one_line(error)}); export "
                 "the model again with tools/export_model.py"
             ) from error
         self._check_outputs(boxes, scores, labels, masks)
@@ -137,28 +116,12 @@ def _session_spec(session: onnxruntime.InferenceSession, path: Path) -> ModelSpe
     return spec
 
 
-def _open_session(path: Path, num_threads: int) -> onnxruntime.InferenceSession:
-    """An ONNX Runtime session with a fixed number of threads.
+def _open_file(path: Path, num_threads: int) -> onnxruntime.InferenceSession:
+    """The session of a model file.
 
     Raises:
         ModelError: if `path` is no readable ONNX file.
     """
     if not path.is_file():
         raise ModelError(f"{path}: does not exist or is a folder; expected an ONNX file; check the path")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = num_threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _ONLY_FATAL_LOG
-    options.enable_mem_pattern = False  # plans one input size in advance; images differ, and it costs 25 MB
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except _RUNTIME_ERRORS as error:
-        raise ModelError(
-            f"{path}: cannot be loaded as an ONNX model ({_one_line(error)}); the file is corrupt or of "
-            "another format; restore or export it again"
-        ) from error
-
-
-def _one_line(error: Exception) -> str:
-    """The message of an ONNX Runtime error on one line, at most 200 characters."""
-    return " ".join(str(error).split())[:200]
+    return open_session(str(path), str(path), num_threads)

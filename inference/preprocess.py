@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -85,6 +86,13 @@ def resize_image(image: NDArray[np.uint8], new_hw: tuple[int, int]) -> NDArray[n
         return image
     height, width = new_hw
     return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def to_grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 (h, w) luma of a grey (h, w) or RGB (h, w, 3) image; equal channels keep their values."""
+    if image.ndim == 2:
+        return image
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
 
 
 def to_network_input(image_rgb: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32]:

@@ -3,6 +3,9 @@ r"""Export a trained checkpoint to one ONNX file, checked against the eager netw
     python tools/export_model.py --config-file configs/hc18/mask_rcnn_R_18_FPN.yaml \
         --weights output/hc18_R_18_FPN/model_final.pth --output models/hc18.onnx --half
 
+An outline refiner (configs/hc18/outline_refiner.yaml) is exported in the same way, without --half, --class-names and
+--check-images; tools/attach_refiner.py then puts it into the file of a model.
+
 Exit code: 0 done; 1 the exported graph does not agree with the eager network; 2 bad input.
 """
 
@@ -16,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works
 
 from engine.config import load_config
 from engine.export import export_model
+from engine.refiner_export import export_refiner
 from segdata.errors import HeadSegError, ModelError
 
 
@@ -43,23 +47,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         cfg = load_config(arguments.config_file, arguments.opts)
-        report = export_model(
-            cfg,
-            arguments.weights,
-            arguments.output,
-            class_names=arguments.class_names,
-            half=arguments.half,
-            check_images=arguments.check_images,
-        )
+        is_refiner = cfg.MODEL.META_ARCHITECTURE == "OutlineRefiner"
+        if is_refiner:
+            report = export_refiner(cfg, arguments.weights, arguments.output)
+        else:
+            report = export_model(
+                cfg,
+                arguments.weights,
+                arguments.output,
+                class_names=arguments.class_names,
+                half=arguments.half,
+                check_images=arguments.check_images,
+            )
     except ModelError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except HeadSegError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    compared = "bands" if is_refiner else "detections"
     worst = ", ".join(f"{name} {value:.2g}" for name, value in report.differences.items())
     print(f"{report.path}: {report.size_bytes / 1e6:.1f} MB, SHA-256 {report.sha256}")
-    print(f"agrees with the eager network on {report.n_detections} detections; largest differences: {worst}")
+    print(f"agrees with the eager network on {report.n_detections} {compared}; largest differences: {worst}")
     return 0
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.config.node import CfgNode
+from engine.config.refiner_defaults import find_refiner_conflicts
 
 FACE_MASK_KEYS: dict[str, Any] = {
     "MODEL": {
@@ -96,7 +97,13 @@ FACE_MASK_KEYS: dict[str, Any] = {
     },
 }
 
-META_ARCHITECTURE_NAMES = ("GeneralizedRCNN", "ImageClassifier", "TwoHeadDetector", "SemanticSegmenter")
+META_ARCHITECTURE_NAMES = (
+    "GeneralizedRCNN",
+    "ImageClassifier",
+    "TwoHeadDetector",
+    "SemanticSegmenter",
+    "OutlineRefiner",
+)
 
 FACE_MASK_CHOICES: dict[str, tuple[Any, ...]] = {
     "MODEL.IMAGE_BACKBONE.NAME": ("scratch_cnn", "mobilenet_v2", "resnet18", "resnet50", "xception"),
@@ -191,4 +198,5 @@ _RULES: dict[str, Callable[[CfgNode], list[str]]] = {
     "ImageClassifier": _find_classifier_conflicts,
     "TwoHeadDetector": _find_two_head_conflicts,
     "SemanticSegmenter": _find_segmenter_conflicts,
+    "OutlineRefiner": find_refiner_conflicts,
 }

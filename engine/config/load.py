@@ -17,6 +17,7 @@ import yaml
 from engine.config.defaults import CHOICES, DETECTRON2_DEFAULTS, FIXED_VALUES, IGNORED_PREFIXES, OWN_KEYS
 from engine.config.face_mask_defaults import FACE_MASK_KEYS, RCNN_PREFIXES, find_conflicts
 from engine.config.node import CfgNode
+from engine.config.refiner_defaults import REFINER_KEYS
 from segdata.errors import ConfigError
 
 BASE_KEY = "_BASE_"
@@ -27,6 +28,7 @@ def get_default_config() -> CfgNode:
     cfg = CfgNode(DETECTRON2_DEFAULTS)
     _add_own_keys(cfg, OWN_KEYS)
     _add_own_keys(cfg, FACE_MASK_KEYS)
+    _add_own_keys(cfg, REFINER_KEYS)
     return cfg.clone()
 
 

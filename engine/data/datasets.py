@@ -97,9 +97,9 @@ def _load_coco(cfg: CfgNode, name: str, path: Path) -> DetectionDataset:
 
 
 def _check_number_of_classes(cfg: CfgNode, dataset: DetectionDataset) -> None:
-    """A segmenter learns the union of all masks and takes any number of classes."""
+    """A segmenter learns the union of all masks and takes any number of classes; a refiner knows heads alone."""
     keys = {"GeneralizedRCNN": ("MODEL.ROI_HEADS.NUM_CLASSES", cfg.MODEL.ROI_HEADS.NUM_CLASSES)}
-    if cfg.MODEL.META_ARCHITECTURE == "SemanticSegmenter":
+    if cfg.MODEL.META_ARCHITECTURE in ("SemanticSegmenter", "OutlineRefiner"):
         return
     key, n_expected = keys.get(cfg.MODEL.META_ARCHITECTURE, ("MODEL.NUM_CLASSES", cfg.MODEL.NUM_CLASSES))
     n_found = len(dataset.class_names)
@@ -124,6 +124,12 @@ def _check_records(cfg: CfgNode, dataset: DetectionDataset) -> None:
             f"{record['file_name']}: an object without mask pixels; expected outlines of every object"
             for record in dataset.records
             if not all(_shows_its_mask(cfg, dataset, annotation) for annotation in record["annotations"])
+        ]
+    elif cfg.MODEL.META_ARCHITECTURE == "OutlineRefiner":
+        problems = [
+            f"{record['file_name']}: not one head with its ellipse; convert with tools/convert_hc18.py"
+            for record in dataset.records
+            if ["ellipse_px" in annotation for annotation in record["annotations"]] != [True]
         ]
     if problems:
         raise_problems(DatasetError, problems, f"{dataset.path} does not suit {cfg.MODEL.META_ARCHITECTURE}")

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from engine import distributed
 from engine.config import CfgNode
+from engine.data.band_mapper import BandMapper
 from engine.data.datasets import Record, load_dataset_dicts, load_training_records
 from engine.data.mapper import CACHE_LIMIT_BYTES, DatasetMapper
 from engine.data.samplers import StreamItem, TrainingBatchSampler, sample_seed, shard_range
@@ -18,7 +19,7 @@ from engine.data.square_mapper import SquareMapper
 from segdata.errors import ConfigError
 
 Batch = list[dict[str, Any]]
-Mapper = DatasetMapper | SquareMapper
+Mapper = DatasetMapper | SquareMapper | BandMapper
 
 # Meta-architecture -> its mapper.
 MAPPERS: dict[str, type[Mapper]] = {
@@ -26,6 +27,7 @@ MAPPERS: dict[str, type[Mapper]] = {
     "ImageClassifier": SquareMapper,
     "TwoHeadDetector": SquareMapper,
     "SemanticSegmenter": SquareMapper,
+    "OutlineRefiner": BandMapper,
 }
 
 

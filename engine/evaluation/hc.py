@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import distributed
+from engine.predictions import EllipsePrediction
 from engine.structures import Detections
 from hc18.ellipse import Ellipse
 from hc18.evaluation import HcEvaluation, ReferenceCase, evaluate
@@ -52,13 +53,16 @@ class HcEvaluator:
         """Forgets everything collected."""
         self._measured_mm = {}
 
-    def process(self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Detections]) -> None:
+    def process(self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Detections | EllipsePrediction]) -> None:
         """Measures the head in each image of one batch."""
         for model_input, output in zip(inputs, outputs, strict=True):
             spacing = self._pixel_size_mm[model_input["image_id"]]
-            image_hw = (int(model_input["height"]), int(model_input["width"]))
-            head = measure_head(output.to_predictions(), image_hw, (spacing, spacing))
-            self._measured_mm[Path(model_input["file_name"]).name] = head.ellipse_mm
+            if isinstance(output, EllipsePrediction):
+                ellipse_mm = None if output.ellipse_px is None else output.ellipse_px.to_mm(spacing, spacing)
+            else:
+                image_hw = (int(model_input["height"]), int(model_input["width"]))
+                ellipse_mm = measure_head(output.to_predictions(), image_hw, (spacing, spacing)).ellipse_mm
+            self._measured_mm[Path(model_input["file_name"]).name] = ellipse_mm
 
     def evaluate(self) -> dict[str, dict[str, float]]:
         """{"hc": {...}} over all processes."""

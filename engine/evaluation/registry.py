@@ -20,6 +20,7 @@ SUITABLE = {
     "ImageClassifier": ("classification",),
     "TwoHeadDetector": ("classification", "box"),
     "SemanticSegmenter": ("mask",),
+    "OutlineRefiner": ("hc",),
 }
 
 

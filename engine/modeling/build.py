@@ -7,6 +7,7 @@ from torch import nn
 
 from engine.config import CfgNode
 from engine.modeling.image_classifier import ImageClassifier
+from engine.modeling.outline_refiner import OutlineRefiner
 from engine.modeling.rcnn import GeneralizedRCNN
 from engine.modeling.segmenter import SemanticSegmenter
 from engine.modeling.two_head import TwoHeadDetector
@@ -16,6 +17,7 @@ META_ARCHITECTURES: dict[str, type[nn.Module]] = {
     "ImageClassifier": ImageClassifier,
     "TwoHeadDetector": TwoHeadDetector,
     "SemanticSegmenter": SemanticSegmenter,
+    "OutlineRefiner": OutlineRefiner,
 }
 
 

@@ -51,7 +51,7 @@ def write_heads(folder: Path) -> Path:
         hc_mm = ellipse.circumference() * PIXEL_SIZE_MM
         image = {"id": number, "file_name": name, "height": IMAGE_HW[0], "width": IMAGE_HW[1]}
         images.append({**image, "pixel_size_mm": PIXEL_SIZE_MM, "hc_mm": hc_mm})
-        annotations.append(_annotation(number, ellipse))
+        annotations.append(head_annotation(number, ellipse))
     content = {"info": {}, "images": images, "annotations": annotations, "categories": [{"id": 1, "name": "head"}]}
     path = folder / "heads.json"
     path.write_text(json.dumps(content))
@@ -69,7 +69,8 @@ def write_config(folder: Path, output_dir: Path) -> Path:
     return path
 
 
-def _annotation(number: int, ellipse: Ellipse) -> dict[str, object]:
+def head_annotation(number: int, ellipse: Ellipse) -> dict[str, object]:
+    """COCO annotation of the only head in image `number`."""
     outline = ellipse.outline(180) + 0.5
     low, size = outline.min(axis=0), np.ptp(outline, axis=0)
     return {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hc18.ellipse import Ellipse
-from hc18.measurement import Status
+from hc18.measurement import Flag, Status
 from hc18.trust import TrustModel
 from inference.head_measurement import calibrated, measure_image
 from tests.rendered_heads import predict
@@ -17,15 +17,22 @@ GREY_IMAGE = np.full((216, 320, 3), 60, np.uint8)
 
 
 class FixedPredictor:
-    """Finds the same head in every image and counts its calls."""
+    """Finds the same head in every image and counts its calls; its second look always finds `refined`."""
 
-    def __init__(self, trust: TrustModel | None = None) -> None:
+    def __init__(self, trust: TrustModel | None = None, refined: Ellipse | None = None) -> None:
         self.spec = SimpleNamespace(trust=trust)
+        self.refiner = SimpleNamespace(refine=self._refine) if refined is not None else None
+        self.refined = refined
         self.n_calls = 0
 
     def predict(self, image_rgb: np.ndarray) -> list:
         self.n_calls += 1
         return [predict(HEAD)]
+
+    def _refine(self, image_grey: np.ndarray, start_px: Ellipse) -> Ellipse | None:
+        assert image_grey.shape == GREY_IMAGE.shape[:2]
+        assert start_px.circumference() == pytest.approx(HEAD.circumference(), rel=0.002)
+        return self.refined
 
 
 def test_measurement_has_millimetres_and_the_interval_of_its_model():
@@ -57,3 +64,28 @@ def test_photograph_never_reaches_the_network():
     assert found.status is Status.NO_HEAD
     assert "photograph" in found.reason
     assert predictor.n_calls == 0
+
+
+def test_the_second_look_replaces_the_ellipse_and_keeps_the_evidence():
+    refined = Ellipse.from_axes(161.0, 107.0, 95.0, 73.0, 0.25)
+    plain = measure_image(FixedPredictor(TRUST), GREY_IMAGE, (0.3, 0.3))
+    found = measure_image(FixedPredictor(TRUST, refined), GREY_IMAGE, (0.3, 0.3))
+    assert found.ellipse_px == refined
+    assert found.hc_px == refined.circumference()
+    assert found.hc_mm == pytest.approx(0.3 * refined.circumference())
+    assert found.mask_entropy == plain.mask_entropy
+    assert found.flags == ()
+
+
+def test_flags_are_those_of_the_refined_ellipse():
+    beyond = Ellipse.from_axes(160.0, 108.0, 165.0, 70.0, 0.0)
+    found = measure_image(FixedPredictor(TRUST, beyond), GREY_IMAGE, (0.3, 0.3))
+    assert found.flags == (Flag.TOUCHES_BORDER, Flag.IMPLAUSIBLE_HC)
+
+
+def test_a_second_look_that_fails_leaves_the_first():
+    predictor = FixedPredictor(TRUST, HEAD)
+    predictor.refined = None
+    assert measure_image(predictor, GREY_IMAGE, (0.3, 0.3)) == measure_image(
+        FixedPredictor(TRUST), GREY_IMAGE, (0.3, 0.3)
+    )

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from hc18.dataset import read_training_set
-from hc18.measurement import HeadMeasurement, Status, measure_head
+from hc18.measurement import HeadMeasurement, Status
 from hc18.phantom import DistractorKind, render_distractor, render_phantom, sample_spec
 from inference.bundled import bundled_model_path
 from inference.calibration_cases import read_common_evidence
+from inference.head_measurement import measure_image
 from inference.predictor import OnnxPredictor
 from segdata.images import read_image
 
@@ -22,7 +23,7 @@ def predictor() -> OnnxPredictor:
 
 
 def measure(predictor: OnnxPredictor, image_rgb: np.ndarray, pixel_size_mm: float) -> HeadMeasurement:
-    return measure_head(predictor.predict(image_rgb), image_rgb.shape[:2], (pixel_size_mm, pixel_size_mm))
+    return measure_image(predictor, image_rgb, (pixel_size_mm, pixel_size_mm))
 
 
 def as_rgb(grey: np.ndarray) -> np.ndarray:
