@@ -62,8 +62,8 @@ def measure_instances(
     measurement = measure_head(instances, image_hw, None, min_score=min_score)
     if predictor.refiner is None or measurement.ellipse_px is None:
         return measurement
-    found = predictor.refiner.refine(to_grey(image_rgb), measurement.ellipse_px)
-    return measurement if found is None else with_refined_outline(measurement, found, image_hw)
+    refined_px = predictor.refiner.refine(to_grey(image_rgb), measurement.ellipse_px)
+    return with_refined_outline(measurement, refined_px, image_hw)
 
 
 def calibrated(

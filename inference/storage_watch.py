@@ -16,8 +16,9 @@ def until_storage_is_gone(
 ) -> Generator[JobResult, None, None]:
     """The results, held back while one file after the other cannot be read.
 
-    After `FAILURES_IN_A_ROW` such files, and at the end, the last one that could be read is looked for. If it and
-    everything beside it is gone too, the storage is gone and those files are not to blame; else they are.
+    After `FAILURES_IN_A_ROW` such files, or fewer up to one that could be read or the end, the last one that could be
+    read is looked for. If it and everything beside it is gone too, the storage is gone and those files are not to
+    blame; else they are.
 
     Args:
         results: in the order of the batch.
@@ -35,9 +36,10 @@ def until_storage_is_gone(
             _check_storage(held, last_read)
             yield from held
         else:
+            last_read = result.path or last_read
+            _check_storage(held, last_read)  # processes read ahead: this one may have been read before those failed
             yield from held
             yield result
-            last_read = result.path or last_read
         held.clear()
     _check_storage(held, last_read)
     yield from held

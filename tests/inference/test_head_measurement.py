@@ -78,14 +78,33 @@ def test_the_second_look_replaces_the_ellipse_and_keeps_the_evidence():
 
 
 def test_flags_are_those_of_the_refined_ellipse():
-    beyond = Ellipse.from_axes(160.0, 108.0, 165.0, 70.0, 0.0)
-    found = measure_image(FixedPredictor(TRUST, beyond), GREY_IMAGE, (0.3, 0.3))
-    assert found.flags == (Flag.TOUCHES_BORDER, Flag.IMPLAUSIBLE_HC)
+    flat = Ellipse.from_axes(160.0, 108.0, 109.0, 47.0, 0.0)
+    found = measure_image(FixedPredictor(TRUST, flat), GREY_IMAGE, (0.3, 0.3))
+    assert found.flags == (Flag.IMPLAUSIBLE_HC,)
+    low = Ellipse.from_axes(160.0, 160.0, 90.0, 70.0, 0.2)
+    assert measure_image(FixedPredictor(TRUST, low), GREY_IMAGE, (0.3, 0.3)).flags == (Flag.TOUCHES_BORDER,)
 
 
-def test_a_second_look_that_fails_leaves_the_first():
+@pytest.mark.parametrize("factor", [0.93, 1.07])
+def test_looks_that_disagree_are_flagged(factor: float):
+    refined = Ellipse.from_axes(160.0, 108.0, factor * 90.0, factor * 70.0, 0.2)
+    found = measure_image(FixedPredictor(TRUST, refined), GREY_IMAGE, (0.3, 0.3))
+    assert found.flags == (Flag.FITS_DISAGREE,)
+    assert found.ellipse_px == refined
+
+
+@pytest.mark.parametrize("factor", [0.85, 1.15])
+def test_looks_that_disagree_widely_have_seen_no_head(factor: float):
+    refined = Ellipse.from_axes(160.0, 108.0, factor * 90.0, factor * 70.0, 0.2)
+    found = measure_image(FixedPredictor(TRUST, refined), GREY_IMAGE, (0.3, 0.3))
+    assert (found.status, found.ellipse_px, found.hc_mm) == (Status.NO_HEAD, None, None)
+    assert "no skull along the outline" in found.reason
+
+
+def test_a_second_look_that_fails_leaves_the_first_flagged():
     predictor = FixedPredictor(TRUST, HEAD)
     predictor.refined = None
-    assert measure_image(predictor, GREY_IMAGE, (0.3, 0.3)) == measure_image(
-        FixedPredictor(TRUST), GREY_IMAGE, (0.3, 0.3)
-    )
+    found = measure_image(predictor, GREY_IMAGE, (0.3, 0.3))
+    plain = measure_image(FixedPredictor(TRUST), GREY_IMAGE, (0.3, 0.3))
+    assert found.flags == (Flag.FITS_DISAGREE,)
+    assert found.ellipse_px == plain.ellipse_px

@@ -37,6 +37,15 @@ def test_results_after_the_storage_was_gone_are_not_passed_on(tmp_path: Path) ->
     assert passed == results[:3]
 
 
+def test_file_that_another_process_had_read_before_does_not_blame_those_that_failed(tmp_path: Path) -> None:
+    """Two processes: the third file failed after the storage went, the fourth had been opened before."""
+    results = [_result(index, tmp_path / "gone.png", is_read=index != 2) for index in range(4)]
+    passing = until_storage_is_gone(results)
+    assert [next(passing), next(passing)] == results[:2]
+    with pytest.raises(DatasetError, match="bring the folder or storage back"):
+        next(passing)
+
+
 def test_images_that_are_deleted_once_they_are_measured_do_not_stop_a_batch(tmp_path: Path) -> None:
     (tmp_path / "next.png").write_bytes(b"x")
     results = [_result(index, tmp_path / "deleted.png", is_read=index < 3) for index in range(30)]
