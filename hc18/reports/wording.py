@@ -26,7 +26,7 @@ CALIBRATION_TEXTS = {
 FLAG_TEXTS = {
     "touches_border": "The head leaves the field of view; the ellipse is extrapolated there.",
     "low_score": "The detector is unsure.",
-    "fits_disagree": "The outline is ragged, or two ways to fit the ellipse differ.",
+    "fits_disagree": "The outline is ragged, or two ways to find the ellipse differ.",
     "several_heads": "There is another detection that is not the same head.",
     "implausible_hc": "The size or the shape is implausible for a fetal head.",
     "uncertain": "The expected error is large; the outline needs a look.",
