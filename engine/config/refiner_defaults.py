@@ -18,7 +18,8 @@ REFINER_KEYS: dict[str, Any] = {
     "INPUT": {
         # How far the ellipses around which training bands lie are off the reference, as standard deviations: centre and
         # semi-axes as fractions of the mean radius and of themselves, and the angle.
-        "BAND": {"CENTER_SD": 0.02, "AXES_SD": 0.04, "ANGLE_SD_DEG": 6.0},
+        # CUT_PROB: probability that a side of the image is moved so that it cuts the head.
+        "BAND": {"CENTER_SD": 0.02, "AXES_SD": 0.04, "ANGLE_SD_DEG": 6.0, "CUT_PROB": 0.0},
     },
     "DATASETS": {
         # details.csv files of tools/score.py with what a first network measured in the images of DATASETS.TEST, which
@@ -38,6 +39,8 @@ def find_refiner_conflicts(cfg: CfgNode) -> list[str]:
     # One start in five is drawn from twice the width, and the reference must stay within the band.
     if not (0.0 <= band.CENTER_SD <= 0.05 and 0.0 <= band.AXES_SD <= 0.05 and 0.0 <= band.ANGLE_SD_DEG <= 20.0):
         problems.append("INPUT.BAND: CENTER_SD and AXES_SD must be in [0, 0.05], ANGLE_SD_DEG in [0, 20]")
+    if not 0.0 <= band.CUT_PROB <= 1.0:
+        problems.append(f"INPUT.BAND.CUT_PROB: {band.CUT_PROB} must be in [0, 1]")
     if cfg.INPUT.RANDOM_FLIP not in ("none", "horizontal"):
         problems.append(
             f"INPUT.RANDOM_FLIP: {cfg.INPUT.RANDOM_FLIP!r} is none of none, horizontal: sound comes from the top"

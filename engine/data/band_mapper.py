@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ import torch
 
 from engine.config import CfgNode
 from engine.data import augment
-from engine.data.mapper import CACHE_LIMIT_BYTES, ImageCache, read_record_image
+from engine.data.mapper import CACHE_LIMIT_BYTES, ImageCache, Uint8Image, read_record_image
 from hc18.ellipse import Ellipse
 from hc18.outline_band import band_input, mirror_radii, relative_radii, sample_band
 from inference.details import read_details
 from inference.preprocess import to_grey
 from segdata.errors import DatasetError, raise_problems
+
+# Largest share of a head's width or height that a cut takes away.
+MAX_CUT_SHARE = 0.3
 
 
 class BandMapper:
@@ -55,6 +59,8 @@ class BandMapper:
             return {**sample, "image_grey": image, "start": self._start_of(record)}
         rng = np.random.default_rng(seed)
         reference = Ellipse(**record["annotations"][0]["ellipse_px"])
+        if rng.random() < self.input.BAND.CUT_PROB:
+            image, reference = cut_head(image, reference, rng)
         start = self._draw_start(reference, rng)
         band, radii = sample_band(image, start), relative_radii(reference, start)
         if self.input.RANDOM_FLIP == "horizontal" and rng.random() < 0.5:
@@ -89,6 +95,22 @@ class BandMapper:
             reference.semi_axis_b * stretch_b,
             reference.angle_rad + math.radians(rng.normal(0.0, far * node.ANGLE_SD_DEG)),
         )
+
+
+def cut_head(image: Uint8Image, head: Ellipse, rng: np.random.Generator) -> tuple[Uint8Image, Ellipse]:
+    """The image without what lies beyond a random line through the head, left, right or below, and the head in it.
+
+    A field of view ends there often enough, and hardly ever in training images.
+    """
+    x0, y0, x1, y1 = (round(value) for value in head.box_xyxy())
+    share = rng.uniform(0.0, MAX_CUT_SHARE)
+    side = int(rng.integers(3))
+    if side == 0:
+        left = max(round(x0 + share * (x1 - x0)), 0)
+        return np.ascontiguousarray(image[:, left:]), replace(head, center_x=head.center_x - left)
+    if side == 1:
+        return np.ascontiguousarray(image[:, : round(x1 - share * (x1 - x0))]), head
+    return np.ascontiguousarray(image[: round(y1 - share * (y1 - y0))]), head
 
 
 def read_start_outlines(paths: Sequence[Path]) -> dict[str, Ellipse | None]:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from engine.config import load_config
-from engine.data.band_mapper import BandMapper
+from engine.data.band_mapper import BandMapper, cut_head
 from engine.data.datasets import load_dataset_dicts
-from hc18.outline_band import N_ANGLES, N_CHANNELS, N_RADII, RADIUS_RANGE
+from hc18.ellipse import Ellipse
+from hc18.outline_band import N_ANGLES, N_CHANNELS, N_RADII, RADIUS_RANGE, sample_band
 from segdata.errors import ConfigError, DatasetError
 from tests.engine.toy_bands import IMAGE_HW, START_FACTOR, write_bands_config
 
@@ -92,6 +93,7 @@ def test_two_rows_about_one_image_are_refused(config_file: Path) -> None:
         (["DATASETS.START_OUTLINES", "[]"], "START_OUTLINES: empty"),
         (["INPUT.RANDOM_FLIP", "both"], "sound comes from the top"),
         (["INPUT.BAND.AXES_SD", "0.2"], "INPUT.BAND"),
+        (["INPUT.BAND.CUT_PROB", "1.5"], "CUT_PROB: 1.5 must be in"),
         (["MODEL.OUTLINE_REFINER.CHANNELS", "0"], "CHANNELS: 0 must be at least 1"),
         (["MODEL.OUTLINE_REFINER.DROPOUT", "1.0"], "DROPOUT: 1.0 must be in"),
     ],
@@ -99,3 +101,24 @@ def test_two_rows_about_one_image_are_refused(config_file: Path) -> None:
 def test_impossible_settings_are_refused(config_file: Path, override: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config(config_file, override)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_cut_takes_part_of_the_head_and_moves_nothing(seed: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (200, 300), dtype=np.uint8)
+    head = Ellipse(150.3, 90.7, 70.2, 50.1, 0.3)
+    cut, moved = cut_head(image, head, np.random.default_rng(seed))
+    assert cut.size < image.size
+    assert cut.flags.c_contiguous
+    before, after = sample_band(image, head), sample_band(cut, moved)
+    lost = after.inside < before.inside
+    assert 0 < lost.mean() < 0.6
+    kept = after.inside == 1.0
+    np.testing.assert_allclose(after.grey[kept], before.grey[kept], atol=4.0)  # thirty-seconds of a pixel
+
+
+def test_a_head_that_is_cut_is_still_drawn_whole(config_file: Path) -> None:
+    cfg = load_config(config_file, ["INPUT.BAND.CUT_PROB", "1.0"])
+    sample = BandMapper(cfg, is_train=True)(load_dataset_dicts(cfg, "heads")[2], (1,))
+    assert float(sample["band"][1].min()) == -0.5  # outside the image
+    assert float(sample["radii"].std()) < 0.2
