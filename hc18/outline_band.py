@@ -8,8 +8,7 @@ nearby ellipse is, to first order, r(phi) = 1 + m . basis(phi) with five numbers
 Coordinates: x right, y down, pixel centres at integers.
 
 References: J. Daugman, High confidence visual recognition of persons by a test of statistical independence, TPAMI 1993
-(the unrolled ring of an iris); D. Cremers et al., A review of statistical approaches to level set segmentation, IJCV
-2007, on why a shape of few parameters beats a free outline where the edge is missing.
+(the unrolled ring of an iris).
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ N_CHANNELS = 7
 # Grey values are centred and scaled as for the trained networks.
 _GREY_MEAN, _GREY_GAIN, _SLOPE_GAIN, _RADIUS_GAIN = 0.2, 4.0, 8.0, 4.0
 _MEAN_AXIS_RATIO = 0.78  # of the heads of HC18
-_RIDGE = 1e-3  # keeps the fit defined where hardly any angle counts
+RIDGE = 1e-3  # keeps the fit defined where hardly any angle counts
 
 FloatArray = NDArray[np.float64]
 
@@ -166,7 +165,7 @@ def relative_radii(ellipse_px: Ellipse, start_px: Ellipse) -> FloatArray:
 def fit_radii(radii: FloatArray, weights: FloatArray) -> FloatArray:
     """The radii (N_ANGLES,) of the nearest ellipse-like outline 1 + BASIS m, weighted least squares."""
     weighted = BASIS * weights[:, None]
-    normal = weighted.T @ BASIS + _RIDGE * np.eye(BASIS.shape[1])
+    normal = weighted.T @ BASIS + RIDGE * np.eye(BASIS.shape[1])
     fitted: FloatArray = 1.0 + BASIS @ np.linalg.solve(normal, weighted.T @ (radii - 1.0))
     return fitted
 

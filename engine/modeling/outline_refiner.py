@@ -5,7 +5,8 @@ to count; the ellipse nearest to all places is found by weighted least squares i
 minimises the error of the ellipse and not that of single edge points.
 
 References: Nibali et al., Numerical coordinate regression with convolutional neural networks, 2018 (places as the mean
-of a distribution over cells); Brachmann and Rother, Learning less is more, CVPR 2018 (a fit as a layer).
+of a distribution over cells); Van Gansbeke et al., End-to-end lane detection through differentiable least-squares
+fitting, ICCV workshops 2019 (a weighted fit as a layer).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from engine.config import CfgNode
 from engine.predictions import EllipsePrediction
-from hc18.outline_band import BASIS, N_CHANNELS, RELATIVE_RADII
+from hc18.outline_band import BASIS, N_CHANNELS, RELATIVE_RADII, RIDGE
 from hc18.outline_refinement import refine_outline
 
 # Loss weights. Radii are fractions of the head's radius: 0.01 is a good error, hence the large factors.
@@ -28,7 +29,6 @@ WEIGHTS = {"loss_place": 0.3, "loss_radii": 10.0, "loss_outline": 20.0, "loss_si
 # Standard deviation of the target distribution over relative radii.
 PLACE_SD = 0.012
 MIN_WEIGHT = 0.02
-RIDGE = 1e-3
 
 
 class OutlineRefiner(nn.Module):
