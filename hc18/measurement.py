@@ -21,7 +21,7 @@ RAGGED_RESIDUAL_PERCENT = (
     3.0  # of the mean semi-axis; a trained network's masks give 1.2 (median), 2.2 (95 %), a bite 10
 )
 # Change of the circumference by the second look; of 799 heads that neither network had seen 0.4 (median), 4.5 (99 %),
-# 7.8 (largest), of a photograph that the first network took for a head 16.
+# 7.8 (largest).
 LOOKS_DISAGREE_PERCENT = 5.0
 NO_SKULL_PERCENT = 10.0
 PLAUSIBLE_HC_MM = (30.0, 420.0)  # HC18 has 44 to 346 mm
