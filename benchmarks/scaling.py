@@ -27,6 +27,7 @@ from benchmarks.batch_runs import (
     write_manifest,
     write_phantoms,
 )
+from hc18.measurement import MIN_SCORE
 from inference.bundled import bundled_model_path
 from inference.frames import open_frames
 from inference.head_measurement import measure_image
@@ -122,7 +123,7 @@ def _stages(folder: Path, phantoms: Sequence[Path], model: Path) -> bool:
     data = [read_image_file(str(path))[0] for path in phantoms]
     images = [open_frames(content, "phantom").frame_rgb(0) for content in data]
     jobs = [ScoreJob(path.name, str(path), (PIXEL_SIZE_MM,) * 2, "csv", "", n) for n, path in enumerate(phantoms)]
-    results = list(ScoreWork(model, 1, 0.5)()(jobs))
+    results = list(ScoreWork(model, 1, MIN_SCORE)()(jobs))
     writer = PartWriter(folder)
     size_mm, indices = (PIXEL_SIZE_MM, PIXEL_SIZE_MM), range(len(phantoms))
     read = _median_ms(lambda i: read_image_file(str(phantoms[i])), indices)

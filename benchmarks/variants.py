@@ -5,8 +5,9 @@
 
 Each --fold names one or more models and the labelled images that none of them was trained on; the scores are those of
 the images of all folds together, or of those that --also-in names too. Ellipses are averaged as centres and as matrices
-R diag(a, b) R^T, which is linear in the semi-axes. The last lines tell how far the copies agree with each other, and
-how well their spread tells the error.
+R diag(a, b) R^T, which is linear in the semi-axes. Copies and fits are of the first look; models are compared with all
+looks they have. The last lines tell how far the copies agree with each other, how well their spread tells the error,
+and whether two models err in the same images.
 Exit code: 0 done; 2 bad input.
 """
 
@@ -26,7 +27,7 @@ from benchmarks.labelled_heads import LabelledHead, read_labelled_heads
 from hc18.ellipse import Ellipse
 from hc18.evaluation import CaseScore, ReferenceCase, score_case
 from hc18.fits import fit_soft_mask
-from hc18.measurement import measure_head
+from hc18.measurement import MIN_SCORE, measure_head
 from hc18.score_summary import summarise
 from inference.head_measurement import measure_instances
 from inference.predictor import OnnxPredictor
@@ -34,7 +35,6 @@ from segdata.errors import ConfigError, HeadSegError
 from segdata.images import read_image
 from segdata.masks import mask_grid_to_image_affine
 
-MIN_SCORE = 0.5
 # Name -> whether columns and rows are reversed.
 MIRRORS = {"as it is": (False, False), "left-right": (True, False), "up-down": (False, True), "both": (True, True)}
 PLAIN = "contour of the mask"
@@ -85,7 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{name:<40}{_row(cases)}")
     _print_agreement(scores[PLAIN], np.array(spreads_mm))
     if "model 2" in scores:
-        print(f"correlation of the errors of model 1 and model 2: {_correlation(scores[PLAIN], scores['model 2']):.2f}")
+        common = _correlation(scores.get(REFINED, scores[PLAIN]), scores["model 2"])
+        print(f"correlation of the errors of model 1 and model 2: {common:.2f}")
     return 0
 
 
@@ -96,18 +97,23 @@ def _variants(predictors: Sequence[OnnxPredictor], image_rgb: NDArray[np.uint8])
     as_it_is, left_right, *_ = copies.values()
     found: dict[str, Ellipse | None] = {PLAIN if name == "as it is" else name: item for name, item in copies.items()}
     if first.refiner is not None:
-        found[REFINED] = measure_instances(first, image_rgb, first.predict(image_rgb)).ellipse_px
+        found[REFINED] = _measure(first, image_rgb)
     found["moments of the mask"] = _measure_by_moments(first, image_rgb)
     found["mean of two copies (left-right)"] = mean_ellipse([as_it_is, left_right])
     found["mean of four copies"] = mean_ellipse(list(copies.values()))
     if len(predictors) > 1:
         others = [_measure(predictor, image_rgb) for predictor in predictors[1:]]
         found |= {f"model {index}": item for index, item in enumerate(others, start=2)}
-        found[f"mean of {len(predictors)} models"] = mean_ellipse([as_it_is, *others])
+        found[f"mean of {len(predictors)} models"] = mean_ellipse([found.get(REFINED, as_it_is), *others])
     return found
 
 
 def _measure(predictor: OnnxPredictor, image_rgb: NDArray[np.uint8]) -> Ellipse | None:
+    """The head with all looks that the model has."""
+    return measure_instances(predictor, image_rgb, predictor.predict(image_rgb)).ellipse_px
+
+
+def _first_look(predictor: OnnxPredictor, image_rgb: NDArray[np.uint8]) -> Ellipse | None:
     return measure_head(predictor.predict(image_rgb), (image_rgb.shape[0], image_rgb.shape[1]), None).ellipse_px
 
 
@@ -124,7 +130,7 @@ def _mirrored(predictor: OnnxPredictor, image_rgb: NDArray[np.uint8], mirror_x: 
     """The ellipse found in a mirrored copy, mirrored back."""
     height, width = image_rgb.shape[:2]
     copy = image_rgb[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1]
-    found = _measure(predictor, np.ascontiguousarray(copy))
+    found = _first_look(predictor, np.ascontiguousarray(copy))
     if found is None:
         return None
     row_x = (-1.0, 0.0, width - 1.0) if mirror_x else (1.0, 0.0, 0.0)

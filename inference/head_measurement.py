@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hc18.image_kind import photograph_reason
-from hc18.measurement import HeadMeasurement, Status, measure_head, with_pixel_size, with_refined_outline
+from hc18.measurement import MIN_SCORE, HeadMeasurement, Status, measure_head, with_pixel_size, with_refined_outline
 from hc18.trust import with_trust
 from inference.predictor import OnnxPredictor
 from inference.preprocess import to_grey
@@ -20,7 +20,7 @@ def measure_image(
     image_rgb: NDArray[np.uint8],
     pixel_size_mm: tuple[float, float] | None,
     *,
-    min_score: float = 0.5,
+    min_score: float = MIN_SCORE,
 ) -> HeadMeasurement:
     """The head circumference in an image, or why there is none.
 
@@ -45,7 +45,7 @@ def measure_instances(
     image_rgb: NDArray[np.uint8],
     instances: Sequence[InstancePrediction],
     *,
-    min_score: float = 0.5,
+    min_score: float = MIN_SCORE,
 ) -> HeadMeasurement:
     """The head among what the first look found, in px, its outline refined if the model can.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from hc18.measurement import MIN_SCORE
 from inference.cores import usable_cores
 from inference.runners import RUNNERS
 from segdata.errors import ConfigError, raise_problems
@@ -41,7 +42,7 @@ class ScoreSettings:
     workers: int | None = None
     threads: int | None = None
     runner: str | None = None
-    min_score: float = 0.5
+    min_score: float = MIN_SCORE
     overwrite: bool = False
     resume: bool = False
     work_folder: str | None = None

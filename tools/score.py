@@ -19,6 +19,7 @@ from types import FrameType
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
 
+from hc18.measurement import MIN_SCORE
 from inference.scoring import BatchInterrupted, score_batch
 from inference.settings import RUNNER_NAMES, ScoreSettings
 from inference.sources import open_source
@@ -64,7 +65,7 @@ def _add_labour(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--min-score",
         type=float,
-        default=0.5,
+        default=MIN_SCORE,
         metavar="S",
         help="smallest confidence that counts as a head, 0 to 1 (default: %(default)s)",
     )

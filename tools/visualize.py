@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
 
+from hc18.measurement import MIN_SCORE
 from inference.cores import usable_cores
 from inference.gallery import write_gallery
 from inference.gallery_cases import (
@@ -51,7 +52,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--names", nargs="+", metavar="FILE", help="only these images")
     parser.add_argument("--limit", type=int, metavar="N", help="at most N images")
     parser.add_argument("--worst", action="store_true", help="largest errors first, images without prediction before")
-    parser.add_argument("--min-score", type=float, default=0.5, metavar="S", help="with --model (default %(default)s)")
+    parser.add_argument(
+        "--min-score", type=float, default=MIN_SCORE, metavar="S", help="with --model (default %(default)s)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier gallery in the folder")
     return parser
 

@@ -62,10 +62,10 @@ def test_nothing_detected_is_no_head() -> None:
 
 
 def test_score_below_the_minimum_is_no_head() -> None:
-    measured = measure(predict(HEAD, score=0.49))
+    measured = measure(predict(HEAD, score=0.34))
     assert measured.status is Status.NO_HEAD
-    assert measured.reason == "the best of 1 detections has score 0.490; a head needs 0.5"
-    assert measure(predict(HEAD, score=0.49), min_score=0.4).status is Status.OK
+    assert measured.reason == "the best of 1 detections has score 0.340; a head needs 0.35"
+    assert measure(predict(HEAD, score=0.34), min_score=0.3).status is Status.OK
 
 
 def test_best_score_wins() -> None:
@@ -81,7 +81,7 @@ def test_low_score_is_flagged() -> None:
 def test_second_head_elsewhere_is_flagged() -> None:
     other = Ellipse(90.0, 90.0, 60.0, 50.0, 0.0)
     assert measure(predict(HEAD), predict(other, score=0.6)).flags == (Flag.SEVERAL_HEADS,)
-    assert measure(predict(HEAD), predict(other, score=0.4)).flags == ()
+    assert measure(predict(HEAD), predict(other, score=0.3)).flags == ()
 
 
 def test_second_detection_of_the_same_head_is_not_flagged() -> None:
@@ -153,6 +153,20 @@ def test_not_a_number_as_score_is_no_head() -> None:
 def test_odd_prediction_does_not_hide_a_good_one() -> None:
     odd = replace(predict(HEAD, score=0.99), box_xyxy=np.full(4, np.nan, dtype=np.float32))
     assert measure(odd, predict(HEAD, score=0.9)).status is Status.OK
+
+
+@pytest.mark.parametrize("surer", [0.0, np.nan])
+def test_next_detection_is_measured_where_the_surest_is_no_ellipse(surer: float) -> None:
+    blank = replace(predict(HEAD, score=0.99), soft_mask=np.full((56, 56), surer, dtype=np.float32))
+    measured = measure(blank, predict(HEAD, score=0.9))
+    assert (measured.status, measured.flags) == (Status.OK, (Flag.FITS_DISAGREE,))
+    assert (measured.score, measured.hc_px) == (pytest.approx(0.9), pytest.approx(HEAD.circumference(), rel=1e-3))
+
+
+def test_reason_is_of_the_surest_where_no_detection_is_an_ellipse() -> None:
+    blank = replace(predict(HEAD, score=0.99), soft_mask=np.zeros((56, 56), dtype=np.float32))
+    measured = measure(blank, replace(blank, score=0.9))
+    assert (measured.status, measured.score) == (Status.FIT_FAILED, pytest.approx(0.99))
 
 
 def test_one_pixel_image_is_no_head() -> None:
