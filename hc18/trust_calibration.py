@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import expit
 
 from hc18.trust import FEATURES, Evidence, TrustModel
 from segdata.errors import DatasetError
@@ -21,6 +22,7 @@ _ERROR_FLOOR_MM = 0.01  # start of the fit where all errors are 0
 # What evidence means the same in every training of a network; the others are compared with their own usual values.
 _SAME_IN_ALL_NETWORKS = frozenset({"log_hc"})
 _RIDGE = 3.0  # strength of the pull of all weights to 0, in images
+_SMOOTHING = 0.1  # of the corner of the quantile's loss, in units of the logarithm of the error
 MIN_IMAGES = 40
 
 
@@ -52,8 +54,8 @@ def fit_trust_model(
     """The trust model of a network from its errors on images it had not seen.
 
     The logarithm of the expected error is linear in the features with weights of at least 0, so that worse evidence
-    never lowers it, also outside the range of these cases. The interval's factor is the conformal quantile of error
-    over expected error.
+    never lowers it, also outside the range of these cases. The weights are those of the error that `coverage` of all
+    errors stay below; the interval's factor is the conformal quantile of error over expected error.
 
     Args:
         cases: at least `MIN_IMAGES`.
@@ -68,11 +70,18 @@ def fit_trust_model(
     design = _design([case.evidence for case in cases], features)
     errors_mm = np.array([case.error_mm for case in cases])
     center, spread = design.mean(axis=0), design.std(axis=0) + 1e-9
-    intercept, slopes = _fit_scale((design - center) / spread, errors_mm)
+    intercept, slopes = _fit_scale((design - center) / spread, errors_mm, coverage)
     weights = slopes / spread
     intercept -= float(weights @ center)
     unscaled = TrustModel(intercept, dict(zip(features, weights.tolist(), strict=True)), 1.0, coverage, 1.0, len(cases))
-    return _with_limits(unscaled, cases)
+    return _with_limits(_with_mean_error(unscaled, cases), cases)
+
+
+def _with_mean_error(model: TrustModel, cases: Sequence[CalibrationCase]) -> TrustModel:
+    """The model whose expected errors of `cases` have the mean of the errors that were made."""
+    expected_mm = sum(model.expected_error_mm(case.evidence) for case in cases)
+    ratio = max(sum(case.error_mm for case in cases), _ERROR_FLOOR_MM) / expected_mm
+    return replace(model, intercept=model.intercept + math.log(ratio))
 
 
 def _with_limits(model: TrustModel, cases: Sequence[CalibrationCase]) -> TrustModel:
@@ -109,9 +118,7 @@ def fit_longer_training(
     if len(longer) < MIN_IMAGES:
         raise DatasetError(f"{len(longer)} measured images; a calibration needs at least {MIN_IMAGES}")
     matched = match_network(fit_trust_model(cases), longer_unlabelled, cases_unlabelled)
-    expected_mm = sum(matched.expected_error_mm(case.evidence) for case in longer)
-    ratio = max(sum(case.error_mm for case in longer), _ERROR_FLOOR_MM) / expected_mm
-    return _with_limits(replace(matched, intercept=matched.intercept + math.log(ratio)), longer)
+    return _with_limits(_with_mean_error(matched, longer), longer)
 
 
 def match_network(model: TrustModel, own: Sequence[Evidence], others: Sequence[Evidence]) -> TrustModel:
@@ -147,21 +154,29 @@ def _design(evidence: Sequence[Evidence], features: Sequence[str]) -> NDArray[np
     return np.array([[FEATURES[name](item) for name in features] for item in evidence])
 
 
-def _fit_scale(design: NDArray[np.float64], errors: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-    """Intercept and slopes, all at least 0, of the logarithm of the mean error.
+def _fit_scale(
+    design: NDArray[np.float64], errors: NDArray[np.float64], coverage: float
+) -> tuple[float, NDArray[np.float64]]:
+    """Intercept and slopes, all at least 0, of the logarithm of the error below which `coverage` of all errors lie.
 
-    Largest likelihood of exponentially distributed errors with mean exp(intercept + design slopes), less a ridge on the
-    slopes; the function is convex.
+    Quantile regression, less a ridge on the slopes; the loss is smooth and convex. What the interval is to hold is
+    fitted, and not the mean error, which a few large ones of small heads would decide.
+
+    References: R. Koenker, G. Bassett, Regression quantiles, Econometrica 46, 1978; Y. Romano, E. Patterson, E. Candes,
+    Conformalized quantile regression, NeurIPS 2019.
     """
+    log_errors = np.log(np.maximum(errors, _ERROR_FLOOR_MM))
 
     def loss(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        log_mean = values[0] + design @ values[1:]
-        ratio = errors * np.exp(-log_mean)
-        gradient = np.concatenate([[np.sum(1.0 - ratio)], design.T @ (1.0 - ratio) + 2.0 * _RIDGE * values[1:]])
-        return float(np.sum(log_mean + ratio) + _RIDGE * values[1:] @ values[1:]), gradient
+        above = log_errors - values[0] - design @ values[1:]
+        below_share = expit(-above / _SMOOTHING)
+        pull = below_share - coverage
+        total = np.sum(coverage * above + _SMOOTHING * np.logaddexp(0.0, -above / _SMOOTHING))
+        gradient = np.concatenate([[np.sum(pull)], design.T @ pull + 2.0 * _RIDGE * values[1:]])
+        return float(total + _RIDGE * values[1:] @ values[1:]), gradient
 
     start = np.zeros(design.shape[1] + 1)
-    start[0] = math.log(max(float(errors.mean()), _ERROR_FLOOR_MM))
+    start[0] = float(np.quantile(log_errors, coverage))
     bounds = [(None, None), *[(0.0, None)] * design.shape[1]]
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
     return float(found.x[0]), np.asarray(found.x[1:], dtype=np.float64)

@@ -68,6 +68,19 @@ def test_coverage_on_other_examinations_is_what_was_asked_for(coverage: float):
     assert all(abs(share - coverage) < 0.06 for share in covered.values())
 
 
+def test_few_wild_errors_of_small_heads_do_not_widen_the_intervals_of_the_others():
+    wild = [
+        replace(case, reference_hc_mm=case.evidence.hc_mm + 20.0)
+        if index % 16 == 0 and case.evidence.hc_mm < 140
+        else case
+        for index, case in enumerate(cases_with_known_spread(2000))
+    ]
+    plain, stirred = fit_trust_model(cases_with_known_spread(2000)), fit_trust_model(wild)
+    large = Evidence(300.0, 1.2, 0.2, 0.05)
+    low_mm, high_mm = plain.assess(large).interval_mm
+    assert np.subtract(*stirred.assess(large).interval_mm[::-1]) == pytest.approx(high_mm - low_mm, rel=0.1)
+
+
 def test_width_follows_the_spread():
     checked = check_trust_model(cases_with_known_spread(600))
     widths = np.array([item.interval_mm[1] - item.interval_mm[0] for item in checked])
