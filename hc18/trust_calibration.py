@@ -18,7 +18,7 @@ COVERAGE = 0.90
 LARGE_ERROR_MM = 4.0
 # Review at most this share of the images whose error is not large.
 REVIEW_BUDGET = 0.12
-_ERROR_FLOOR_MM = 0.01  # start of the fit where all errors are 0
+_ERROR_FLOOR_MM = 0.01  # smaller errors count as this: their logarithm is taken
 # What evidence means the same in every training of a network; the others are compared with their own usual values.
 _SAME_IN_ALL_NETWORKS = frozenset({"log_hc"})
 _RIDGE = 3.0  # strength of the pull of all weights to 0, in images
