@@ -99,7 +99,7 @@ bench: $(VENV)/dev.stamp
 	@status=0; run() { echo "== $$*"; "$$@" || status=1; }; \
 	run $(PY) -m benchmarks.score_speed; \
 	run $(PY) -m benchmarks.network_speed; \
-	run $(PY) -m benchmarks.refusals; \
+	run $(PY) -m experiments.refusals; \
 	run $(PY) -m benchmarks.scaling --ray; \
 	run $(PY) -m benchmarks.app_speed; \
 	run $(PY) -m benchmarks.review_queue; \

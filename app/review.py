@@ -3,11 +3,10 @@
 import sys
 from pathlib import Path
 
-ROOT = str(Path(__file__).resolve().parents[1])
-if ROOT not in sys.path:  # a checkout that is not installed
-    sys.path.insert(0, ROOT)
+_APP = Path(__file__).resolve().parent
+sys.path[:0] = [folder for folder in (str(_APP), str(_APP.parent)) if folder not in sys.path]  # from a checkout
 
-from app.shell import run  # noqa: E402
+from fetal_hc_app.shell import run  # noqa: E402
 
 if __name__ == "__main__":
     run()

@@ -25,11 +25,11 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
-from hc18.calibration import from_table
-from hc18.ellipse import Ellipse
-from hc18.phantom_folder import write_phantom_folder
-from reviews.records import ModelMeasurement, ModelVersion, NewCase
-from reviews.store import ReviewStore
+from hc18.geometry.ellipse import Ellipse
+from hc18.geometry.pixel_size import from_table
+from hc18.phantoms.folder import write_phantom_folder
+from hc18.reviews.records import ModelMeasurement, ModelVersion, NewCase
+from hc18.reviews.store import ReviewStore
 
 MAX_START_S = 6.0
 MAX_RESULT_S = 1.0

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.process_memory import tree_memory_mb
-from hc18.phantom_folder import write_phantom_folder
-from inference.parts import PARQUET_SUFFIX
-from inference.work_folder import FOLDER_SUFFIX
-from segdata.errors import HeadSegError
+from fetal_hc.batch.checkpoint.checkpoint_directory import FOLDER_SUFFIX
+from fetal_hc.batch.checkpoint.shards import PARQUET_SUFFIX
+from fetal_hc.errors import FetalHCError
+from hc18.phantoms.folder import write_phantom_folder
 
 TOOL = Path(__file__).parents[1] / "tools" / "score.py"
 N_PHANTOMS = 40
@@ -72,7 +72,7 @@ def run_batches(
         kill_at: kills a run without warning when so many results are kept.
 
     Raises:
-        HeadSegError: if a run does not end as it should.
+        FetalHCError: if a run does not end as it should.
     """
     environment = {**os.environ, "PYTHONPATH": str(TOOL.parents[1]), "OMP_NUM_THREADS": "1"}
     started = time.perf_counter()
@@ -92,7 +92,7 @@ def run_batches(
     for process in processes:
         _, errors = process.communicate()
         if process.returncode not in ((0, 1) if kill_at is None else (-signal.SIGKILL,)):  # 1: some images have no head
-            raise HeadSegError(f"tools/score.py ended with {process.returncode}: {errors}")
+            raise FetalHCError(f"tools/score.py ended with {process.returncode}: {errors}")
     return samples
 
 
@@ -101,7 +101,7 @@ def rate_after_start(samples: Sequence[Sample]) -> float:
     first = next(sample for sample in samples if sample.n_done)
     last = next(sample for sample in samples if sample.n_done == samples[-1].n_done)
     if last.n_done == first.n_done:
-        raise HeadSegError("the batch was over before its speed could be seen; use more --images")
+        raise FetalHCError("the batch was over before its speed could be seen; use more --images")
     return (last.n_done - first.n_done) / (last.seconds - first.seconds)
 
 

@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from hc18.convert import REPORT_FILE
+from hc18.dataset.convert import REPORT_FILE
 
 MAX_SECONDS_PER_IMAGE = 8.0 / 801  # 801 images in 8 s
 MAX_DIFFERENCE_MM = 0.05

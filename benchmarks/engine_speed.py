@@ -26,16 +26,16 @@ from typing import Any
 
 import torch
 
-from engine.checkpoint import seed_everything
-from engine.config import CfgNode, load_config
-from engine.data.loader import build_train_loader
-from engine.distributed import select_device
-from engine.engine_choice import choose_engine
-from engine.events import TrainingEvents
-from engine.modeling import build_model
-from engine.stop_request import StopRequest
-from engine.trainer import Trainer
-from segdata.errors import HeadSegError
+from fetal_hc.engine.checkpoints.checkpoint import seed_everything
+from fetal_hc.engine.config import CfgNode, load_config
+from fetal_hc.engine.data.loader import build_train_loader
+from fetal_hc.engine.modeling import build_model
+from fetal_hc.engine.train.backend import choose_engine
+from fetal_hc.engine.train.distributed import select_device
+from fetal_hc.engine.train.events import TrainingEvents
+from fetal_hc.engine.train.stop_request import StopRequest
+from fetal_hc.engine.train.trainer import Trainer
+from fetal_hc.errors import FetalHCError
 
 MIN_RATIO = 0.98
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "smoke" / "mask_rcnn_R_18_FPN_phantoms.yaml"
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             choose_engine("detectron2", cfg)
             ours = stack.enter_context(_builtin_step(cfg))
             theirs = stack.enter_context(_detectron2_step(cfg))
-        except HeadSegError as error:
+        except FetalHCError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
         return _compare(cfg, ours, theirs, options)
@@ -123,9 +123,9 @@ def _detectron2_step(cfg: CfgNode) -> Iterator[Step]:
     """One iteration of Detectron2, from the built-in engine's initial weights."""
     from detectron2.utils.events import EventStorage
 
-    from engine.detectron2.config import to_detectron2_config
-    from engine.detectron2.data import register_datasets
-    from engine.detectron2.trainer import Trainer as Detectron2Trainer
+    from fetal_hc.engine.d2_backend.config import to_detectron2_config
+    from fetal_hc.engine.d2_backend.data import register_datasets
+    from fetal_hc.engine.d2_backend.trainer import Trainer as Detectron2Trainer
 
     theirs = to_detectron2_config(cfg)
     register_datasets(theirs, cfg.DATASETS.TRAIN)

@@ -19,8 +19,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.batch_runs import Sample, run_batches, score_command, write_manifest, write_phantoms
-from inference.bundled import bundled_model_path
-from segdata.errors import HeadSegError
+from fetal_hc.errors import FetalHCError
+from hc18.measure.shipped_model import bundled_model_path
 
 MAX_CHANGE_PERCENT = 5.0  # of memory and throughput
 MAX_RESUME_OVERHEAD_S = 2.0
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
             passed = [_memory(samples, options.images), _throughput(samples, options.images)]
             passed.append(_resume(folder, manifest, model, options.images, samples))
-    except HeadSegError as error:
+    except FetalHCError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0 if all(passed) else 1

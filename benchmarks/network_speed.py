@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.config import load_config
-from engine.modeling import build_model
-from hc18.phantom import render_phantom, sample_spec
-from inference.bundled import bundled_model_path
-from inference.head_measurement import measure_image
-from inference.predictor import OnnxPredictor
-from inference.preprocess import InputSpec, to_network_input
+from fetal_hc.engine.config import load_config
+from fetal_hc.engine.modeling import build_model
+from fetal_hc.model.predictor import OnnxPredictor
+from fetal_hc.model.preprocess import InputSpec, to_network_input
+from hc18.measure.head_measurement import measure_image
+from hc18.measure.shipped_model import bundled_model_path
+from hc18.phantoms.phantom import render_phantom, sample_spec
 
 MIN_RATIO = 40.0
 IMAGE_HW = (540, 800)

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from hc18.calibration import from_table
-from hc18.ellipse import Ellipse
-from reviews.queue import QueueFilter
-from reviews.records import ModelMeasurement, ModelVersion, NewCase, ReviewAction, SoftMask
-from reviews.store import ReviewStore
-from segdata.errors import HeadSegError
+from fetal_hc.errors import FetalHCError
+from hc18.geometry.ellipse import Ellipse
+from hc18.geometry.pixel_size import from_table
+from hc18.reviews.queue import QueueFilter
+from hc18.reviews.records import ModelMeasurement, ModelVersion, NewCase, ReviewAction, SoftMask
+from hc18.reviews.store import ReviewStore
 
 N_CASES = 10_000
 MAX_OPEN_SECONDS = 1.0
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             is_fast = _measure(str(Path(folder) / "reviews.db"), options.count)
             if url := os.environ.get("FETAL_HC_POSTGRES_URL"):
                 is_fast &= _measure(url, options.count)
-    except HeadSegError as error:
+    except FetalHCError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0 if is_fast else 1
@@ -84,10 +84,10 @@ def _fill(store: ReviewStore, n_cases: int) -> None:
     """Registers cases and reviews one in ten.
 
     Raises:
-        HeadSegError: if the store has cases already.
+        FetalHCError: if the store has cases already.
     """
     if store.progress().n_cases:
-        raise HeadSegError(f"{store.name}: holds cases already; expected an empty store; choose another database")
+        raise FetalHCError(f"{store.name}: holds cases already; expected an empty store; choose another database")
     coarse = np.random.default_rng(0).integers(0, 256, (IMAGE_HW[0] // 8 + 1, IMAGE_HW[1] // 8), dtype=np.uint8)
     grey = coarse.repeat(8, axis=0).repeat(8, axis=1)[: IMAGE_HW[0]]  # 94 kB as PNG, like a scan of HC18
     image = np.repeat(grey[:, :, None], 3, axis=2)

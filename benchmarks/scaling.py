@@ -27,19 +27,19 @@ from benchmarks.batch_runs import (
     write_phantoms,
 )
 from benchmarks.stage_times import MAX_OUTSIDE_PERCENT, median_ms, second_look_ms
-from hc18.image_kind import photograph_reason
-from hc18.measurement import MIN_SCORE, measure_head
-from inference.bundled import bundled_model_path
-from inference.frames import open_frames
-from inference.head_measurement import calibrated, measure_image
-from inference.job_results import JobResult
-from inference.jobs import ScoreJob
-from inference.parts import PartWriter
-from inference.predictor import OnnxPredictor
-from inference.preprocess import to_network_input
-from inference.storage import read_image_file
-from inference.worker import ScoreWork
-from segdata.errors import HeadSegError
+from fetal_hc.batch.checkpoint.job_results import TaskResult
+from fetal_hc.batch.checkpoint.shards import ShardWriter
+from fetal_hc.batch.jobs import ImageTask
+from fetal_hc.errors import FetalHCError
+from fetal_hc.io.storage import read_image_file
+from fetal_hc.model.predictor import OnnxPredictor
+from fetal_hc.model.preprocess import to_network_input
+from hc18.measure.frames import open_frames
+from hc18.measure.head_measurement import calibrated, measure_image
+from hc18.measure.measurement import MIN_SCORE, measure_head
+from hc18.measure.photograph_check import rejection_reason
+from hc18.measure.shipped_model import bundled_model_path
+from hc18.measure.worker import MeasureWork
 
 MIN_SPEEDUP = 1.8
 MIN_SHARE_OF_BOUND = 0.95
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             passed = [_second_process(folder, manifest, model, options.images), _stages(folder, phantoms, model)]
             if options.ray:
                 passed.append(_ray(folder, manifest, model))
-    except HeadSegError as error:
+    except FetalHCError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0 if all(passed) else 1
@@ -122,14 +122,14 @@ def _stages(folder: Path, phantoms: Sequence[Path], model: Path) -> bool:
     predictor = OnnxPredictor(model)
     data = [read_image_file(str(path))[0] for path in phantoms]
     images = [open_frames(content, "phantom").frame_rgb(0) for content in data]
-    jobs = [ScoreJob(path.name, str(path), (PIXEL_SIZE_MM,) * 2, "csv", "", n) for n, path in enumerate(phantoms)]
-    results = list(ScoreWork(model, 1, MIN_SCORE)()(jobs))
-    writer = PartWriter(folder)
+    jobs = [ImageTask(path.name, str(path), (PIXEL_SIZE_MM,) * 2, "csv", "", n) for n, path in enumerate(phantoms)]
+    results = list(MeasureWork(model, 1, MIN_SCORE)()(jobs))
+    writer = ShardWriter(folder)
     size_mm, indices = (PIXEL_SIZE_MM, PIXEL_SIZE_MM), range(len(phantoms))
     read = median_ms(lambda i: read_image_file(str(phantoms[i])), indices)
     decode = median_ms(lambda i: open_frames(data[i], "phantom"), indices)
     resize = median_ms(lambda i: to_network_input(images[i], predictor.spec.input_spec), indices)
-    checks = median_ms(lambda i: photograph_reason(images[i]), indices)
+    checks = median_ms(lambda i: rejection_reason(images[i]), indices)
     found = [(predictor.predict(image), image.shape[:2]) for image in images]
     ellipse = median_ms(lambda i: calibrated(predictor, measure_head(*found[i], None), size_mm), indices)
     _, second_look = second_look_ms(predictor, images)
@@ -152,8 +152,8 @@ def _stages(folder: Path, phantoms: Sequence[Path], model: Path) -> bool:
     return percent <= MAX_OUTSIDE_PERCENT
 
 
-def _numbered(result: JobResult, index: int) -> JobResult:
-    return JobResult(index, result.path, result.stamp, result.rows)
+def _numbered(result: TaskResult, index: int) -> TaskResult:
+    return TaskResult(index, result.path, result.stamp, result.rows)
 
 
 def _ray(folder: Path, manifest: Path, model: Path) -> bool:

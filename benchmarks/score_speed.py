@@ -19,13 +19,13 @@ from pathlib import Path
 
 from benchmarks.process_memory import MemorySample, run_sampled
 from benchmarks.stage_times import MAX_OUTSIDE_PERCENT, median_ms, second_look_ms
-from hc18.measurement import measure_head
-from hc18.phantom_folder import write_phantom_folder
-from inference.bundled import bundled_model_path
-from inference.predictor import OnnxPredictor
-from inference.preprocess import to_network_input
-from segdata.errors import HeadSegError
-from segdata.images import read_image
+from fetal_hc.errors import FetalHCError
+from fetal_hc.io.images import read_image
+from fetal_hc.model.predictor import OnnxPredictor
+from fetal_hc.model.preprocess import to_network_input
+from hc18.measure.measurement import measure_head
+from hc18.measure.shipped_model import bundled_model_path
+from hc18.phantoms.folder import write_phantom_folder
 
 MIN_IMAGES_PER_SECOND = 20.0
 MAX_MEMORY_MB = 700.0
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if options.memory_images:
                 passed.append(_constancy(Path(folder), phantoms, model, options.memory_images, options.runner))
             passed.append(_stages(phantoms, model))
-    except HeadSegError as error:
+    except FetalHCError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0 if all(passed) else 1
@@ -121,7 +121,7 @@ def _score(
     """Seconds and memory of one run of tools/score.py over `n_images` hard links to the phantoms.
 
     Raises:
-        HeadSegError: with the messages of the tool, if it did not run to its end.
+        FetalHCError: with the messages of the tool, if it did not run to its end.
     """
     tool = Path(__file__).parents[1] / "tools" / "score.py"
     with tempfile.TemporaryDirectory(dir=folder) as run_folder:
@@ -136,7 +136,7 @@ def _score(
         command += ["--runner", runner] if runner else []
         result, seconds, samples = run_sampled(command, {**os.environ, "PYTHONPATH": str(tool.parents[1])})
     if result.returncode not in (0, 1):
-        raise HeadSegError(f"tools/score.py ended with {result.returncode}: {result.stderr}")
+        raise FetalHCError(f"tools/score.py ended with {result.returncode}: {result.stderr}")
     return seconds, samples
 
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hc18.measurement import measure_head
-from hc18.outline_band import N_ANGLES
-from hc18.outline_refinement import refine_outline
-from inference.predictor import OnnxPredictor
-from inference.preprocess import to_grey
+from fetal_hc.model.predictor import OnnxPredictor
+from fetal_hc.model.preprocess import to_grey
+from hc18.measure.measurement import measure_head
+from hc18.measure.outline_refinement import refine_outline
+from hc18.measure.polar_band import N_ANGLES
 
 # All of one image but the networks, in percent of its time.
 MAX_OUTSIDE_PERCENT = 25.0

@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from hc18.ellipse import Ellipse
-from segdata.masks import mask_grid_to_image_affine, polygon_to_coverage
-from segdata.records import InstancePrediction
+from fetal_hc.io.masks import mask_grid_to_image_affine, polygon_to_coverage
+from fetal_hc.io.records import InstancePrediction
+from hc18.geometry.ellipse import Ellipse
 
 MARGIN_CELLS = 8
 

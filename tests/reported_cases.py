@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hc18.calibration import Calibration, CalibrationSource, from_table
-from hc18.ellipse import Ellipse
-from hc18.reports.case import Decision, ReportCase
-from segdata.overlays import draw_outline
+from fetal_hc.io.drawing import draw_outline
+from hc18.geometry.ellipse import Ellipse
+from hc18.geometry.pixel_size import Calibration, CalibrationSource, from_table
+from hc18.reports.case import Decision, Report
 
 PIXEL_SIZE_MM = 0.2
 MODEL_ELLIPSE_PX = Ellipse(160.0, 118.0, 150.0, 112.0, 0.35)
@@ -32,7 +32,7 @@ def hc_mm(ellipse_px: Ellipse) -> float:
     return PIXEL_SIZE_MM * ellipse_px.circumference()
 
 
-def make_case(**changes: Any) -> ReportCase:
+def make_case(**changes: Any) -> Report:
     """A measured case that nobody has reviewed, with `changes`."""
     values: dict[str, Any] = {
         "case_label": "Case 17",
@@ -47,10 +47,10 @@ def make_case(**changes: Any) -> ReportCase:
         "model_hc_mm": hc_mm(MODEL_ELLIPSE_PX),
         "confidence": 0.987,
     }
-    return ReportCase(**(values | changes))
+    return Report(**(values | changes))
 
 
-def make_accepted(**changes: Any) -> ReportCase:
+def make_accepted(**changes: Any) -> Report:
     """A case accepted and signed, with an age from the due date and one flag."""
     values: dict[str, Any] = {
         "decision": Decision.ACCEPTED,
@@ -64,7 +64,7 @@ def make_accepted(**changes: Any) -> ReportCase:
     return make_case(**(values | changes))
 
 
-def make_corrected(**changes: Any) -> ReportCase:
+def make_corrected(**changes: Any) -> Report:
     """A case corrected and signed."""
     values: dict[str, Any] = {
         "decision": Decision.CORRECTED,
@@ -75,11 +75,11 @@ def make_corrected(**changes: Any) -> ReportCase:
     return make_accepted(**(values | changes))
 
 
-def make_rejected(**changes: Any) -> ReportCase:
+def make_rejected(**changes: Any) -> Report:
     """A case rejected and signed."""
     return make_accepted(**({"decision": Decision.REJECTED, "reason": "Not the plane of the thalami."} | changes))
 
 
-def make_uncalibrated(**changes: Any) -> ReportCase:
+def make_uncalibrated(**changes: Any) -> Report:
     """A case without a pixel size, not reviewed."""
     return make_case(**({"calibration": UNCALIBRATED, "model_hc_mm": None} | changes))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hc18.ellipse import Ellipse
+from hc18.geometry.ellipse import Ellipse
 
 IMAGE_HW = (120, 160)
 PIXEL_SIZE_MM = 0.5

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hc18.ellipse import Ellipse
-from segdata.masks import polygon_to_coverage
+from fetal_hc.io.masks import polygon_to_coverage
+from hc18.geometry.ellipse import Ellipse
 
 IMAGE_HW = (112, 160)
 

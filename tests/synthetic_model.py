@@ -8,8 +8,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from inference.model_spec import ModelSpec
-from inference.preprocess import ChannelOrder, InputSpec
+from fetal_hc.model.model_spec import ModelSpec
+from fetal_hc.model.preprocess import ChannelOrder, InputSpec
 
 OPSET = 18
 IR_VERSION = 10

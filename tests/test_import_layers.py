@@ -1,6 +1,7 @@
 """Who may import whom, and which packages must work where torch is not installed."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,27 +9,50 @@ from pathlib import Path
 
 import pytest
 
-# Package -> packages of this project it may import. Every import points towards `segdata`.
-MAY_IMPORT: dict[str, frozenset[str]] = {
-    "segdata": frozenset(),
-    "hc18": frozenset({"segdata"}),
-    "face_mask": frozenset({"segdata"}),
-    "inference": frozenset({"segdata", "hc18", "face_mask"}),
-    "engine": frozenset({"segdata", "hc18", "face_mask", "inference"}),
-    "reviews": frozenset({"segdata", "hc18", "inference"}),
-    "app": frozenset({"segdata", "hc18", "face_mask", "inference", "reviews"}),
-    "tools": frozenset({"segdata", "hc18", "face_mask", "inference", "engine", "reviews"}),
-    "benchmarks": frozenset({"segdata", "hc18", "face_mask", "inference", "engine", "reviews", "tools"}),
-}
-MAY_IMPORT_TORCH = frozenset({"engine", "tools", "benchmarks"})
+# Rooms from the bottom up: a module imports from its own room and from those above it in this list, never from below.
+# The two domains never import each other.
+ROOMS = (
+    "fetal_hc.errors",
+    "fetal_hc.io",
+    "fetal_hc.model",
+    "fetal_hc.batch",
+    "fetal_hc.engine",
+    "hc18.geometry",
+    "hc18.obstetrics",
+    "hc18.dicom",
+    "hc18.dataset",
+    "hc18.phantoms",
+    "hc18.shipped",
+    "hc18.measure",
+    "hc18.evaluation",
+    "hc18.uncertainty",
+    "hc18.reports",
+    "hc18.reviews",
+    "hc18.training",
+    "face_mask.data",
+    "face_mask.models",
+    "face_mask.training",
+    "face_mask.predict",
+    "fetal_hc_app",
+    "fetal_hc_cli",
+    "benchmarks",
+    "experiments",
+)
+DOMAINS = ("hc18", "face_mask")
+SOURCE_ROOTS = {"fetal_hc_app": "app/fetal_hc_app", "fetal_hc_cli": "tools/fetal_hc_cli"}
+MAY_IMPORT_TORCH = (
+    "fetal_hc.engine", "hc18.training", "face_mask.models", "face_mask.training", "fetal_hc_cli", "benchmarks",
+    "experiments",
+)  # fmt: skip
 TORCH_FAMILY = frozenset({"torch", "torchvision", "detectron2"})
 
 # Importable without anything that requirements.txt does not install. The tools are those `make score` runs.
-SERVING_PACKAGES = ("segdata", "hc18", "face_mask", "inference")
-SERVING_TOOLS = ("tools/score.py", "tools/evaluate_hc18.py", "tools/make_phantoms.py")
+SERVING_PACKAGES = ("fetal_hc", "hc18", "face_mask")
+SERVING_COMMANDS = ("score", "evaluate_hc18", "make_phantoms")
 # Importable with requirements-app.txt, or requirements-scale.txt for the Ray runner, but without torch.
-APP_PACKAGES = ("hc18.reports", "reviews", "app")
-SCALE_MODULES = ("inference.ray_runner",)
+APP_PACKAGES = ("hc18.reports", "hc18.reviews", "fetal_hc_app")
+SCALE_MODULES = ("fetal_hc.batch.ray_runner",)
+TRAINING_PACKAGES = ("fetal_hc.engine", "hc18.training", "face_mask.models", "face_mask.training")
 TRAINING_ONLY = (
     *sorted(TORCH_FAMILY),
     "onnx",
@@ -65,76 +89,102 @@ sys.exit("\\n".join(failures) or None)
 
 
 def _imported_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Line and top-level package of every absolute import, those inside functions too."""
+    """Line and dotted name of every absolute import, those inside functions too."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield node.lineno, alias.name.partition(".")[0]
+                yield node.lineno, alias.name
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield node.lineno, node.module.partition(".")[0]
+            for alias in node.names:
+                yield node.lineno, f"{node.module}.{alias.name}"
+
+
+def _room_of(name: str) -> str | None:
+    """The room of a module or of a name in it; None for other packages and for a package's own face."""
+    return next((room for room in ROOMS if f"{name}.".startswith(f"{room}.")), None)
+
+
+def _source_files(root: Path, package: str) -> list[Path]:
+    folder = root / SOURCE_ROOTS.get(package, package)
+    return sorted(folder.rglob("*.py")) if folder.is_dir() else []
 
 
 def find_violations(root: Path) -> list[str]:
-    """Every import under `root` that breaks `MAY_IMPORT` or `MAY_IMPORT_TORCH`, as `file:line: what`."""
+    """Every import that runs up the list of rooms or imports torch where it may not, as `file:line: what`."""
     violations = []
-    for package, allowed in MAY_IMPORT.items():
-        for file in sorted((root / package).rglob("*.py")):
+    for package in dict.fromkeys(room.partition(".")[0] for room in ROOMS):
+        for file in _source_files(root, package):
+            module = _module_name(root, file)
+            room = _room_of(module)
             for line, name in _imported_names(ast.parse(file.read_text(encoding="utf-8"), filename=str(file))):
-                own_rule = name in MAY_IMPORT and name != package and name not in allowed
-                torch_rule = name in TORCH_FAMILY and package not in MAY_IMPORT_TORCH
-                if own_rule or torch_rule:
-                    violations.append(f"{file.relative_to(root).as_posix()}:{line}: {package} imports {name}")
+                target = _room_of(name)
+                where = f"{file.relative_to(root).as_posix()}:{line}"
+                if room and target and not _may_import(room, target):
+                    violations.append(f"{where}: {room} imports {target}")
+                if name.partition(".")[0] in TORCH_FAMILY and room not in MAY_IMPORT_TORCH:
+                    violations.append(f"{where}: {room or module} imports {name.partition('.')[0]}")
     return violations
 
 
+def _may_import(room: str, target: str) -> bool:
+    domains = {name.partition(".")[0] for name in (room, target)}
+    return ROOMS.index(target) <= ROOMS.index(room) and not domains.issuperset(DOMAINS)
+
+
 def _module_name(root: Path, file: Path) -> str:
-    parts = file.relative_to(root).with_suffix("").parts
+    parts = [part for part in file.relative_to(root).with_suffix("").parts if part not in ("app", "tools")]
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def _import_errors(root: Path, modules: list[str], blocked: tuple[str, ...]) -> str:
     """What went wrong when a fresh interpreter imported `modules` with `blocked` packages refused; "" when nothing."""
     command = [sys.executable, "-c", IMPORT_WITHOUT_TRAINING_LIBRARIES, ",".join(blocked), *modules]
-    result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    paths = os.pathsep.join(map(str, (root, root / "app", root / "tools")))
+    environment = {**os.environ, "PYTHONPATH": paths}
+    result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     return result.stderr.strip() if result.returncode else ""
 
 
-def test_imports_point_towards_segdata(repository_root: Path) -> None:
+def test_imports_point_up_the_list_of_rooms(repository_root: Path) -> None:
     assert find_violations(repository_root) == []
 
 
 @pytest.mark.parametrize(
     ("file", "source", "expected"),
     [
-        ("segdata/records.py", "import hc18.ellipse", "segdata/records.py:1: segdata imports hc18"),
-        ("hc18/fits.py", "from face_mask import voc", "hc18/fits.py:1: hc18 imports face_mask"),
-        ("face_mask/voc.py", "from hc18.ellipse import Ellipse", "face_mask/voc.py:1: face_mask imports hc18"),
-        ("inference/a.py", "def f():\n    import torch.nn", "inference/a.py:2: inference imports torch"),
-        ("app/deep/review.py", "\nfrom engine import config", "app/deep/review.py:2: app imports engine"),
-        ("engine/trainer.py", "from tools import score", "engine/trainer.py:1: engine imports tools"),
+        ("fetal_hc/io/records.py", "import hc18.geometry.ellipse", "fetal_hc.io imports hc18.geometry"),
+        ("hc18/geometry/fits.py", "from hc18.measure import measure", "hc18.geometry imports hc18.measure"),
+        ("hc18/geometry/fits.py", "from face_mask.data import voc", "hc18.geometry imports face_mask.data"),
+        ("face_mask/data/voc.py", "from hc18.geometry.ellipse import Ellipse", "face_mask.data imports hc18.geometry"),
+        ("fetal_hc/engine/a.py", "from hc18.training import config", "fetal_hc.engine imports hc18.training"),
+        ("hc18/measure/a.py", "import torch.nn", "hc18.measure imports torch"),
+        ("app/fetal_hc_app/deep/a.py", "from fetal_hc_cli import score", "fetal_hc_app imports fetal_hc_cli"),
+        ("app/fetal_hc_app/a.py", "import torch", "fetal_hc_app imports torch"),
     ],
 )
 def test_planted_violation_is_found(tmp_path: Path, file: str, source: str, expected: str) -> None:
     (tmp_path / file).parent.mkdir(parents=True)
     (tmp_path / file).write_text(source, encoding="utf-8")
-    assert find_violations(tmp_path) == [expected]
+    assert find_violations(tmp_path) == [f"{file}:1: {expected}"]
 
 
 def test_allowed_imports_are_accepted(tmp_path: Path) -> None:
-    (tmp_path / "engine").mkdir()
-    (tmp_path / "engine" / "a.py").write_text(
-        "import torch\nfrom hc18 import fits\nfrom . import b\n", encoding="utf-8"
+    (tmp_path / "hc18" / "training").mkdir(parents=True)
+    (tmp_path / "hc18" / "training" / "a.py").write_text(
+        "import torch\nfrom hc18.geometry import fits\nfrom fetal_hc.engine.train import trainer\nfrom . import b\n",
+        encoding="utf-8",
     )
     assert find_violations(tmp_path) == []
 
 
 def _modules_of(root: Path, package: str) -> list[str]:
-    files = sorted((root / package.replace(".", "/")).rglob("*.py"))
-    return [_module_name(root, file) for file in files if file.stem != "__main__"]
+    folder = root / SOURCE_ROOTS.get(package, package.replace(".", "/"))
+    return [_module_name(root, file) for file in sorted(folder.rglob("*.py")) if file.stem != "__main__"]
 
 
 def _needs_an_extra(module: str) -> bool:
-    return module in SCALE_MODULES or any(f"{module}.".startswith(f"{package}.") for package in APP_PACKAGES)
+    extras = (*APP_PACKAGES, *TRAINING_PACKAGES)
+    return module in SCALE_MODULES or any(f"{module}.".startswith(f"{package}.") for package in extras)
 
 
 @pytest.mark.parametrize("package", SERVING_PACKAGES)
@@ -152,7 +202,7 @@ def test_app_package_imports_without_training_libraries(repository_root: Path, p
 
 
 def test_tools_behind_make_score_import_with_serving_requirements_only(repository_root: Path) -> None:
-    modules = [_module_name(repository_root, repository_root / tool) for tool in SERVING_TOOLS]
+    modules = [f"fetal_hc_cli.{name}" for name in SERVING_COMMANDS]
     assert _import_errors(repository_root, modules, (*TRAINING_ONLY, *APP_ONLY, *SCALE_ONLY)) == ""
 
 

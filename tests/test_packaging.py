@@ -6,18 +6,7 @@ from pathlib import Path
 
 import pytest
 
-SOURCE_FOLDERS = (
-    "segdata",
-    "hc18",
-    "face_mask",
-    "inference",
-    "engine",
-    "reviews",
-    "app",
-    "tools",
-    "benchmarks",
-    "tests",
-)
+SOURCE_FOLDERS = ("fetal_hc", "hc18", "face_mask", "app", "tools", "benchmarks", "experiments", "tests")
 REQUIREMENT_FILES = ("requirements.txt", *(f"requirements-{extra}.txt" for extra in ("app", "scale", "train", "dev")))
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60

@@ -1,49 +1,11 @@
-"""Lists a folder of images without a head as a COCO dataset without annotations, to train with beside HC18.
+"""The command `convert_no_head` from a checkout; its code is `fetal_hc_cli.convert_no_head`."""
 
-    python tools/convert_no_head.py --images photographs --count 200 --output datasets/no_head_photos.json
-
-Exit code: 0 written; 2 bad input, nothing written.
-"""
-
-from __future__ import annotations
-
-import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]  # from a checkout
 
-from hc18.no_head_folder import write_no_head_json
-from segdata.errors import HeadSegError
-
-
-def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of images; they stay there")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE.json", help="COCO JSON to write")
-    parser.add_argument("--count", type=int, metavar="N", help="draw N of them at random (default: all)")
-    parser.add_argument("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    options = build_parser().parse_args(argv)
-    try:
-        if options.output.exists() and not options.overwrite:
-            raise HeadSegError(f"{options.output}: exists already; choose another name or add --overwrite")
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        count = write_no_head_json(options.images, options.output, max_count=options.count, seed=options.seed)
-    except HeadSegError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{count} images without a head in {options.output}")
-    return 0
-
+from fetal_hc_cli.convert_no_head import main
 
 if __name__ == "__main__":
     sys.exit(main())

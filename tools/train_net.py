@@ -1,56 +1,11 @@
-"""Train a model, or evaluate one with --eval-only, as a YAML configuration says.
+"""The command `train_net` from a checkout; its code is `fetal_hc_cli.train_net`."""
 
-    python tools/train_net.py --config-file configs/hc18/mask_rcnn_R_50_FPN.yaml OUTPUT_DIR output/r50
-
-Exit code: 0 done; 1 the results miss TEST.EXPECTED_RESULTS; 2 bad input; 128 + signal when SIGTERM or SIGINT ended the
-training early, after a checkpoint was written (continue with --resume).
-"""
-
-import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]  # from a checkout
 
-from engine.engine_choice import ENGINES
-from engine.training_job import JobOptions, start_job
-from segdata.errors import HeadSegError
-
-
-def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config-file", type=Path, required=True, metavar="FILE", help="YAML configuration")
-    parser.add_argument(
-        "--engine", choices=ENGINES, default="auto", help="what trains; auto: Detectron2 where it imports, else builtin"
-    )
-    parser.add_argument("--num-gpus", type=int, default=1, metavar="N", help="processes on this machine (on CPUs too)")
-    parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in OUTPUT_DIR, if any")
-    parser.add_argument("--eval-only", action="store_true", help="score MODEL.WEIGHTS on DATASETS.TEST, do not train")
-    parser.add_argument("--overwrite", action="store_true", help="replace a training that OUTPUT_DIR already holds")
-    parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="configuration keys to change")
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    arguments = build_parser().parse_args(argv)
-    options = JobOptions(
-        config_file=arguments.config_file,
-        overrides=tuple(arguments.overrides),
-        engine=arguments.engine,
-        resume=arguments.resume,
-        eval_only=arguments.eval_only,
-        overwrite=arguments.overwrite,
-    )
-    try:
-        return start_job(options, arguments.num_gpus)
-    except HeadSegError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-
+from fetal_hc_cli.train_net import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,62 +1,11 @@
-"""Search for dense layers, dropout and learning rate of a classifier or a two-head detector.
+"""The command `tune` from a checkout; its code is `fetal_hc_cli.tune`."""
 
-    python tools/tune.py --config-file configs/face_mask/two_head_mobilenet_v2_2.yaml --trials 20 OUTPUT_DIR output/tune
-
-The study is an SQLite file, OUTPUT_DIR/study.db unless --storage names another; trials.csv beside it lists all trials.
-Ctrl-C ends the search after the running iteration; --resume continues it. Exit code: 0 done; 2 bad input; 128 + signal.
-"""
-
-from __future__ import annotations
-
-import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]  # from a checkout
 
-from engine.config import load_config
-from engine.training_job import JobOptions
-from engine.tuning import TuningOptions, trials_csv, tune
-from segdata.atomic import write_text_atomic
-from segdata.errors import HeadSegError
-
-
-def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config-file", type=Path, required=True, metavar="FILE", help="YAML configuration")
-    parser.add_argument("--trials", type=int, default=20, metavar="N", help="trials in the end (default: %(default)s)")
-    parser.add_argument("--storage", type=Path, metavar="FILE", help="SQLite file of the study")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the sampler (default: %(default)s)")
-    parser.add_argument("--resume", action="store_true", help="continue the study")
-    parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="configuration keys to change")
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    arguments = build_parser().parse_args(argv)
-    try:
-        cfg = load_config(arguments.config_file, arguments.overrides)
-        storage = arguments.storage or Path(cfg.OUTPUT_DIR) / "study.db"
-        job = JobOptions(arguments.config_file, tuple(arguments.overrides))
-        study, code = tune(TuningOptions(job, storage, arguments.trials, arguments.resume, arguments.seed))
-        write_text_atomic(storage.with_name("trials.csv"), trials_csv(study))
-    except KeyboardInterrupt:
-        print("interrupted between two trainings; continue with --resume", file=sys.stderr)
-        return 130
-    except HeadSegError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    complete = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
-    print(f"{len(study.trials)} trials, {len(complete)} complete; all in {storage.with_name('trials.csv')}")
-    if complete:
-        best = ", ".join(f"{name} {value}" for name, value in study.best_params.items())
-        print(f"best {cfg.TEST.BEST_METRIC} {study.best_value:.4g}: {best}")
-    return code
-
+from fetal_hc_cli.tune import main
 
 if __name__ == "__main__":
     sys.exit(main())

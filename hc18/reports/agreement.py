@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hc18.agreement import Agreement, Estimate
+from hc18.evaluation.agreement import Agreement, Estimate
 from hc18.reports.case import Decision
 from hc18.reports.table import BYTE_ORDER_MARK, to_line_cell
 

@@ -11,12 +11,12 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from hc18.calibration import Calibration
-from hc18.dicom_reference import SourceReference
-from hc18.ellipse import Ellipse
-from hc18.gestational_age import GestationalAge, gestational_ages
-from hc18.growth import GrowthAssessment, intergrowth_hc
-from segdata.errors import MeasurementError, raise_problems
+from fetal_hc.errors import MeasurementError, raise_problems
+from hc18.dicom.reference import SourceReference
+from hc18.geometry.ellipse import Ellipse
+from hc18.geometry.pixel_size import Calibration
+from hc18.obstetrics.gestational_age import GestationalAge, gestational_ages
+from hc18.obstetrics.growth import GrowthAssessment, intergrowth_hc
 
 RESEARCH_USE = "Research use only. Not a medical device. Not for clinical decisions."
 HC_TOLERANCE_MM = 0.05  # between a stated circumference and the one of its ellipse; printed to 0.1 mm
@@ -42,7 +42,7 @@ class ReportStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ReportCase:
+class Report:
     """A measurement, its review and its origin. Holds no name, number or date of a patient.
 
     Text is kept on one line: control characters become spaces.
@@ -183,14 +183,14 @@ def utc_text(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _image_problems(case: ReportCase) -> list[str]:
+def _image_problems(case: Report) -> list[str]:
     shape, dtype = np.shape(case.image_rgb), np.asarray(case.image_rgb).dtype
     if dtype == np.uint8 and len(shape) == 3 and shape[2] == 3 and min(shape) > 0:
         return []
     return [f"image_rgb has shape {shape} and type {dtype}; expected uint8 (H, W, 3)"]
 
 
-def _hash_problems(case: ReportCase) -> list[str]:
+def _hash_problems(case: Report) -> list[str]:
     hashes = {"image_sha256": case.image_sha256, "model_sha256": case.model_sha256}
     return [
         f"{name} is '{value}'; expected 64 hexadecimal digits"
@@ -199,7 +199,7 @@ def _hash_problems(case: ReportCase) -> list[str]:
     ]
 
 
-def _number_problems(case: ReportCase) -> list[str]:
+def _number_problems(case: Report) -> list[str]:
     """Numbers that are not finite or out of their range."""
     low, high = case.hc_interval_mm or (None, None)
     ranges = {
@@ -218,7 +218,7 @@ def _number_problems(case: ReportCase) -> list[str]:
     ]
 
 
-def _circumference_problems(case: ReportCase) -> list[str]:
+def _circumference_problems(case: Report) -> list[str]:
     """Millimetres without a calibration or an ellipse, or other ones than their ellipse has."""
     problems = []
     for who, ellipse, hc_mm in (
@@ -238,7 +238,7 @@ def _circumference_problems(case: ReportCase) -> list[str]:
     return problems
 
 
-def _review_problems(case: ReportCase) -> list[str]:
+def _review_problems(case: Report) -> list[str]:
     """Decisions and signatures that lack a part."""
     problems = []
     if case.decision is Decision.CORRECTED and case.final_ellipse_px is None:

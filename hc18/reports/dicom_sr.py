@@ -21,13 +21,13 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.valuerep import DA, DT, TM
 
-from hc18.dicom_reference import SourceReference
-from hc18.ellipse import Ellipse
-from hc18.gestational_age import age_text
-from hc18.growth_standards import HADLOCK_1984, Standard
-from hc18.reports.case import RESEARCH_USE, ReportCase
+from fetal_hc.errors import MeasurementError
+from hc18.dicom.reference import SourceReference
+from hc18.geometry.ellipse import Ellipse
+from hc18.obstetrics.gestational_age import age_text
+from hc18.obstetrics.growth_standards import HADLOCK_1984, Standard
+from hc18.reports.case import RESEARCH_USE, Report
 from hc18.reports.wording import DECISION_TEXTS, flag_text, interval_text, status_text
-from segdata.errors import MeasurementError
 
 _CORNER_SHIFT_PX = 0.5  # DICOM's origin is the corner of the first pixel, ours its centre
 _OUTLINE_POINTS = 180
@@ -37,7 +37,7 @@ _CODING_SCHEME = "99FETALHC"  # private: DICOM has no codes for these standards
 _PERCENT, _NO_UNIT = Code("%", "UCUM", "percent"), Code("1", "UCUM", "no units")
 
 
-def no_report_reason(case: ReportCase) -> str:
+def no_report_reason(case: Report) -> str:
     """Why there can be no structured report of a case, as a sentence; empty if there can."""
     if case.dicom_source is None:
         return "A DICOM report refers to a DICOM image; this image comes from another kind of file."
@@ -46,7 +46,7 @@ def no_report_reason(case: ReportCase) -> str:
     return ""
 
 
-def to_structured_report(case: ReportCase) -> hd.sr.ComprehensiveSR:
+def to_structured_report(case: Report) -> hd.sr.ComprehensiveSR:
     """The structured report of a case; complete and final only when signed.
 
     Raises:
@@ -97,7 +97,7 @@ def ellipse_points(ellipse_px: Ellipse) -> NDArray[np.float64]:
 
 
 def _measurement_group(
-    case: ReportCase, source: SourceReference, ellipse_px: Ellipse, hc_mm: float
+    case: Report, source: SourceReference, ellipse_px: Ellipse, hc_mm: float
 ) -> hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations:
     """The ellipse with circumference, ages, z-score and percentile."""
     measurements = [hd.sr.Measurement(codes.LN.HeadCircumference, round(hc_mm, 2), codes.UCUM.Millimeter)]
@@ -126,7 +126,7 @@ def _measurement_group(
     )
 
 
-def _region(case: ReportCase, source: SourceReference, ellipse_px: Ellipse) -> hd.sr.ImageRegion:
+def _region(case: Report, source: SourceReference, ellipse_px: Ellipse) -> hd.sr.ImageRegion:
     """The ellipse; its outline within the image when its axes end outside, where DICOM allows no coordinates."""
     height, width = case.image_rgb.shape[:2]
     graphic_type, points = hd.sr.GraphicTypeValues.ELLIPSE, ellipse_points(ellipse_px)
@@ -139,13 +139,13 @@ def _region(case: ReportCase, source: SourceReference, ellipse_px: Ellipse) -> h
     return hd.sr.ImageRegion(graphic_type, points, image)
 
 
-def _leaves_image(case: ReportCase, ellipse_px: Ellipse) -> bool:
+def _leaves_image(case: Report, ellipse_px: Ellipse) -> bool:
     points = ellipse_points(ellipse_px)
     height, width = case.image_rgb.shape[:2]
     return bool((points < 0.0).any() or (points > (width, height)).any())
 
 
-def _context(case: ReportCase) -> hd.sr.ObservationContext:
+def _context(case: Report) -> hd.sr.ObservationContext:
     """Who measured, who reviewed, and that the subject is a fetus."""
     device = hd.sr.DeviceObserverIdentifyingAttributes(
         uid=_uid("model", case.model_sha256),
@@ -168,7 +168,7 @@ def _context(case: ReportCase) -> hd.sr.ObservationContext:
     )
 
 
-def _comments(case: ReportCase, ellipse_px: Ellipse) -> list[hd.sr.TextContentItem]:
+def _comments(case: Report, ellipse_px: Ellipse) -> list[hd.sr.TextContentItem]:
     """What a reader has to know beside the numbers, as comments of the report."""
     texts = [RESEARCH_USE, f"{DECISION_TEXTS[case.decision]}. Status: {status_text(case)}."]
     texts += [f"Reviewer's reason: {case.reason}"] if case.reason else []

@@ -14,11 +14,11 @@ from xml.sax.saxutils import escape
 
 from fhir.resources.R4B.observation import Observation
 
-from hc18.gestational_age import GestationalAge, age_text
-from hc18.growth_standards import HADLOCK_1984
-from hc18.reports.case import RESEARCH_USE, Decision, ReportCase, ReportStatus, utc_text
+from fetal_hc.errors import MeasurementError, raise_problems
+from hc18.obstetrics.gestational_age import GestationalAge, age_text
+from hc18.obstetrics.growth_standards import HADLOCK_1984
+from hc18.reports.case import RESEARCH_USE, Decision, Report, ReportStatus, utc_text
 from hc18.reports.wording import DECISION_TEXTS, flag_text, interval_text, status_text
-from segdata.errors import MeasurementError, raise_problems
 
 OBSERVATION_STATUSES = frozenset(
     {"registered", "preliminary", "final", "amended", "corrected", "cancelled", "entered-in-error", "unknown"}
@@ -32,7 +32,7 @@ _CATEGORIES = "http://terminology.hl7.org/CodeSystem/observation-category"
 _ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 
 
-def to_fhir_observation(case: ReportCase) -> Observation:
+def to_fhir_observation(case: Report) -> Observation:
     """The Observation of a case: preliminary until signed, final after it, corrected or amended when signed again.
 
     A case without millimetres has a reason instead of a value. A signed rejection is `cancelled`, or
@@ -69,7 +69,7 @@ def to_fhir_observation(case: ReportCase) -> Observation:
     return observation
 
 
-def to_fhir_json(case: ReportCase) -> str:
+def to_fhir_json(case: Report) -> str:
     """The Observation of a case as JSON text."""
     return to_fhir_observation(case).model_dump_json(indent=2)
 
@@ -96,7 +96,7 @@ def check_observation(observation: Observation) -> None:
         raise_problems(MeasurementError, problems, "the FHIR Observation is not valid")
 
 
-def _status(case: ReportCase) -> str:
+def _status(case: Report) -> str:
     if case.status is ReportStatus.PRELIMINARY:
         return "preliminary"
     if case.decision is Decision.REJECTED:
@@ -106,12 +106,12 @@ def _status(case: ReportCase) -> str:
     return "corrected" if case.decision is Decision.CORRECTED else "amended"
 
 
-def _method(case: ReportCase) -> str:
+def _method(case: Report) -> str:
     by_whom = "set by the reviewer" if case.decision is Decision.CORRECTED else "fitted to the model's outline"
     return f"Circumference of the ellipse around the outside of the fetal skull in a 2D ultrasound image, {by_whom}"
 
 
-def _notes(case: ReportCase) -> list[str]:
+def _notes(case: Report) -> list[str]:
     """What a reader has to know beside the value, one sentence or more each."""
     notes = [RESEARCH_USE, f"{DECISION_TEXTS[case.decision]}. Status: {status_text(case)}."]
     if case.reason:
@@ -138,7 +138,7 @@ def _age_notes(age: GestationalAge) -> list[str]:
     return [f"{age.standard}: {' '.join(texts)}"] if texts else []
 
 
-def _device(case: ReportCase) -> dict[str, Any]:
+def _device(case: Report) -> dict[str, Any]:
     """The model, by name, version and the hash of its file."""
     return {
         "display": f"{case.model_name}, version {case.model_version}, SHA-256 {case.model_sha256}",
@@ -146,7 +146,7 @@ def _device(case: ReportCase) -> dict[str, Any]:
     }
 
 
-def _components(case: ReportCase) -> list[dict[str, Any]]:
+def _components(case: Report) -> list[dict[str, Any]]:
     """Ages from the circumference; the independent age with z-score and percentile."""
     components = []
     for age in case.ages:
@@ -172,7 +172,7 @@ def _components(case: ReportCase) -> list[dict[str, Any]]:
     return components
 
 
-def _dicom_image(case: ReportCase) -> dict[str, Any]:
+def _dicom_image(case: Report) -> dict[str, Any]:
     """Reference to the study by its UID, as FHIR identifies DICOM studies; the image is in the display text."""
     source = case.dicom_source
     if source is None:
@@ -185,7 +185,7 @@ def _dicom_image(case: ReportCase) -> dict[str, Any]:
     }
 
 
-def _narrative(case: ReportCase) -> str:
+def _narrative(case: Report) -> str:
     value = f"{case.hc_mm:.1f} mm" if case.hc_mm is not None else f"no value. {case.no_value_reason}"
     lines = [
         f"Fetal head circumference: {value}",

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from hc18.gestational_age import DAYS_PER_WEEK
-from hc18.growth import GROWTH_RANGE_DAYS, intergrowth_hc, intergrowth_percentile_mm, percentile_text
-from hc18.growth_standards import INTERGROWTH_HC_2014
+from hc18.obstetrics.gestational_age import DAYS_PER_WEEK
+from hc18.obstetrics.growth import GROWTH_RANGE_DAYS, intergrowth_hc, intergrowth_percentile_mm, percentile_text
+from hc18.obstetrics.growth_standards import INTERGROWTH_HC_2014
 
 PERCENTILES = (3, 10, 50, 90, 97)
 

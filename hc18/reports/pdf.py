@@ -11,7 +11,7 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import BaseDocTemplate, Frame, PageTemplate
 
 from hc18.reports import pdf_sections
-from hc18.reports.case import RESEARCH_USE, ReportCase
+from hc18.reports.case import RESEARCH_USE, Report
 from hc18.reports.pdf_text import BOLD, REGULAR, register_fonts
 from hc18.reports.wording import STATUS_TEXTS
 
@@ -29,13 +29,13 @@ _SECTIONS = (
 )
 
 
-def to_pdf(case: ReportCase) -> bytes:
+def to_pdf(case: Report) -> bytes:
     """The report of a case; marked as preliminary on every page until it is signed."""
     n_pages = _build(case, 0)[1]
     return _build(case, n_pages)[0]
 
 
-def _build(case: ReportCase, n_pages: int) -> tuple[bytes, int]:
+def _build(case: Report, n_pages: int) -> tuple[bytes, int]:
     """The document with `n_pages` in its footers, and how many pages it has."""
     register_fonts()
     stream = io.BytesIO()
@@ -63,7 +63,7 @@ def _build(case: ReportCase, n_pages: int) -> tuple[bytes, int]:
     return stream.getvalue(), document.page
 
 
-def _draw_header(canvas: Canvas, case: ReportCase) -> None:
+def _draw_header(canvas: Canvas, case: Report) -> None:
     baseline = A4[1] - 13.0 * mm
     canvas.setFillColor(HexColor("#1a1a1a"))
     canvas.setFont(BOLD, 9)
@@ -74,7 +74,7 @@ def _draw_header(canvas: Canvas, case: ReportCase) -> None:
     canvas.line(_MARGIN_PT, baseline - 2.0 * mm, A4[0] - _MARGIN_PT, baseline - 2.0 * mm)
 
 
-def _draw_footer(canvas: Canvas, case: ReportCase, page: int, n_pages: int) -> None:
+def _draw_footer(canvas: Canvas, case: Report, page: int, n_pages: int) -> None:
     baseline = 11.0 * mm
     canvas.setFillColor(HexColor("#1a1a1a"))
     canvas.setFont(BOLD, 8)

@@ -14,7 +14,7 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable
 
-from hc18.ellipse import Ellipse
+from hc18.geometry.ellipse import Ellipse
 
 _LINE_PT = 1.2
 _CASING = Color(0, 0, 0, alpha=0.55)  # under every line, so that it shows on bright echoes too

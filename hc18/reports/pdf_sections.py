@@ -12,9 +12,9 @@ from reportlab.lib.colors import HexColor
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, Image, KeepTogether, Paragraph, Spacer, Table, TableStyle
 
-from hc18.gestational_age import age_text
-from hc18.growth import percentile_text
-from hc18.reports.case import Decision, ReportCase, utc_text
+from hc18.obstetrics.gestational_age import age_text
+from hc18.obstetrics.growth import percentile_text
+from hc18.reports.case import Decision, Report, utc_text
 from hc18.reports.growth_chart import growth_chart
 from hc18.reports.pdf_image import Outline, OutlinedImage
 from hc18.reports.pdf_text import BOLD, MONOSPACED, REGULAR, markup_paragraph, paragraph, to_markup
@@ -32,7 +32,7 @@ _RULE = ("LINEBELOW", (0, 0), (-1, -2), 0.3, HexColor("#cccccc"))
 _GREY = "#555555"
 
 
-def summary(case: ReportCase) -> list[Flowable]:
+def summary(case: Report) -> list[Flowable]:
     """Label and status, then circumference, age and percentile side by side."""
     boxes = Table([[_circumference_box(case), _age_box(case), _percentile_box(case)]], [CONTENT_WIDTH_PT / 3.0] * 3)
     boxes.setStyle(
@@ -49,7 +49,7 @@ def summary(case: ReportCase) -> list[Flowable]:
     return [paragraph(case.case_label or "Case", size_pt=14.0, font=BOLD), status, Spacer(0, _GAP_PT), boxes]
 
 
-def images(case: ReportCase) -> list[Flowable]:
+def images(case: Report) -> list[Flowable]:
     """The image with the ellipse; two of them, before and after, when the reviewer corrected it."""
     model, reviewer = case.model_ellipse_px, case.final_ellipse_px
     shown_rgb, origin_xy = _visible_part(case)
@@ -76,7 +76,7 @@ def images(case: ReportCase) -> list[Flowable]:
     return [Spacer(0, _GAP_PT), table]
 
 
-def review(case: ReportCase) -> list[Flowable]:
+def review(case: Report) -> list[Flowable]:
     """Decision, reason, reviewer and signature."""
     rows = [("Decision", DECISION_TEXTS[case.decision])]
     rows += [("Reason", case.reason)] if case.reason else []
@@ -87,7 +87,7 @@ def review(case: ReportCase) -> list[Flowable]:
     return _section("Review", _rows([*rows, ("Signed", signed)]))
 
 
-def measurement(case: ReportCase) -> list[Flowable]:
+def measurement(case: Report) -> list[Flowable]:
     """Circumference before and after, interval, confidence, flags, calibration."""
     rows = [("Head circumference", _circumference_text(case))]
     if case.model_hc_mm is not None:
@@ -107,7 +107,7 @@ def measurement(case: ReportCase) -> list[Flowable]:
     return _section("Measurement", _rows(rows))
 
 
-def ages(case: ReportCase) -> list[Flowable]:
+def ages(case: Report) -> list[Flowable]:
     """Age from the circumference by every standard."""
     if not case.ages:
         return []
@@ -121,7 +121,7 @@ def ages(case: ReportCase) -> list[Flowable]:
     return _section("Gestational age from the head circumference", _table(cells, widths))
 
 
-def growth(case: ReportCase) -> list[Flowable]:
+def growth(case: Report) -> list[Flowable]:
     """Percentile with its standard and the growth chart, or why there is none."""
     result, hc_mm, ga_days = case.growth, case.hc_mm, case.independent_ga_days
     if hc_mm is None:
@@ -138,7 +138,7 @@ def growth(case: ReportCase) -> list[Flowable]:
     return _section("Size for age", _rows([("Percentile", text)]), chart)
 
 
-def origin(case: ReportCase) -> list[Flowable]:
+def origin(case: Report) -> list[Flowable]:
     """Identity of the image and the model."""
     rows = [
         ("Image, SHA-256", case.image_sha256),
@@ -149,7 +149,7 @@ def origin(case: ReportCase) -> list[Flowable]:
     return _section("Image and model", _rows(rows))
 
 
-def references(case: ReportCase) -> list[Flowable]:
+def references(case: Report) -> list[Flowable]:
     """Publications of the equations used."""
     standards = [age.standard for age in case.ages]
     standards += [case.growth.standard] if case.growth else []
@@ -166,7 +166,7 @@ def _chart_png(hc_mm: float, ga_days: float) -> bytes:
     return stream.getvalue()
 
 
-def _circumference_box(case: ReportCase) -> list[Paragraph]:
+def _circumference_box(case: Report) -> list[Paragraph]:
     title = paragraph("Head circumference", color=_GREY)
     if case.hc_mm is None:
         return [title, paragraph("No value", size_pt=15.0, font=BOLD), paragraph(case.no_value_reason, size_pt=7.5)]
@@ -176,7 +176,7 @@ def _circumference_box(case: ReportCase) -> list[Paragraph]:
     return [title, paragraph(f"{case.hc_mm:.1f} mm", size_pt=15.0, font=BOLD), paragraph(by_whom, size_pt=7.5)]
 
 
-def _age_box(case: ReportCase) -> list[Paragraph]:
+def _age_box(case: Report) -> list[Paragraph]:
     title = paragraph("Gestational age from it", color=_GREY)
     age = case.ages[0] if case.ages else None
     if age is None or age.days is None:
@@ -186,7 +186,7 @@ def _age_box(case: ReportCase) -> list[Paragraph]:
     return [title, paragraph(f"{age_text(age.days)} weeks", size_pt=15.0, font=BOLD), paragraph(detail, size_pt=7.5)]
 
 
-def _percentile_box(case: ReportCase) -> list[Paragraph]:
+def _percentile_box(case: Report) -> list[Paragraph]:
     title, result = paragraph("Size for age", color=_GREY), case.growth
     if result.percentile is None or case.independent_ga_days is None:
         reason = result.reason if case.hc_mm is not None else ""
@@ -196,7 +196,7 @@ def _percentile_box(case: ReportCase) -> list[Paragraph]:
     return [title, paragraph(value, size_pt=15.0, font=BOLD), paragraph(detail, size_pt=7.5)]
 
 
-def _circumference_text(case: ReportCase) -> str:
+def _circumference_text(case: Report) -> str:
     """The reported circumference, in pixels when there are no millimetres."""
     if case.hc_mm is not None:
         return f"{case.hc_mm:.1f} mm"
@@ -204,7 +204,7 @@ def _circumference_text(case: ReportCase) -> str:
     return f"No value in millimetres.{length} {case.no_value_reason}"
 
 
-def _visible_part(case: ReportCase) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+def _visible_part(case: Report) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """The image without its black margins but with all of its ellipses, and the pixel at its top-left corner."""
     image_hw = case.image_rgb.shape[:2]
     inside: NDArray[np.bool_] = case.image_rgb.max(axis=2) > 0

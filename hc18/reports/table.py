@@ -11,15 +11,15 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from hc18.ellipse import Ellipse
-from hc18.reports.case import RESEARCH_USE, Decision, ReportCase, to_single_line
-from hc18.submission import write_submission
-from segdata.spreadsheet import to_safe_cell
+from fetal_hc.io.spreadsheet import to_safe_cell
+from hc18.dataset.submission import write_submission
+from hc18.geometry.ellipse import Ellipse
+from hc18.reports.case import RESEARCH_USE, Decision, Report, to_single_line
 
 BYTE_ORDER_MARK = "\ufeff"  # without it, spreadsheets read UTF-8 as a local code page
 _ELLIPSE_FIELDS = {"center_x_px": 4, "center_y_px": 4, "semi_axis_a_px": 4, "semi_axis_b_px": 4, "angle_rad": 8}
 
-_EllipseOf = Callable[[ReportCase], Ellipse | None]
+_EllipseOf = Callable[[Report], Ellipse | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class ReviewedSubmission:
     omitted: tuple[str, ...]
 
 
-def to_csv(cases: Iterable[ReportCase]) -> str:
+def to_csv(cases: Iterable[Report]) -> str:
     """One row per case under a header, for spreadsheets: byte-order mark, CRLF, decimal points.
 
     What does not apply is empty, never 0. Text that a spreadsheet would take for a formula begins with an apostrophe.
@@ -42,7 +42,7 @@ def to_csv(cases: Iterable[ReportCase]) -> str:
     return BYTE_ORDER_MARK + buffer.getvalue()
 
 
-def to_submission(cases: Mapping[str, ReportCase], filenames: Sequence[str]) -> ReviewedSubmission:
+def to_submission(cases: Mapping[str, Report], filenames: Sequence[str]) -> ReviewedSubmission:
     """The challenge's CSV from the cases that a reviewer accepted or corrected.
 
     Args:
@@ -64,7 +64,7 @@ def to_line_cell(text: str) -> str:
     return to_safe_cell(to_single_line(text))
 
 
-def _reviewed_ellipse_mm(case: ReportCase) -> Ellipse | None:
+def _reviewed_ellipse_mm(case: Report) -> Ellipse | None:
     pixel_size, ellipse_px = case.calibration.pixel_size_xy_mm, case.ellipse_px
     if case.decision is Decision.UNREVIEWED or pixel_size is None or ellipse_px is None:
         return None
@@ -79,33 +79,33 @@ def _moment(value: datetime | None) -> str:
     return "" if value is None else f"{value:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _interval(case: ReportCase, end: int) -> str:
+def _interval(case: Report, end: int) -> str:
     return "" if case.hc_interval_mm is None else _number(case.hc_interval_mm[end], 2)
 
 
-def _pixel_size(case: ReportCase, axis: int) -> str:
+def _pixel_size(case: Report, axis: int) -> str:
     size_xy = case.calibration.pixel_size_xy_mm
     return "" if size_xy is None else repr(float(size_xy[axis]))
 
 
-def _ellipse_value(ellipse_of: _EllipseOf, field: str, case: ReportCase) -> str:
+def _ellipse_value(ellipse_of: _EllipseOf, field: str, case: Report) -> str:
     ellipse_px = ellipse_of(case)
     if ellipse_px is None:
         return ""
     return _number(getattr(ellipse_px, field.removesuffix("_px")), _ELLIPSE_FIELDS[field])
 
 
-def _age_value(case: ReportCase, index: int) -> str:
+def _age_value(case: Report, index: int) -> str:
     return _number(case.ages[index].days, 2) if case.ages else ""
 
 
-def _ellipse_columns(prefix: str, ellipse_of: _EllipseOf) -> dict[str, Callable[[ReportCase], str]]:
+def _ellipse_columns(prefix: str, ellipse_of: _EllipseOf) -> dict[str, Callable[[Report], str]]:
     """Columns of the five numbers of an ellipse, centre convention."""
     return {f"{prefix}{field}": partial(_ellipse_value, ellipse_of, field) for field in _ELLIPSE_FIELDS}
 
 
 # Column -> text of its cell. Columns are only ever added at the end.
-_COLUMNS: dict[str, Callable[[ReportCase], str]] = {
+_COLUMNS: dict[str, Callable[[Report], str]] = {
     "case": lambda case: to_line_cell(case.case_label),
     "status": lambda case: case.status.value,
     "decision": lambda case: case.decision.value,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hc18.calibration import CalibrationSource
-from hc18.reports.case import Decision, ReportCase, ReportStatus
+from hc18.geometry.pixel_size import CalibrationSource
+from hc18.reports.case import Decision, Report, ReportStatus
 
 STATUS_TEXTS = {
     ReportStatus.PRELIMINARY: "PRELIMINARY: not signed",
@@ -33,7 +33,7 @@ FLAG_TEXTS = {
 }
 
 
-def status_text(case: ReportCase) -> str:
+def status_text(case: Report) -> str:
     """Status of a report; also says when an earlier signed version was reopened."""
     text = STATUS_TEXTS[case.status]
     if case.was_amended and not case.is_signed:
@@ -46,7 +46,7 @@ def flag_text(flag: str) -> str:
     return FLAG_TEXTS.get(flag, flag)
 
 
-def interval_text(case: ReportCase) -> str:
+def interval_text(case: Report) -> str:
     """Interval of the model's circumference such as "161.0 to 170.2 mm (95 %)"; empty without one."""
     if case.hc_interval_mm is None or case.model_hc_mm is None:
         return ""

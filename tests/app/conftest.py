@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from hc18.phantom_folder import write_phantom_folder
-from reviews.store import ReviewStore
+from hc18.phantoms.folder import write_phantom_folder
+from hc18.reviews.store import ReviewStore
 
 CHROMIUM_VARIABLE = "FETAL_HC_CHROMIUM"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -76,7 +76,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ReviewSto
     path = tmp_path / "reviews.db"
     monkeypatch.setenv("FETAL_HC_STORE", str(path))
     monkeypatch.delenv("FETAL_HC_BATCHES", raising=False)
-    from app import resources
+    from fetal_hc_app import resources
 
     resources.store.clear()  # type: ignore[attr-defined]
     resources.picture.clear()  # type: ignore[attr-defined]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.access import admit, binding_refusal
+from fetal_hc_app.access import admit, binding_refusal
 
 ALLOWED = ["Ann@hospital.example", "@clinic.example"]
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from app.batches import open_batch, take_in
-from app.measuring import Sizes
-from app.resources import Model, model
-from hc18.pixel_sizes import read_pixel_sizes
-from reviews.store import ReviewStore
-from segdata.errors import DatasetError
+from fetal_hc.errors import DatasetError
+from fetal_hc_app.batches import open_batch, take_in
+from fetal_hc_app.measuring import Sizes
+from fetal_hc_app.resources import Model, model
+from fetal_hc_cli.score import main as score
+from hc18.dataset.pixel_size_table import read_pixel_sizes
+from hc18.reviews.store import ReviewStore
 from tests.app.conftest import Phantoms
-from tools.score import main as score
 
 NO_SIZES = Sizes({}, None, "")
 

@@ -13,12 +13,12 @@ from fhir.resources.R4B.observation import Observation
 from playwright.sync_api import Browser, expect
 from pypdf import PdfReader
 
-from hc18.calibration import Calibration, CalibrationSource
-from hc18.ellipse import Ellipse
-from hc18.pixel_sizes import read_pixel_sizes
+from hc18.dataset.pixel_size_table import read_pixel_sizes
+from hc18.geometry.ellipse import Ellipse
+from hc18.geometry.pixel_size import Calibration, CalibrationSource
 from hc18.reports.case import RESEARCH_USE
-from reviews.records import CaseId, ModelMeasurement, ModelVersion, NewCase, ReviewAction
-from reviews.store import ReviewStore
+from hc18.reviews.records import CaseId, ModelMeasurement, ModelVersion, NewCase, ReviewAction
+from hc18.reviews.store import ReviewStore
 from tests.app.conftest import Phantoms, Server
 from tests.app.reviewer import TIMEOUT_MS, Person
 

@@ -10,8 +10,17 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
-from app.intake import Annotation, DicomToPrepare, Intake, PixelTable, Refusal, StillImage, from_upload, still_of
-from hc18.ellipse import Ellipse
+from fetal_hc_app.intake import (
+    Annotation,
+    DicomToPrepare,
+    Intake,
+    PixelTable,
+    Refusal,
+    StillImage,
+    from_upload,
+    still_of,
+)
+from hc18.geometry.ellipse import Ellipse
 from tests.synthetic_hc18 import draw_ring
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from hc18.calibration import from_table, uncalibrated
-from hc18.ellipse import Ellipse
-from hc18.gestational_age import AgeSource
+from hc18.geometry.ellipse import Ellipse
+from hc18.geometry.pixel_size import from_table, uncalibrated
+from hc18.obstetrics.gestational_age import AgeSource
 from hc18.reports.case import Decision
-from reviews.records import CaseId, IndependentAge, ModelMeasurement, ModelVersion, NewCase, ReviewAction
-from reviews.store import ReviewStore
+from hc18.reviews.records import CaseId, IndependentAge, ModelMeasurement, ModelVersion, NewCase, ReviewAction
+from hc18.reviews.store import ReviewStore
 from tests.app.conftest import Phantoms
 
 ELLIPSE = Ellipse(200.0, 150.0, 120.0, 95.0, 0.3)
@@ -23,7 +23,9 @@ TIMEOUT_S = 120.0
 
 def page(name: str, **query: str) -> AppTest:
     """One page by itself, with a reviewer."""
-    test = AppTest.from_string(f"from app.screens.{name} import {name}_page\n{name}_page()", default_timeout=TIMEOUT_S)
+    test = AppTest.from_string(
+        f"from fetal_hc_app.screens.{name} import {name}_page\n{name}_page()", default_timeout=TIMEOUT_S
+    )
     test.session_state["reviewer_name"] = "Dr. Page"
     for key, value in query.items():
         test.query_params[key] = value

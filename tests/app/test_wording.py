@@ -2,12 +2,12 @@
 
 import pytest
 
-from app import wording
-from hc18.calibration import CalibrationSource
-from hc18.measurement import Flag
+from fetal_hc_app import wording
+from hc18.geometry.pixel_size import CalibrationSource
+from hc18.measure.measurement import Flag
 from hc18.reports.case import Decision
-from reviews.queue import QueueFilter
-from reviews.records import ReviewAction
+from hc18.reviews.queue import QueueFilter
+from hc18.reviews.records import ReviewAction
 
 
 def test_everything_has_a_name() -> None:

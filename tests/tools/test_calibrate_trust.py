@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hc18.ellipse import Ellipse
-from hc18.trust import Evidence
-from inference.details import read_details
-from inference.predictor import OnnxPredictor
-from inference.rows import DETAILS_COLUMNS, RowStatus, ScoreRow, to_details_fields
-from segdata.coco import read_coco, write_coco
-from segdata.records import CocoCategory, CocoDataset, CocoImage
+from fetal_hc.io.coco import read_coco, write_coco
+from fetal_hc.io.records import CocoCategory, CocoDataset, CocoImage
+from fetal_hc.model.predictor import OnnxPredictor
+from fetal_hc_cli.calibrate_trust import main
+from hc18.geometry.ellipse import Ellipse
+from hc18.measure.details import read_details
+from hc18.measure.interval_model import QualityFeatures
+from hc18.measure.rows import DETAILS_COLUMNS, MeasurementRow, RowStatus, to_details_fields
 from tests.synthetic_model import write_bright_object_model
-from tools.calibrate_trust import main
 
 ELLIPSE = Ellipse(400.0, 270.5, 160.0, 120.25, 0.5)
 N_IMAGES = 200
@@ -31,7 +31,7 @@ def write_fold(folder: Path, *, evidence: bool = True) -> tuple[Path, Path]:
         name, hc_mm = f"{index:03d}_HC.png", rng.uniform(60, 340)
         shown = {"residual_percent": 1.0, "disagreement_percent": 0.1, "mask_entropy": rng.uniform(0.04, 0.06)}
         rows.append(
-            ScoreRow(name, RowStatus.OK, "", hc_mm, 880.0, ELLIPSE, ELLIPSE, 0.99, **(shown if evidence else {}))
+            MeasurementRow(name, RowStatus.OK, "", hc_mm, 880.0, ELLIPSE, ELLIPSE, 0.99, **(shown if evidence else {}))
         )
         reference = {"hc_mm": hc_mm + rng.normal(0, 0.01 * hc_mm), "examination": name[:3]}
         images.append(CocoImage(index + 1, name, 540, 800, reference))
@@ -100,7 +100,7 @@ def test_model_without_unseen_images_gets_the_calibration_of_one_like_it(
     plain, matched = trusts
     assert plain is not None
     assert matched is not None
-    evidence = Evidence(200.0, 1.0, 0.1, 0.05)
+    evidence = QualityFeatures(200.0, 1.0, 0.1, 0.05)
     expected_mm = matched.expected_error_mm(replace(evidence, mask_entropy=0.025))
     assert expected_mm == pytest.approx(plain.expected_error_mm(evidence), rel=0.01)
     lines = last.read_text(encoding="utf-8").splitlines()[:20]

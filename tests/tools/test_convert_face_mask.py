@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from fetal_hc_cli.convert_face_mask import main
 from tests.synthetic_face_mask import VOC_BOX, write_class_folders, write_voc, write_xml
-from tools.convert_face_mask import main
 
 
 def run(root: Path, output: Path, *options: str, layout: str = "voc") -> int:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from hc18.convert import REPORT_FILE, TRAIN_FILE, VAL_FILE
+from fetal_hc_cli.convert_hc18 import main
+from hc18.dataset.convert import REPORT_FILE, TRAIN_FILE, VAL_FILE
 from tests.synthetic_hc18 import write_hc18_folder
-from tools.convert_hc18 import main
 
 
 @pytest.fixture

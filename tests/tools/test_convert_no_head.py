@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from segdata.coco import read_coco
-from tools.convert_no_head import main
+from fetal_hc.io.coco import read_coco
+from fetal_hc_cli.convert_no_head import main
 
 
 def test_writes_the_listed_images_and_keeps_an_existing_file(

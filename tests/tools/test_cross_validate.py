@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.engine.test_cross_validation import config_of
-from tools.cross_validate import main
+from fetal_hc_cli.cross_validate import main
+from tests.fetal_hc.engine.search.test_cross_validation import config_of
 
 
 def test_summary_of_all_folds_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from hc18.convert import VAL_FILE, convert_hc18
-from hc18.submission import write_submission
-from inference.rows import DETAILS_COLUMNS, RowStatus, ScoreRow, to_details_fields
-from segdata.coco import read_coco
+from fetal_hc.io.coco import read_coco
+from fetal_hc_cli.evaluate_hc18 import main
+from hc18.dataset.convert import VAL_FILE, convert_hc18
+from hc18.dataset.submission import write_submission
+from hc18.measure.rows import DETAILS_COLUMNS, MeasurementRow, RowStatus, to_details_fields
 from tests.synthetic_hc18 import ELLIPSES, PIXEL_SIZE_MM, write_hc18_folder
-from tools.evaluate_hc18 import main
 
 
 @pytest.fixture
@@ -48,14 +48,14 @@ def test_details_are_scored_like_a_submission(root: Path, capsys: pytest.Capture
     expected = capsys.readouterr().out
     details = root.parent / "details.csv"
     rows = [
-        ScoreRow(name, RowStatus.OK, "", ellipse_mm=ellipse.to_mm(PIXEL_SIZE_MM, PIXEL_SIZE_MM))
+        MeasurementRow(name, RowStatus.OK, "", ellipse_mm=ellipse.to_mm(PIXEL_SIZE_MM, PIXEL_SIZE_MM))
         for name, ellipse in ELLIPSES.items()
     ]
     with details.open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream).writerows([DETAILS_COLUMNS, *(to_details_fields(row, "") for row in rows)])
     assert main(["--details", str(details), "--root", str(root)]) == 0
     assert capsys.readouterr().out == expected
-    rows[0] = ScoreRow(rows[0].file_name, RowStatus.NO_HEAD, "nothing detected")
+    rows[0] = MeasurementRow(rows[0].file_name, RowStatus.NO_HEAD, "nothing detected")
     with details.open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream).writerows([DETAILS_COLUMNS, *(to_details_fields(row, "") for row in rows)])
     assert main(["--details", str(details), "--root", str(root)]) == 1

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tools.make_phantoms import main
+from fetal_hc_cli.make_phantoms import main
 
 
 def test_writes_an_hc18_folder_that_the_checks_accept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from hc18.dataset import check_folder
+    from hc18.dataset.folder import check_folder
 
     folder = tmp_path / "phantoms"
     assert main(["--output", str(folder), "--count", "3", "--test-count", "1", "--size", "small"]) == 0

@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.evaluation.classification import roc_auc, roc_curve
-from engine.training_job import JobOptions, start_job
-from tests.engine.toy_faces import write_config, write_faces
-from tools.plot_predictions import main
+from face_mask.training.classification_evaluation import roc_auc, roc_curve
+from fetal_hc.engine.train.training_job import JobOptions, start_job
+from fetal_hc_cli.plot_predictions import main
+from tests.face_mask.toy_faces import write_config, write_faces
 
 
 @pytest.fixture

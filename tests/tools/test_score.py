@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from hc18.submission import read_submission
+from fetal_hc_cli.score import main
+from hc18.dataset.submission import read_submission
 from tests.synthetic_heads import HeadFolder, write_head_folder
 from tests.synthetic_model import head_spec, write_bright_object_model
-from tools.score import main
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from segdata.errors import ConfigError
-from tools import train_net
+from fetal_hc.errors import ConfigError
+from fetal_hc_cli import train_net
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import optuna
 import pytest
 import torch
 
-from tests.engine.toy_faces import write_config, write_faces
-from tools.tune import main
+from fetal_hc_cli.tune import main
+from tests.face_mask.toy_faces import write_config, write_faces
 
 
 def test_search_prints_its_best_and_lists_all_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

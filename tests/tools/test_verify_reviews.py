@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from reviews.records import ReviewAction
-from reviews.store import ReviewStore
-from tests.reviews.cases import new_case
-from tests.reviews.raw import execute_unprotected
-from tools.verify_reviews import main
+from fetal_hc_cli.verify_reviews import main
+from hc18.reviews.records import ReviewAction
+from hc18.reviews.store import ReviewStore
+from tests.hc18.reviews.cases import new_case
+from tests.hc18.reviews.raw import execute_unprotected
 
 
 @pytest.fixture

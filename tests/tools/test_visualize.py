@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from fetal_hc_cli.visualize import main
 from tests.synthetic_heads import HeadFolder, write_head_folder
 from tests.synthetic_model import head_spec, write_bright_object_model
-from tools.visualize import main
 
 
 @pytest.fixture

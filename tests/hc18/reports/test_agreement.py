@@ -1,4 +1,4 @@
-"""Diagram and table show every compared case and the figures of `hc18.agreement`."""
+"""Diagram and table show every compared case and the figures of `hc18.evaluation.agreement`."""
 
 import csv
 import io
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from hc18.agreement import Agreement, ReviewedHc, score_agreement
+from hc18.evaluation.agreement import Agreement, ReviewedHc, score_agreement
 from hc18.reports.agreement import AGREEMENT_COLUMNS, agreement_csv, agreement_figure
 
 CASES = [

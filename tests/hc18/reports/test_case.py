@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fetal_hc.errors import MeasurementError
 from hc18.reports.case import Decision, ReportStatus, to_single_line, utc_text
-from segdata.errors import MeasurementError
 from tests.reported_cases import (
     FINAL_ELLIPSE_PX,
     MODEL_ELLIPSE_PX,

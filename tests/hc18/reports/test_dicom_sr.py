@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from hc18.dicom_image import hide_outside, pixel_sha256, read_dicom, source_reference
-from hc18.dicom_reference import SourceReference
-from hc18.ellipse import Ellipse
-from hc18.fits import fit_outline_points
-from hc18.gestational_age import hadlock_1984
-from hc18.growth import intergrowth_hc
-from hc18.reports.case import RESEARCH_USE, ReportCase
+from fetal_hc.errors import MeasurementError
+from hc18.dicom.image import hide_outside, pixel_sha256, read_dicom, source_reference
+from hc18.dicom.reference import SourceReference
+from hc18.geometry.ellipse import Ellipse
+from hc18.geometry.fits import fit_outline_points
+from hc18.obstetrics.gestational_age import hadlock_1984
+from hc18.obstetrics.growth import intergrowth_hc
+from hc18.reports.case import RESEARCH_USE, Report
 from hc18.reports.dicom_sr import ellipse_points, no_report_reason, to_dicom_bytes, to_structured_report
-from segdata.errors import MeasurementError
 from tests.reported_cases import (
     FINAL_ELLIPSE_PX,
     MODEL_ELLIPSE_PX,
@@ -36,19 +36,19 @@ from tests.synthetic_dicom import dicom_file
 SOURCE = SourceReference("1.2.840.10008.5.1.4.1.1.3.1", "1.2.3.4", "1.2.3", "1.2.3.9", 7)
 
 
-def read(case: ReportCase) -> hd.sr.ComprehensiveSR:
+def read(case: Report) -> hd.sr.ComprehensiveSR:
     """The report of a case after writing and reading."""
     report = hd.sr.srread(io.BytesIO(to_dicom_bytes(to_structured_report(case))))
     assert isinstance(report, hd.sr.ComprehensiveSR)
     return report
 
 
-def read_group(case: ReportCase) -> Any:
+def read_group(case: Report) -> Any:
     (group,) = read(case).content.get_planar_roi_measurement_groups()
     return group
 
 
-def points_of(case: ReportCase) -> NDArray[np.float64]:
+def points_of(case: Report) -> NDArray[np.float64]:
     return np.asarray(read_group(case).roi.value, dtype=np.float64)
 
 
@@ -169,7 +169,7 @@ def test_same_report_gives_the_same_bytes_and_another_signature_another_uid() ->
         (make_case(dicom_source=SOURCE, model_ellipse_px=None, model_hc_mm=None), "No head was found"),
     ],
 )
-def test_no_report_without_dicom_image_or_value(case: ReportCase, expected: str) -> None:
+def test_no_report_without_dicom_image_or_value(case: Report, expected: str) -> None:
     assert expected in no_report_reason(case)
     with pytest.raises(MeasurementError, match=expected):
         to_structured_report(case)

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from fhir.resources.R4B.observation import Observation
 
-from hc18.dicom_reference import SourceReference
-from hc18.gestational_age import hadlock_1984, intergrowth_dating
-from hc18.growth import intergrowth_hc
-from hc18.reports.case import RESEARCH_USE, ReportCase
+from fetal_hc.errors import MeasurementError
+from hc18.dicom.reference import SourceReference
+from hc18.obstetrics.gestational_age import hadlock_1984, intergrowth_dating
+from hc18.obstetrics.growth import intergrowth_hc
+from hc18.reports.case import RESEARCH_USE, Report
 from hc18.reports.fhir import check_observation, to_fhir_json, to_fhir_observation
-from segdata.errors import MeasurementError
 from tests.reported_cases import (
     FINAL_ELLIPSE_PX,
     IMAGE_SHA256,
@@ -29,7 +29,7 @@ from tests.reported_cases import (
 SOURCE = SourceReference("1.2.840.10008.5.1.4.1.1.6.1", "1.2.3.4", "1.2.3", "1.2.3.9", 7)
 
 
-def read(case: ReportCase) -> dict[str, Any]:
+def read(case: Report) -> dict[str, Any]:
     """The JSON of a case, after the library parsed it again."""
     text = to_fhir_json(case)
     assert Observation.model_validate_json(text) == to_fhir_observation(case)
@@ -80,7 +80,7 @@ def test_value_is_the_reported_circumference_in_ucum_millimetres() -> None:
         (make_rejected(was_amended=True), "entered-in-error"),
     ],
 )
-def test_status_follows_signature_and_decision(case: ReportCase, status: str) -> None:
+def test_status_follows_signature_and_decision(case: Report, status: str) -> None:
     assert read(case)["status"] == status
 
 

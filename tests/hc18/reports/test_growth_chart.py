@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from hc18.growth import intergrowth_percentile_mm
+from hc18.obstetrics.growth import intergrowth_percentile_mm
 from hc18.reports.growth_chart import PERCENTILES, growth_chart
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from pypdf import PdfReader
 
-from hc18.calibration import from_user
-from hc18.reports.case import RESEARCH_USE, ReportCase
+from hc18.geometry.pixel_size import from_user
+from hc18.reports.case import RESEARCH_USE, Report
 from hc18.reports.pdf import to_pdf
 from tests.reported_cases import (
     FINAL_ELLIPSE_PX,
@@ -30,12 +30,12 @@ from tests.reported_cases import (
 MAKERS = [make_case, make_accepted, make_corrected, make_rejected, make_uncalibrated]
 
 
-def read_pages(case: ReportCase) -> list[str]:
+def read_pages(case: Report) -> list[str]:
     """Text of every page, white space collapsed."""
     return [" ".join(page.extract_text().split()) for page in PdfReader(io.BytesIO(to_pdf(case))).pages]
 
 
-def read_text(case: ReportCase) -> str:
+def read_text(case: Report) -> str:
     return " ".join(read_pages(case))
 
 
@@ -66,17 +66,17 @@ def test_signed_report_has_everything_that_a_reader_needs() -> None:
 
 
 @functools.cache
-def pages_of(make: Callable[[], ReportCase]) -> list[str]:
+def pages_of(make: Callable[[], Report]) -> list[str]:
     return read_pages(make())
 
 
 @pytest.mark.parametrize("make", MAKERS)
-def test_research_use_stands_on_every_page(make: Callable[[], ReportCase]) -> None:
+def test_research_use_stands_on_every_page(make: Callable[[], Report]) -> None:
     assert all(RESEARCH_USE in page for page in pages_of(make))
 
 
 @pytest.mark.parametrize("make", [make_case, make_uncalibrated])
-def test_unsigned_report_is_preliminary_on_every_page(make: Callable[[], ReportCase]) -> None:
+def test_unsigned_report_is_preliminary_on_every_page(make: Callable[[], Report]) -> None:
     pages = pages_of(make)
     assert all(page.count("PRELIMINARY") >= 2 for page in pages)  # header and watermark
     assert not any("FINAL" in page for page in pages)

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from reportlab.pdfgen.canvas import Canvas
 
-from hc18.ellipse import Ellipse
-from hc18.fits import fit_outline_points
+from hc18.geometry.ellipse import Ellipse
+from hc18.geometry.fits import fit_outline_points
 from hc18.reports.pdf_image import Outline, OutlinedImage
 
 COLOR = "#E69F00"

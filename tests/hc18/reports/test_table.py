@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from hc18.gestational_age import hadlock_1984
-from hc18.growth import intergrowth_hc
-from hc18.reports.case import RESEARCH_USE, ReportCase
+from fetal_hc.errors import DatasetError
+from hc18.dataset.submission import check_submission, read_submission
+from hc18.obstetrics.gestational_age import hadlock_1984
+from hc18.obstetrics.growth import intergrowth_hc
+from hc18.reports.case import RESEARCH_USE, Report
 from hc18.reports.table import CSV_COLUMNS, to_csv, to_line_cell, to_submission
-from hc18.submission import check_submission, read_submission
-from segdata.errors import DatasetError
 from tests.reported_cases import (
     FINAL_ELLIPSE_PX,
     MODEL_ELLIPSE_PX,
@@ -26,7 +26,7 @@ from tests.reported_cases import (
 )
 
 
-def read(*cases: ReportCase) -> list[dict[str, str]]:
+def read(*cases: Report) -> list[dict[str, str]]:
     """Rows of the table of cases, from its bytes."""
     text = to_csv(cases).encode().decode("utf-8-sig")
     return list(csv.DictReader(io.StringIO(text, newline="")))
@@ -53,7 +53,7 @@ def test_row_holds_review_value_and_origin() -> None:
 
 
 @pytest.mark.parametrize("case", [make_uncalibrated(), make_rejected()])
-def test_missing_values_are_empty(case: ReportCase) -> None:
+def test_missing_values_are_empty(case: Report) -> None:
     (row,) = read(case)
     for column in ("hc_mm", "ga_hadlock_1984_days", "ga_intergrowth_2016_days", "percentile", "z_score"):
         assert row[column] == ""

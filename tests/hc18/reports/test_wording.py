@@ -1,7 +1,7 @@
 """Every flag, status and decision has words for a reader."""
 
-from hc18.calibration import CalibrationSource
-from hc18.measurement import Flag
+from hc18.geometry.pixel_size import CalibrationSource
+from hc18.measure.measurement import Flag
 from hc18.reports.case import Decision, ReportStatus
 from hc18.reports.wording import CALIBRATION_TEXTS, DECISION_TEXTS, FLAG_TEXTS, STATUS_TEXTS, flag_text
 

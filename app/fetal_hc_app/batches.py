@@ -1,0 +1,116 @@
+"""A folder of images, scored by `tools/score.py` or not, taken into the review store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fetal_hc.errors import DatasetError, FetalHCError
+from fetal_hc_app import wording
+from fetal_hc_app.intake import Refusal, StillImage, from_upload
+from fetal_hc_app.measuring import NOBODY, Sizes, register_still
+from fetal_hc_app.resources import Model
+from hc18.reviews.batch_import import import_batch
+from hc18.reviews.store import ReviewStore
+
+DETAILS_NAME = "details.csv"
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm")
+_ANNOTATION = "_annotation"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Images to take in.
+
+    Attributes:
+        folder: of the images.
+        details: results of `tools/score.py`; None when nothing was scored yet.
+    """
+
+    folder: Path
+    details: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchStep:
+    """One image of a batch: its name, and why it was left out; empty if it was taken in."""
+
+    name: str
+    problem: str
+
+
+def open_batch(details_or_folder: str, image_folder: str, allowed: Path | None) -> Batch:
+    """What is to be taken in.
+
+    Args:
+        details_or_folder: path of a `details.csv`, or of a folder with or without one.
+        image_folder: where the images are; empty for the folder of the details.
+        allowed: folder that both must lie in; None for any.
+
+    Raises:
+        DatasetError: if a path does not exist or is not allowed.
+    """
+    chosen = _checked(details_or_folder, allowed)
+    details = chosen / DETAILS_NAME if chosen.is_dir() else chosen
+    folder = _checked(image_folder, allowed) if image_folder.strip() else details.parent
+    if not folder.is_dir():
+        raise DatasetError("The images are expected in a folder; check its path")
+    return Batch(folder, details if details.is_file() else None)
+
+
+def take_in(batch: Batch, store: ReviewStore, model: Model, sizes: Sizes, reviewer: str) -> Iterator[BatchStep]:
+    """Registers every image of a batch; yields after each one.
+
+    Raises:
+        DatasetError: if the table of results cannot be read.
+        StoreError: if the store cannot be written.
+    """
+    if batch.details is None:
+        yield from _measure_folder(batch.folder, store, model, sizes, reviewer)
+        return
+    models = {model.version.sha256: model.version}
+    for row in import_batch(store, batch.details, batch.folder, reviewer or NOBODY, models=models):
+        name = wording.display_name(row.name) if row.name else f"row {row.row}"
+        yield BatchStep(name, wording.sentence(row.problem) if row.problem else "")
+
+
+def _checked(text: str, allowed: Path | None) -> Path:
+    """An existing path inside the allowed folder.
+
+    Raises:
+        DatasetError: if there is none.
+    """
+    if not text.strip():
+        raise DatasetError("Type the path of a folder or of a details.csv")
+    path = Path(text.strip()).expanduser().resolve()
+    if allowed is not None and not path.is_relative_to(allowed):
+        raise DatasetError(f"Only folders below {allowed} may be opened")
+    if not path.exists():
+        raise DatasetError("There is no such file or folder; check the path")
+    return path
+
+
+def _measure_folder(folder: Path, store: ReviewStore, model: Model, sizes: Sizes, reviewer: str) -> Iterator[BatchStep]:
+    """Measures and registers the images of a folder that was not scored."""
+    for path in sorted(folder.iterdir()):
+        is_image = path.suffix.lower() in _SUFFIXES and not path.stem.lower().endswith(_ANNOTATION)
+        if not (is_image and path.is_file()):
+            continue
+        yield BatchStep(wording.display_name(path.name), _measure_file(path, store, model, sizes, reviewer))
+
+
+def _measure_file(path: Path, store: ReviewStore, model: Model, sizes: Sizes, reviewer: str) -> str:
+    """Measures and registers one image; why not, empty if it was."""
+    try:
+        intake = from_upload(path.name, path.read_bytes())
+        if isinstance(intake, StillImage):
+            register_still(store, model, intake, sizes, reviewer)
+            return ""
+    except OSError as error:
+        return f"The file cannot be read ({error.strerror})."
+    except FetalHCError as error:
+        return wording.sentence(str(error))
+    if isinstance(intake, Refusal):
+        return intake.reason
+    return "A frame or a part of this file has to be chosen; upload it by itself."

@@ -1,0 +1,209 @@
+"""What an uploaded file turns out to be: an image, a DICOM cine, a table, an annotation, or a sentence why none.
+
+The content decides, never the name. Names are shown in the session that uploaded them and stored nowhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fetal_hc.errors import FetalHCError, ImageError
+from fetal_hc.io.images import read_image
+from fetal_hc_app.settings import MAX_IMAGE_PIXELS
+from fetal_hc_app.wording import display_name, sentence
+from hc18.dataset.annotation import fit_annotation
+from hc18.dataset.pixel_size_table import PixelSizeRow, pixel_size_table_from_text
+from hc18.dicom.image import DicomImage, hide_outside, is_dicom, read_dicom
+from hc18.geometry.ellipse import Ellipse
+
+_SMALLEST_SIDE_PX = 64
+_ANNOTATION_SUFFIX = "_annotation"
+_MOST_PROBLEMS = 3
+_PICTURE_FORMATS = (
+    (b"\x89PNG", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    (b"BM", "BMP"),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StillImage:
+    """An image that can be measured at once.
+
+    Attributes:
+        name: of the file.
+        image_rgb: (H, W, 3) uint8, only the pixels that may be shown.
+        dicom: the DICOM file it comes from; None for a picture file.
+        frame_index: 0-based frame of it.
+        data: content of the DICOM file, for the identifiers of a report; empty for a picture file.
+    """
+
+    name: str
+    image_rgb: NDArray[np.uint8]
+    dicom: DicomImage | None = None
+    frame_index: int = 0
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DicomToPrepare:
+    """A DICOM file of which a person has to choose something first: a frame, or the part that may be shown.
+
+    Attributes:
+        name: of the file.
+        dicom: what was read of it.
+        data: its content.
+    """
+
+    name: str
+    dicom: DicomImage
+    data: bytes
+
+    @property
+    def needs_region(self) -> bool:
+        """Whether the file does not say where the picture is, so that names may be burned in anywhere."""
+        return self.dicom.tissue_box_xyxy() is None and self.dicom.may_show_identity
+
+
+@dataclass(frozen=True, slots=True)
+class PixelTable:
+    """A table of pixel sizes: its rows by file name, and what is wrong with others."""
+
+    name: str
+    rows: dict[str, PixelSizeRow]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """The annotated ellipse of an image, in px, pixel centres at integers."""
+
+    name: str
+    image_stem: str
+    ellipse_px: Ellipse
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A file that cannot be used, and why, as a sentence."""
+
+    name: str
+    reason: str
+
+
+Intake = StillImage | DicomToPrepare | PixelTable | Annotation | Refusal
+
+
+def from_upload(file_name: str, data: bytes) -> Intake:
+    """What a file is; never raises for its content.
+
+    Args:
+        file_name: as uploaded.
+        data: its content.
+    """
+    name = display_name(file_name)
+    if not data:
+        return Refusal(name, "The file is empty (0 bytes). Export or copy it again.")
+    try:
+        if is_dicom(data):
+            return _from_dicom(name, data)
+        picture_format = next((known for magic, known in _PICTURE_FORMATS if data.startswith(magic)), "")
+        if picture_format:
+            return _from_picture(name, data, picture_format)
+        return _from_table(name, data)
+    except FetalHCError as error:
+        return Refusal(name, sentence(str(error)))
+
+
+def shown_part(dicom: DicomImage, frame_index: int, box_xyxy: tuple[int, int, int, int] | None) -> NDArray[np.uint8]:
+    """The pixels of a frame that may be shown, everything else black; (H, W, 3) uint8.
+
+    Args:
+        dicom: the file.
+        frame_index: 0-based.
+        box_xyxy: the part that a person chose, px, corner convention; None leaves the choice to the file.
+
+    Raises:
+        ImageError: if the frame cannot be decoded.
+    """
+    frame = dicom.frame_rgb(frame_index)
+    boxes = dicom.tissue_boxes_xyxy() if box_xyxy is None else (box_xyxy,)
+    return hide_outside(frame, *boxes) if boxes else frame
+
+
+def still_of(dicom: DicomToPrepare, frame_index: int, box_xyxy: tuple[int, int, int, int] | None) -> StillImage:
+    """The chosen frame as an image to measure.
+
+    Raises:
+        ImageError: if the frame cannot be decoded.
+    """
+    name = dicom.name if dicom.dicom.n_frames == 1 else f"{dicom.name}, frame {frame_index + 1}"
+    image_rgb = shown_part(dicom.dicom, frame_index, box_xyxy)
+    return StillImage(name, image_rgb, dicom.dicom, frame_index, dicom.data)
+
+
+def _from_dicom(name: str, data: bytes) -> Intake:
+    """A DICOM file.
+
+    Raises:
+        FetalHCError: with a sentence, if it is damaged, of another modality or without a picture.
+    """
+    prepared = DicomToPrepare(name, read_dicom(data, max_pixels=MAX_IMAGE_PIXELS), data)
+    if prepared.dicom.n_frames > 1 or prepared.needs_region:
+        return prepared
+    return still_of(prepared, 0, None)
+
+
+def _from_picture(name: str, data: bytes, picture_format: str) -> Intake:
+    """A picture file: an image, or the annotation of one."""
+    try:
+        image_rgb = read_image(data, max_pixels=MAX_IMAGE_PIXELS)
+    except ImageError as error:
+        return Refusal(name, _picture_problem(picture_format, error))
+    height, width = image_rgb.shape[:2]
+    if min(height, width) < _SMALLEST_SIDE_PX:
+        return Refusal(name, f"The image has only {width} x {height} pixels; a head cannot be measured in it.")
+    stem = name.rpartition(".")[0]
+    if not stem.lower().endswith(_ANNOTATION_SUFFIX):
+        return StillImage(name, image_rgb)
+    fit = fit_annotation(image_rgb[:, :, 1])
+    if fit.ellipse is None:
+        return Refusal(name, f"The annotation shows no ellipse: {sentence(fit.reason)}")
+    return Annotation(name, stem[: -len(_ANNOTATION_SUFFIX)], fit.ellipse)
+
+
+def _picture_problem(picture_format: str, error: ImageError) -> str:
+    """Why a picture file cannot be read, without the technical part of the message."""
+    if error.__cause__ is None:  # refused by its header; what cannot be decoded has a cause
+        return (
+            "The image has too many pixels for an ultrasound picture, so it was not opened. Export the single frame at "
+            f"its original size (at most {MAX_IMAGE_PIXELS // 1_000_000} million pixels)."
+        )
+    return f"The {picture_format} picture is damaged or incomplete. Export or copy the file again."
+
+
+def _from_table(name: str, data: bytes) -> Intake:
+    """A table of pixel sizes, or a file of which nothing can be made."""
+    text = _text_of(data)
+    if text is None or not name.lower().endswith((".csv", ".txt")):
+        return Refusal(
+            name, "This is not an image the app can read. Choose a PNG, JPEG, TIFF or BMP picture or a DICOM file."
+        )
+    table = pixel_size_table_from_text(text, name)
+    problems = tuple(sentence(problem.message) for problem in table.problems)
+    if not table.rows:
+        return Refusal(name, "The table cannot be used. " + " ".join(problems[:_MOST_PROBLEMS]))
+    return PixelTable(name, {row.filename: row for row in table.rows}, problems)
+
+
+def _text_of(data: bytes) -> str | None:
+    """UTF-8 text; None for anything else."""
+    try:
+        return None if b"\0" in data else data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None

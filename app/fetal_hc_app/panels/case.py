@@ -1,0 +1,133 @@
+"""One case: image, numbers, decision, and what belongs to it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from fetal_hc.errors import FetalHCError
+from fetal_hc_app import access, casework, resources, session, wording
+from fetal_hc_app.casework import Draft
+from fetal_hc_app.panels.calibration import calibration_panel
+from fetal_hc_app.panels.decision import decision_panel, notice_panel, status_panel
+from fetal_hc_app.panels.drawing import drawing_panel, fields_panel
+from fetal_hc_app.panels.exports import exports_panel
+from fetal_hc_app.panels.growth import growth_panel
+from fetal_hc_app.panels.history import history_panel
+from fetal_hc_app.panels.result import age_panel, circumference_panel, trust_panel
+from hc18.geometry.ellipse import Ellipse
+from hc18.geometry.pixel_size import Calibration, CalibrationSource
+from hc18.obstetrics.gestational_age import gestational_ages
+from hc18.obstetrics.growth import intergrowth_hc
+from hc18.reports.case import Decision
+from hc18.reviews.records import CaseId, ReviewCase
+from hc18.reviews.state import to_outline
+
+_GROWTH, _SIZE, _EXPORTS, _HISTORY = "Growth and dates", "Pixel size", "Reports and exports", "History"
+_SECTIONS = (_GROWTH, _SIZE, _EXPORTS, _HISTORY)
+
+
+@st.fragment
+def case_panel(case_id: CaseId) -> None:
+    """The whole of one case. A fragment: drawing and deciding run nothing else of the page again."""
+    if casework.needs_whole_page():
+        st.rerun()
+    try:
+        case = resources.store().case(case_id)
+        picture = resources.picture(
+            case_id, case.state.image_sha256, f"{case.state.measurement.model.sha256} {case.state.measured_at_utc}"
+        )
+    except FetalHCError as error:
+        st.error(wording.plain(wording.sentence(str(error))), icon=":material/error:")
+        return
+    draft = casework.open_draft(case)
+    is_stale = case.state.revision > draft.revision
+    is_read_only = case.state.is_signed or is_stale
+    reference = session.reference_ellipse(case_id)
+    left, right = st.columns([63, 37], gap="medium")
+    is_locked = is_read_only or not access.reviewer()
+    with left:
+        drawing_panel(case, draft, picture, reference, is_read_only=is_read_only)
+        fields_panel(case, draft, is_read_only=is_read_only)
+    with right:
+        _numbers(case, draft, reference)
+        has_size_fields = _decision(case, draft, is_stale=is_stale, is_locked=is_locked)
+        measurement = case.state.measurement
+        trust_panel(
+            case.state.flags, measurement.status, measurement.reason, measurement.confidence, case.state.calibration
+        )
+    _sections(case, draft, has_size_fields=has_size_fields, is_locked=is_locked)
+
+
+def _numbers(case: ReviewCase, draft: Draft, reference: Ellipse | None) -> None:
+    """Status, circumference, age and percentile of the ellipse on the screen."""
+    state = case.state
+    shown = to_outline(draft.ellipse_px, state.calibration)
+    is_rejected = state.decision is Decision.REJECTED and draft.ellipse_px == casework.saved_ellipse(state)
+    hc_px = None if draft.ellipse_px is None else draft.ellipse_px.circumference()
+    ages = () if shown.hc_mm is None else gestational_ages(shown.hc_mm)
+    independent_days = None if state.age is None else state.age.days
+    growth = intergrowth_hc(float("nan") if shown.hc_mm is None else shown.hc_mm, independent_days)
+    with st.container(border=True, gap="small"):
+        status_panel(state)
+        circumference_panel(
+            shown.hc_mm,
+            hc_px,
+            state.model_outline.hc_mm,
+            to_outline(reference, state.calibration).hc_mm,
+            state.hc_interval_mm,
+            state.measurement.hc_interval_level,
+            is_rejected=is_rejected,
+        )
+        if not is_rejected:
+            age_panel(ages, growth, independent_days)
+
+
+def _decision(case: ReviewCase, draft: Draft, *, is_stale: bool, is_locked: bool) -> bool:
+    """The actions, and the fields for a pixel size where it is missing or another one; whether those are shown."""
+    calibration = case.state.calibration
+    offered = _offered(case, draft)
+    is_in_another_region = _is_in_another_region(calibration, offered)
+    needs_size = calibration.pixel_size_xy_mm is None and draft.ellipse_px is not None
+    with st.container(border=True, gap="small"):
+        notice = casework.take_notice(case.case_id)
+        if notice is None and is_stale:
+            notice = casework.stale_notice(case)
+        notice_panel(case.case_id, notice)
+        decision_panel(case, draft, access.reviewer(), is_stale=is_stale)
+        if is_in_another_region:
+            st.warning(
+                "The ellipse lies in a region of the image with another pixel size.", icon=":material/straighten:"
+            )
+        if is_in_another_region or needs_size:
+            calibration_panel(case, draft, offered, is_locked=is_locked)
+    return is_in_another_region or needs_size
+
+
+def _sections(case: ReviewCase, draft: Draft, *, has_size_fields: bool, is_locked: bool) -> None:
+    """What is opened only now and then, one at a time."""
+    chosen = st.segmented_control(
+        "More on this case", _SECTIONS, key=f"section-{case.case_id}", label_visibility="collapsed"
+    )
+    if chosen == _GROWTH:
+        growth_panel(case, draft, to_outline(draft.ellipse_px, case.state.calibration).hc_mm, is_locked=is_locked)
+    elif chosen == _SIZE and has_size_fields:
+        st.caption("The fields for the pixel size are beside the image.")
+    elif chosen == _SIZE:
+        calibration_panel(case, draft, _offered(case, draft), is_locked=is_locked)
+    elif chosen == _EXPORTS:
+        is_changed = draft.ellipse_px != casework.saved_ellipse(case.state)
+        exports_panel(case, session.source_reference(case.case_id), is_changed=is_changed)
+    elif chosen == _HISTORY:
+        history_panel(case, resources.store().events(case.case_id))
+
+
+def _offered(case: ReviewCase, draft: Draft) -> Calibration | None:
+    """The pixel size that this session's files give where the ellipse is drawn."""
+    return session.offered_calibration(case.case_id, access.reviewer(), draft.ellipse_px)
+
+
+def _is_in_another_region(calibration: Calibration, offered: Calibration | None) -> bool:
+    """Whether a DICOM file gives another pixel size where the ellipse is drawn than the one in force."""
+    if offered is None or not calibration.source is offered.source is CalibrationSource.DICOM_REGION:
+        return False
+    return calibration.pixel_size_xy_mm != offered.pixel_size_xy_mm

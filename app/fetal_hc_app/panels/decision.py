@@ -1,0 +1,163 @@
+"""Accept, correct, reject, sign, reopen."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from fetal_hc_app import casework, wording
+from fetal_hc_app.casework import Draft, Notice
+from hc18.reports.case import Decision
+from hc18.reviews.records import CaseId, CaseState, ReviewAction, ReviewCase
+
+_BADGES = {
+    Decision.UNREVIEWED: ("gray", ":material/pending:"),
+    Decision.ACCEPTED: ("blue", ":material/check:"),
+    Decision.CORRECTED: ("orange", ":material/edit:"),
+    Decision.REJECTED: ("violet", ":material/block:"),
+}
+
+
+def status_panel(state: CaseState) -> None:
+    """Decision and signature of a case, in one line."""
+    color, icon = _BADGES[state.decision]
+    who = f" by {wording.plain(state.reviewer)}" if state.reviewer else ""
+    badge = f":{color}-badge[{icon} {wording.DECISION_NAMES[state.decision]}]"
+    signed = ""
+    if state.is_signed and state.signed_at_utc is not None:
+        again = " again" if state.was_amended else ""
+        signed = (
+            f" :green-badge[:material/verified: Signed{again}] by {wording.plain(state.signed_by)}, "
+            f"{wording.plain(wording.utc(state.signed_at_utc))}"
+        )
+        who = who if state.reviewer != state.signed_by else ""
+    st.markdown(f"{badge}{who}{signed}")
+    if state.reason:
+        st.caption(f"Reason: {wording.plain(state.reason)}")
+
+
+def notice_panel(case_id: CaseId, notice: Notice | None) -> None:
+    """What the last action was answered."""
+    if notice is None:
+        return
+    if not notice.is_error:
+        st.toast(notice.text, icon=":material/check_circle:")
+        return
+    st.error(wording.plain(notice.text), icon=":material/sync_problem:" if notice.is_conflict else ":material/error:")
+    if notice.is_conflict:
+        st.button(
+            "Load their version",
+            key=f"reload-{case_id}",
+            icon=":material/refresh:",
+            type="primary",
+            on_click=casework.reload,
+            args=(case_id,),
+        )
+
+
+def decision_panel(case: ReviewCase, draft: Draft, reviewer: str, *, is_stale: bool) -> None:
+    """The actions that make sense now.
+
+    Args:
+        case: as stored.
+        draft: what this session draws.
+        reviewer: who decides; without a name nothing can be decided.
+        is_stale: somebody else has changed the case since this session read it.
+    """
+    if not reviewer:
+        st.info("Type your name at the top right to accept, correct, reject or sign.", icon=":material/person:")
+    is_disabled = not reviewer or is_stale
+    if case.state.is_signed:
+        _reason_popover(case, draft, ReviewAction.REOPEN, is_disabled)
+        return
+    if draft.ellipse_px != casework.saved_ellipse(case.state):
+        _correction_buttons(case, draft, is_disabled)
+        return
+    columns = st.columns(3, gap="small")
+    with columns[0]:
+        _accept_button(case, draft, is_disabled)
+    with columns[1]:
+        _reason_popover(case, draft, ReviewAction.REJECT, is_disabled)
+    with columns[2]:
+        is_decided = case.state.decision is not Decision.UNREVIEWED
+        _button("Sign", "sign", case, draft, ReviewAction.SIGN, is_disabled or not is_decided, is_primary=is_decided)
+
+
+def _accept_button(case: ReviewCase, draft: Draft, is_disabled: bool) -> None:
+    is_possible = case.state.model_outline.ellipse_px is not None and case.state.decision is not Decision.ACCEPTED
+    is_primary = case.state.decision is Decision.UNREVIEWED
+    label = "Accept" if is_primary else "Accept model"
+    _button(label, "accept", case, draft, ReviewAction.ACCEPT, is_disabled or not is_possible, is_primary=is_primary)
+
+
+def _correction_buttons(case: ReviewCase, draft: Draft, is_disabled: bool) -> None:
+    """For an ellipse that is drawn but not saved."""
+    key = f"correct-reason-{case.case_id}"
+    st.text_input("Note on the correction (optional)", key=key, max_chars=500, disabled=is_disabled)
+    left, right = st.columns(2)
+    left.button(
+        "Save correction",
+        key=f"correct-{case.case_id}",
+        type="primary",
+        icon=":material/save:",
+        disabled=is_disabled,
+        on_click=_correct,
+        args=(case.case_id, draft, key),
+        width="stretch",
+    )
+    right.button(
+        "Discard changes",
+        key=f"discard-{case.case_id}",
+        on_click=casework.change_ellipse,
+        args=(case.case_id, casework.saved_ellipse(case.state)),
+        width="stretch",
+    )
+    st.caption("The ellipse was changed but not saved yet.")
+
+
+def _correct(case_id: CaseId, draft: Draft, reason_key: str) -> None:
+    """Saves the ellipse on the screen; drawn back onto the model's, it is an acceptance."""
+    reason = str(st.session_state.get(reason_key) or "")
+    casework.act(case_id, draft.revision, ReviewAction.CORRECT, ellipse_px=draft.ellipse_px, reason=reason)
+
+
+def _reason_popover(case: ReviewCase, draft: Draft, action: ReviewAction, is_disabled: bool) -> None:
+    """A button that asks for a reason first."""
+    is_reject = action is ReviewAction.REJECT
+    title = "Reject" if is_reject else "Reopen"
+    icon = ":material/block:" if is_reject else ":material/lock_open:"
+    key = f"{action.value}-{case.case_id}"
+    is_done = is_reject and case.state.decision is Decision.REJECTED
+    with st.popover(title, icon=icon, disabled=is_disabled or is_done, width="stretch"):
+        if is_reject:
+            st.selectbox("Why?", wording.REJECT_REASONS, key=f"{key}-choice")
+        st.text_input("In your own words" if is_reject else "Why?", key=f"{key}-words", max_chars=500)
+        st.caption("Do not name the patient.")
+        st.button(
+            f"{title} this case",
+            key=key,
+            type="primary",
+            on_click=_act_with_reason,
+            args=(case.case_id, draft.revision, action, key),
+        )
+
+
+def _act_with_reason(case_id: CaseId, revision: int, action: ReviewAction, key: str) -> None:
+    choice = str(st.session_state.get(f"{key}-choice") or "")
+    words = str(st.session_state.get(f"{key}-words") or "").strip()
+    parts = [part for part in (choice, words) if part and not (part == "Other" and words)]
+    casework.act(case_id, revision, action, reason=": ".join(parts))
+
+
+def _button(
+    label: str, name: str, case: ReviewCase, draft: Draft, action: ReviewAction, is_disabled: bool, *, is_primary: bool
+) -> None:
+    st.button(
+        label,
+        key=f"{name}-{case.case_id}",
+        type="primary" if is_primary else "secondary",
+        icon=":material/check:" if action is ReviewAction.ACCEPT else ":material/verified:",
+        disabled=is_disabled,
+        on_click=casework.act,
+        args=(case.case_id, draft.revision, action),
+        width="stretch",
+    )

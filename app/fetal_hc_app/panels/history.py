@@ -1,0 +1,66 @@
+"""What happened to a case, from its record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from fetal_hc.errors import FetalHCError
+from fetal_hc_app import casework, wording
+from fetal_hc_app.resources import store
+from hc18.reviews.records import CaseId, ReviewCase, ReviewEvent
+
+
+def history_panel(case: ReviewCase, events: Sequence[ReviewEvent]) -> None:
+    """The events of a case, newest first, and its label."""
+    rows = [
+        {
+            "When (UTC)": f"{event.at_utc:%Y-%m-%d %H:%M:%S}",
+            "Who": event.reviewer,
+            "What": wording.ACTION_NAMES[event.action],
+            "HC before, mm": event.before.hc_mm,
+            "HC after, mm": event.after.hc_mm,
+            "Reason": event.reason,
+        }
+        for event in reversed(events)
+    ]
+    number = st.column_config.NumberColumn(format="%.1f")
+    st.dataframe(
+        rows,
+        hide_index=True,
+        column_config={"HC before, mm": number, "HC after, mm": number},
+        height="content",
+        key=f"history-{case.case_id}",
+        placeholder="–",
+    )
+    st.caption(
+        "Events are only ever added, each with the SHA-256 of the one before; tools/verify_reviews.py checks them. "
+        f"Image {case.state.image_sha256[:12]}…, model {wording.plain(case.state.measurement.model.name)} "
+        f"{case.state.measurement.model.sha256[:12]}…"
+    )
+    _label_field(case)
+
+
+def _label_field(case: ReviewCase) -> None:
+    """The neutral name of the case."""
+    key = f"label-{case.case_id}"
+    st.session_state.setdefault(key, case.label)
+    st.text_input(
+        "Label of the case",
+        key=key,
+        max_chars=80,
+        on_change=_rename,
+        args=(case.case_id, key),
+        help="Do not use the name, number or birthday of a patient. The label can be changed; it is not in the record.",
+    )
+
+
+def _rename(case_id: CaseId, key: str) -> None:
+    try:
+        store().set_label(case_id, str(st.session_state.get(key) or ""))
+    except FetalHCError as error:
+        casework.tell_error(case_id, wording.sentence(str(error)))
+    else:
+        st.session_state.pop(key, None)
+        st.session_state["case_changed"] = True

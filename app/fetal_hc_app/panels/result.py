@@ -1,0 +1,110 @@
+"""The numbers of a case and how far they can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from fetal_hc_app import wording
+from hc18.geometry.pixel_size import Calibration
+from hc18.obstetrics.gestational_age import GestationalAge, age_text
+from hc18.obstetrics.growth import GrowthAssessment, percentile_text
+
+
+def circumference_panel(
+    hc_mm: float | None,
+    hc_px: float | None,
+    model_hc_mm: float | None,
+    reference_hc_mm: float | None,
+    interval_mm: tuple[float, float] | None,
+    interval_level: float | None,
+    *,
+    is_rejected: bool,
+) -> None:
+    """The head circumference with its unit, its interval and how it compares.
+
+    Args:
+        hc_mm: of the ellipse on the screen; None without a pixel size.
+        hc_px: the same in px; None without an ellipse.
+        model_hc_mm: of the model's ellipse.
+        reference_hc_mm: of the annotated ellipse; None without.
+        interval_mm: of the model's value; None where the model gives none.
+        interval_level: share of references that such intervals hold, 0 to 1.
+        is_rejected: whether a reviewer rejected the measurement, so that it counts for nothing.
+    """
+    in_px = "no ellipse" if hc_px is None else f"{hc_px:.0f} px"
+    value = in_px if hc_mm is None else f"{hc_mm:.1f} mm"
+    delta = None
+    if hc_mm is not None and model_hc_mm is not None and abs(hc_mm - model_hc_mm) >= 0.05:
+        delta = f"{hc_mm - model_hc_mm:+.1f} mm to the model's {model_hc_mm:.1f} mm"
+    label = "Rejected: the model's circumference" if is_rejected else "Head circumference"
+    st.metric(label, value, delta, delta_color="off", delta_arrow="off")
+    if interval_mm is not None:
+        level = "" if interval_level is None else f" ({interval_level:.0%} of such intervals hold the reference)"
+        st.caption(f"Model: {interval_mm[0]:.1f} to {interval_mm[1]:.1f} mm{level}")
+    if hc_mm is not None and reference_hc_mm is not None:
+        st.caption(f"Reference {reference_hc_mm:.1f} mm, difference {hc_mm - reference_hc_mm:+.1f} mm.")
+
+
+def age_panel(ages: Sequence[GestationalAge], growth: GrowthAssessment, independent_days: float | None) -> None:
+    """Age from the circumference, and size for an age that does not come from it."""
+    left, right = st.columns(2)
+    default = ages[0] if ages else None
+    with left:
+        if default is None or default.days is None:
+            st.metric("Age from HC", "–", help=default.reason if default else "Needs millimetres.")
+        else:
+            st.metric("Age from HC", f"{age_text(default.days)} wk", help=_age_help(ages))
+            st.caption(_age_caption(default))
+    with right:
+        if growth.percentile is None:
+            st.metric("Percentile", "–", help=growth.reason)
+            st.caption("needs an independent age" if independent_days is None else growth.reason)
+        else:
+            st.metric("Percentile", percentile_text(growth.percentile), help=growth.standard.citation)
+            at = "" if independent_days is None else f" at {age_text(independent_days)} wk"
+            st.caption(f"z {growth.z_score:+.2f}{at}, {growth.standard}")
+    for warning in () if default is None else default.warnings:
+        st.caption(f":material/info: {wording.plain(warning)}")
+
+
+def trust_panel(
+    flags: Sequence[str], status: str, reason: str, confidence: float | None, calibration: Calibration
+) -> None:
+    """Where the pixel size comes from, how sure the model is, and what to look at."""
+    size_name = wording.SOURCE_NAMES[calibration.source]
+    icon = ":material/straighten:" if calibration.pixel_size_xy_mm else ":material/warning:"
+    st.markdown(f"{icon} **Pixel size: {size_name}.** {wording.plain(calibration.detail)}")
+    for warning in calibration.warnings:
+        st.warning(wording.plain(warning), icon=":material/straighten:")
+    if status in wording.STATUS_SENTENCES:
+        st.warning(wording.STATUS_SENTENCES[status], icon=":material/search_off:")
+        if reason:
+            st.caption(wording.plain(wording.sentence(reason)))
+    for flag in flags:
+        name, text = wording.FLAG_NAMES.get(flag, flag), wording.FLAG_SENTENCES.get(flag, "")
+        st.warning(f"**{wording.plain(name)}.** {wording.plain(text)}", icon=":material/flag:")
+    if confidence is not None:
+        quality = "" if flags else " No quality flag was raised."
+        st.markdown(
+            f":material/center_focus_strong: **Confidence {confidence:.0%}** that there is a head; it says nothing "
+            f"about the millimetres.{quality}"
+        )
+
+
+def _age_help(ages: Sequence[GestationalAge]) -> str:
+    """Every standard with its value, for the tooltip."""
+    lines = [
+        f"{age.standard}: {age_text(age.days)} weeks" if age.days is not None else f"{age.standard}: {age.reason}"
+        for age in ages
+    ]
+    return "  \n".join(lines)
+
+
+def _age_caption(age: GestationalAge) -> str:
+    """The standard, and its spread if it has one."""
+    if age.interval_days is None:
+        return f"{age.standard}"
+    low, high = age.interval_days
+    return f"{age_text(low)} to {age_text(high)} (±2 SD), {age.standard}"

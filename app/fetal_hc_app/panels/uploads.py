@@ -1,0 +1,104 @@
+"""The upload field, what could not be used, and the table of what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from fetal_hc_app import session, wording
+from fetal_hc_app.intake import PixelTable, Refusal
+from fetal_hc_app.measuring import Origin
+from fetal_hc_app.settings import MAX_IMAGE_PIXELS
+from hc18.reviews.records import CaseId, ReviewCase
+
+_TABLE_HEIGHT = 144  # px: a header and three rows
+
+
+def uploaded_files(generation: int) -> list[UploadedFile]:
+    """What lies in the upload field, before it is drawn, so that the page needs no second run."""
+    files = st.session_state.get(_files_key(generation))
+    return list(files) if files else []
+
+
+def upload_fields(generation: int) -> None:
+    """The fields for files and a pixel size."""
+    left, right = st.columns([3, 1], gap="medium")
+    with left:
+        st.file_uploader(
+            "Ultrasound images: PNG, JPEG, TIFF, BMP or DICOM; also the HC18 table (CSV) and annotation pictures",
+            accept_multiple_files=True,
+            key=_files_key(generation),
+            help=f"Pictures may show a patient's name: crop it off before you upload them. Of DICOM files only the "
+            f"ultrasound region is kept. At most {MAX_IMAGE_PIXELS // 1_000_000} million pixels.",
+        )
+    with right:
+        st.number_input(
+            "Pixel size, mm (if the file has none)",
+            min_value=0.0,
+            value=None,
+            step=0.001,
+            format="%.6f",
+            key=session.TYPED_SIZE_KEY,
+            persist_state="session",
+            placeholder="millimetres per pixel",
+        )
+        st.caption("Without a pixel size the result stays in pixels.")
+
+
+def upload_messages(refusals: Sequence[Refusal], tables: Sequence[PixelTable]) -> None:
+    """One sentence for every file that cannot be used, and for every table."""
+    for refusal in refusals:
+        st.error(f"**{wording.plain(refusal.name)}**: {wording.plain(refusal.reason)}", icon=":material/error:")
+    for table in tables:
+        text = f"Table {wording.plain(table.name)}: pixel sizes of {wording.count(len(table.rows), 'file')}."
+        if table.problems:
+            st.warning(f"{text} Not used: {wording.plain(wording.listed(table.problems, 3))}", icon=":material/table:")
+        else:
+            st.caption(f":material/table: {text}")
+
+
+def results_table(cases: Sequence[tuple[ReviewCase, Origin]]) -> CaseId:
+    """The measured images of this session, one of which is chosen."""
+    rows = [_row(case, origin) for case, origin in cases]
+    event: Any = st.dataframe(
+        rows,
+        hide_index=True,
+        height=min(_TABLE_HEIGHT, 38 * (len(rows) + 1)),
+        on_select="rerun",
+        selection_mode="single-row",
+        key="results",
+        placeholder="–",
+        column_config={
+            "HC, mm": st.column_config.NumberColumn(format="%.1f"),
+            "Confidence": st.column_config.NumberColumn(format="%.2f"),
+        },
+    )
+    chosen = event.selection.rows
+    index = chosen[0] if chosen and chosen[0] < len(cases) else 0
+    return cases[index][0].case_id
+
+
+def _files_key(generation: int) -> str:
+    return f"files-{generation}"
+
+
+def _row(case: ReviewCase, origin: Origin) -> dict[str, Any]:
+    state = case.state
+    flags = [wording.FLAG_NAMES.get(flag, flag) for flag in state.flags]
+    if state.outline.ellipse_px is None and state.model_outline.ellipse_px is None:
+        flags.insert(0, "No ellipse")
+    elif state.calibration.pixel_size_xy_mm is None:
+        flags.insert(0, "No pixel size")
+    return {
+        "File": origin.name,
+        "Case": case.label,
+        "HC, mm": state.outline.hc_mm,
+        "Confidence": state.measurement.confidence,
+        "Look at": ", ".join(flags),
+        "State": wording.state_name(state),
+        "Pixel size from": wording.SOURCE_NAMES[state.calibration.source],
+        "Known before": "" if origin.is_new else "yes",
+    }

@@ -1,0 +1,98 @@
+"""What all sessions share: the model, the review store, and pictures of cases as the browser gets them."""
+
+from __future__ import annotations
+
+import base64
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from fetal_hc.model.predictor import OnnxPredictor
+from fetal_hc_app import settings
+from hc18.geometry.mask_edge import mask_edge_points
+from hc18.measure.shipped_model import MODEL_VARIABLE, bundled_model_path, file_sha256
+from hc18.reviews.pictures import to_png
+from hc18.reviews.records import CaseId, ModelVersion
+from hc18.reviews.store import ReviewStore
+from hc18.reviews.version import app_version
+
+_THREADS = 2  # of the network: one image at a time and per person
+_PICTURES = 64  # cases kept in memory, about 2 MB each
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The network and what it is called in the record. Shared by all sessions: never changed."""
+
+    predictor: OnnxPredictor
+    version: ModelVersion
+    card: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A stored image.
+
+    Attributes:
+        image_rgb: (H, W, 3) uint8, shared: never changed.
+        url: `data:` URL of it as a lossless PNG.
+        mask_edge_xy: (n, 2) points on the edge of the model's mask, px, pixel centres at integers.
+    """
+
+    image_rgb: NDArray[np.uint8]
+    url: str
+    mask_edge_xy: NDArray[np.float64]
+
+
+@st.cache_resource(show_spinner="Loading the model")
+def model() -> Model:
+    """The shipped model, or the one FETAL_HC_MODEL names; it has measured once, so that the first image is not slower.
+
+    Raises:
+        ModelError: if it is missing or damaged.
+    """
+    path = bundled_model_path()
+    predictor = OnnxPredictor(path, num_threads=_THREADS)
+    predictor.predict(np.zeros((540, 800, 3), dtype=np.uint8))
+    version = "custom" if os.environ.get(MODEL_VARIABLE) else app_version()
+    return Model(predictor, ModelVersion(path.stem, version, file_sha256(path)), _read_card(path))
+
+
+@st.cache_resource(show_spinner="Opening the review store")
+def store() -> ReviewStore:
+    """The review store that all sessions share.
+
+    Raises:
+        StoreError: if it cannot be opened.
+    """
+    return ReviewStore(settings.from_environment().store)
+
+
+@st.cache_resource(max_entries=_PICTURES, show_spinner=False)
+def picture(case_id: CaseId, image_sha256: str, mask_version: str) -> Picture:
+    """The picture of a case.
+
+    Args:
+        case_id: the case.
+        image_sha256: of its pixels.
+        mask_version: anything that changes with the model's mask.
+
+    Raises:
+        StoreError: if it is missing or damaged.
+    """
+    del image_sha256, mask_version  # they tell one picture from another in the cache
+    image_rgb = store().image(case_id)
+    mask = store().soft_mask(case_id)
+    edge = np.empty((0, 2)) if mask is None else mask_edge_points(mask.mask, mask.box_xyxy)
+    url = "data:image/png;base64," + base64.b64encode(to_png(image_rgb)).decode("ascii")
+    return Picture(image_rgb, url, edge)
+
+
+def _read_card(model_path: Path) -> str:
+    """The model card beside the model; empty without one."""
+    card = model_path.with_suffix(".md")
+    return card.read_text(encoding="utf-8") if card.is_file() else ""

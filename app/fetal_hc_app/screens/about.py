@@ -1,0 +1,41 @@
+"""What the model and the app can and cannot do."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from fetal_hc_app import resources, settings, wording
+from hc18.reviews.version import app_version
+
+_HOW_TO = """
+**How to review.** Look at the whole outline of the skull, not at the number. Accept the ellipse if it follows the outer
+edge of the skull; otherwise drag its handles (the opposite end stays; with Shift the centre stays) or use the keys
+under the image. Save the correction, then sign. Reject what should not be measured. A signed case is only changed
+after it is reopened with a reason, and everything that happened stays in its history.
+
+**Pixel size.** Millimetres need one: from the DICOM file, from a table, or typed. Its source stands beside every value;
+without one the app gives pixels.
+
+**Age and percentile.** The age from the head circumference is an estimate from a published equation. A percentile needs
+an age from elsewhere (last period, due date, early crown-rump length), since a percentile at an age taken from the same
+head is always near the 50th.
+
+**Privacy.** Only the ultrasound region of a DICOM file is shown and stored. Names, numbers and dates of patients, and
+names of files, are not stored. A picture (PNG, JPEG, TIFF, BMP) is stored as you upload it: crop names off before.
+"""
+
+
+def about_page() -> None:
+    """The model card and how to use the app."""
+    left, right = st.columns([1, 1], gap="large")
+    with left:
+        st.markdown(_HOW_TO)
+        version = resources.model().version
+        st.caption(
+            f"App {wording.plain(app_version())}, model {wording.plain(version.name)} {version.sha256[:12]}…, images "
+            f"up to {settings.MAX_IMAGE_PIXELS // 1_000_000} million pixels, reviews in "
+            f"{wording.plain(resources.store().name)}."
+        )
+    with right, st.container(border=True):
+        card = resources.model().card
+        st.markdown(card.replace("# Model card", "#### Model card", 1) if card else "This model has no card.")

@@ -1,0 +1,134 @@
+"""Upload, measure, and look at the result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from fetal_hc.errors import FetalHCError
+from fetal_hc_app import access, casework, resources, session, wording
+from fetal_hc_app.intake import Annotation, DicomToPrepare, PixelTable, Refusal, StillImage, from_upload
+from fetal_hc_app.measuring import NOBODY, Origin, register_still
+from fetal_hc_app.panels.batch import batch_panel
+from fetal_hc_app.panels.case import case_panel
+from fetal_hc_app.panels.dicom import dicom_panel
+from fetal_hc_app.panels.queue_exports import session_exports_panel
+from fetal_hc_app.panels.uploads import results_table, upload_fields, upload_messages, uploaded_files
+from hc18.reviews.records import CaseId, ReviewAction, ReviewCase
+
+
+def measure_page() -> None:
+    """Files on top, then the result of the chosen image."""
+    uploads = session.uploads()
+    _take_in(uploaded_files(uploads.generation))
+    with st.expander("Images and pixel size", expanded=not uploads.origins, icon=":material/upload_file:"):
+        upload_fields(uploads.generation)
+        batch_panel(access.reviewer())
+    upload_messages(uploads.refusals, uploads.tables)
+    for key, prepared in uploads.to_prepare.items():
+        still = dicom_panel(key, prepared, is_open=key not in uploads.prepared)
+        if still is not None:
+            _measure(still)
+            uploads.prepared.add(key)
+            st.rerun()
+    cases = [(resources.store().case(case_id), origin) for case_id, origin in uploads.origins.items()]
+    if not cases:
+        _welcome()
+        return
+    if len(cases) > 1 or uploads.refusals or uploads.to_prepare:
+        _list_buttons(cases)
+    case_panel(cases[0][0].case_id if len(cases) == 1 else results_table(cases))
+
+
+def _take_in(files: Sequence[UploadedFile]) -> None:
+    """Reads and measures what was not seen before; one bad file does not stop the others."""
+    uploads = session.uploads()
+    new = [file for file in files if file.file_id not in uploads.seen]
+    stills = []
+    for file in new:
+        uploads.seen.add(file.file_id)
+        intake = from_upload(file.name, file.getvalue())
+        match intake:
+            case StillImage():
+                stills.append(intake)
+            case DicomToPrepare():
+                uploads.to_prepare[file.file_id] = intake
+            case PixelTable():
+                uploads.tables.append(intake)
+            case Annotation():
+                uploads.annotations.append(intake)
+            case Refusal():
+                uploads.refusals.append(intake)
+    if not stills:
+        return
+    progress = st.progress(0.0) if len(stills) > 3 else None
+    for n_done, still in enumerate(stills, start=1):
+        _measure(still)
+        if progress is not None:
+            progress.progress(n_done / len(stills), f"Measured {n_done} of {len(stills)}")
+    if progress is not None:
+        progress.empty()
+
+
+def _measure(still: StillImage) -> None:
+    """Measures one image; a failure becomes a sentence."""
+    uploads = session.uploads()
+    reviewer = access.reviewer()
+    try:
+        case_id, origin = register_still(resources.store(), resources.model(), still, session.sizes(reviewer), reviewer)
+    except FetalHCError as error:
+        uploads.refusals.append(Refusal(still.name, wording.sentence(str(error))))
+        return
+    uploads.origins[case_id] = origin
+
+
+def _list_buttons(cases: Sequence[tuple[ReviewCase, Origin]]) -> None:
+    """What can be done with all images of this session at once."""
+    without = [case for case, _ in cases if _can_be_calibrated(case)]
+    left, middle, right = st.columns([3, 3, 1.2], vertical_alignment="center")
+    if without:
+        left.button(
+            f"Apply the known pixel size to {wording.count(len(without), 'image')}",
+            icon=":material/straighten:",
+            on_click=_calibrate_all,
+            args=([case.case_id for case in without],),
+            type="primary",
+        )
+    with middle:
+        session_exports_panel({case.case_id: origin.name for case, origin in cases})
+    right.button("Clear list", on_click=session.clear_uploads, help="The cases stay in the queue.", width="stretch")
+
+
+def _can_be_calibrated(case: ReviewCase) -> bool:
+    """Whether it has no pixel size although this session knows one."""
+    if case.state.calibration.pixel_size_xy_mm is not None or case.state.is_signed:
+        return False
+    offered = session.offered_calibration(case.case_id, access.reviewer(), case.state.outline.ellipse_px)
+    return offered is not None and offered.pixel_size_xy_mm is not None
+
+
+def _calibrate_all(case_ids: Sequence[CaseId]) -> None:
+    """Records the pixel size that this session knows for each of the cases."""
+    reviewer = access.reviewer()
+    for case_id in case_ids:
+        try:
+            state = resources.store().state(case_id)
+            offered = session.offered_calibration(case_id, reviewer, state.outline.ellipse_px)
+            resources.store().append(
+                case_id, state.revision, ReviewAction.CALIBRATE, reviewer or NOBODY, calibration=offered
+            )
+        except FetalHCError as error:
+            session.uploads().refusals.append(Refusal(f"Case {case_id}", wording.sentence(str(error))))
+        else:
+            casework.reload(case_id)
+
+
+def _welcome() -> None:
+    """What to do first."""
+    st.markdown(
+        "**Start here.** Drop one or more images above. The model outlines the head and measures its circumference; "
+        "you check the ellipse, correct it where it is wrong, and sign. Every image you measure is also in the "
+        "**Queue**."
+    )

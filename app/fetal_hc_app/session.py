@@ -1,0 +1,105 @@
+"""What one browser session remembers besides drawings: uploads, tables, annotations. Nothing of it is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import streamlit as st
+
+from fetal_hc.errors import FetalHCError
+from fetal_hc_app.intake import Annotation, DicomToPrepare, PixelTable, Refusal
+from fetal_hc_app.measuring import Origin, Sizes, calibration_by_name
+from hc18.dicom.image import source_reference as read_source_reference
+from hc18.dicom.reference import SourceReference
+from hc18.geometry.ellipse import Ellipse
+from hc18.geometry.pixel_size import Calibration
+from hc18.reviews.records import CaseId
+
+_KEY = "uploads"
+TYPED_SIZE_KEY = "typed_pixel_size_mm"
+
+
+@dataclass(slots=True)
+class Uploads:
+    """The files of this session.
+
+    Attributes:
+        seen: ids of the uploads that were taken in.
+        origins: where the image of each case came from, in the order of upload.
+        to_prepare: DICOM files of which a frame or a part has to be chosen, by upload id.
+        prepared: those of them of which something was measured.
+        tables: tables of pixel sizes.
+        annotations: annotated ellipses.
+        refusals: files that could not be used.
+        generation: raised to empty the upload field.
+    """
+
+    seen: set[str] = field(default_factory=set)
+    origins: dict[CaseId, Origin] = field(default_factory=dict)
+    to_prepare: dict[str, DicomToPrepare] = field(default_factory=dict)
+    prepared: set[str] = field(default_factory=set)
+    tables: list[PixelTable] = field(default_factory=list)
+    annotations: list[Annotation] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    generation: int = 0
+
+
+def uploads() -> Uploads:
+    """The uploads of this session."""
+    found = st.session_state.get(_KEY)
+    if not isinstance(found, Uploads):
+        found = Uploads()
+        st.session_state[_KEY] = found
+    return found
+
+
+def clear_uploads() -> None:
+    """Forgets the files of this session; the cases stay in the store."""
+    st.session_state[_KEY] = Uploads(generation=uploads().generation + 1)
+
+
+def sizes(reviewer: str) -> Sizes:
+    """The pixel sizes that this session knows besides those in DICOM files."""
+    table = {name: row for known in uploads().tables for name, row in known.rows.items()}
+    typed = st.session_state.get(TYPED_SIZE_KEY)
+    return Sizes(table, float(typed) if typed else None, reviewer)
+
+
+def reference_ellipse(case_id: CaseId) -> Ellipse | None:
+    """The annotated ellipse that was uploaded with an image; None without."""
+    origin = uploads().origins.get(case_id)
+    if origin is None:
+        return None
+    stem = origin.name.rpartition(".")[0]
+    return next((found.ellipse_px for found in uploads().annotations if found.image_stem == stem), None)
+
+
+def offered_calibration(case_id: CaseId, reviewer: str, ellipse_px: Ellipse | None) -> Calibration | None:
+    """The pixel size that this session's files or its typed value give for a case; None if they give none.
+
+    Args:
+        case_id: the case.
+        reviewer: who typed the value.
+        ellipse_px: as drawn now: regions of a DICOM image may differ in their pixel size.
+    """
+    origin = uploads().origins.get(case_id)
+    if origin is None:
+        return None
+    if origin.dicom is not None:
+        own = origin.dicom.calibrate(ellipse_px, origin.frame_index)
+        if own.pixel_size_xy_mm is not None:
+            return own
+    elif origin.calibration.pixel_size_xy_mm is not None:
+        return origin.calibration
+    return calibration_by_name(origin.name, sizes(reviewer))
+
+
+def source_reference(case_id: CaseId) -> SourceReference | None:
+    """Identifiers of the DICOM image behind a case, as long as its file is in this session; None without."""
+    origin = uploads().origins.get(case_id)
+    if origin is None or not origin.dicom_data:
+        return None
+    try:
+        return read_source_reference(origin.dicom_data, origin.frame_index)
+    except FetalHCError:
+        return None

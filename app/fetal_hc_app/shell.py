@@ -1,0 +1,69 @@
+"""The frame of every page: banner, reviewer, navigation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from fetal_hc.errors import FetalHCError
+from fetal_hc_app import access, casework, navigation, resources, wording
+from fetal_hc_app.screens.about import about_page
+from fetal_hc_app.screens.case import case_page
+from fetal_hc_app.screens.measure import measure_page
+from fetal_hc_app.screens.queue import queue_page
+
+_ICON = Path(__file__).resolve().parent / "icon.svg"
+_STYLE = """
+<style>
+  .stMainBlockContainer { padding: 4.4rem 1.6rem 2rem; max-width: 1680px; }
+  .stVerticalBlock { gap: 0.6rem; }
+  [data-testid="stToastContainer"] { top: auto; bottom: 1rem; }
+  .stMarkdown p, .stMarkdown li { font-size: 0.92rem; line-height: 1.45; }
+  .research-banner {
+    background: #FFF4D6; border: 1px solid #E69F00; border-radius: 6px; color: #4A3400;
+    font-size: 0.85rem; font-weight: 600; padding: 0.42rem 0.8rem;
+  }
+  [data-testid="stMetricValue"] { font-size: 1.55rem; font-variant-numeric: tabular-nums; }
+  [data-testid="stMetricLabel"] p { font-size: 0.85rem; }
+  [data-testid="stAlertContainer"] { padding: 0.5rem 0.75rem; }
+  [data-testid="stAlertContainer"] p { font-size: 0.88rem; }
+  [data-testid="stNumberInputContainer"] input { font-variant-numeric: tabular-nums; }
+</style>
+"""
+
+
+def run() -> None:
+    """One run of the app."""
+    st.set_page_config(page_title="Head circumference reviewer", page_icon=str(_ICON), layout="wide")
+    st.html(_STYLE)
+    pages = {
+        "measure": st.Page(
+            measure_page, title="Measure", icon=":material/straighten:", url_path="measure", default=True
+        ),
+        "queue": st.Page(queue_page, title="Queue", icon=":material/list:", url_path="queue"),
+        "case": st.Page(case_page, title="Case", icon=":material/image_search:", url_path="case"),
+        "agreement": st.Page(_agreement_page, title="Agreement", icon=":material/query_stats:", url_path="agreement"),
+        "about": st.Page(about_page, title="About", icon=":material/info:", url_path="about"),
+    }
+    page = st.navigation(list(pages.values()), position="top")
+    navigation.keep_pages(pages)
+    casework.needs_whole_page()
+    left, right = st.columns([4, 1.25], vertical_alignment="center")
+    left.html(f'<div class="research-banner" role="note">{wording.BANNER}</div>')
+    access.require_access()
+    with right:
+        access.reviewer_panel()
+    try:
+        resources.model()
+        resources.store()
+        page.run()
+    except FetalHCError as error:
+        st.error(wording.plain(wording.sentence(str(error))), icon=":material/error:")
+
+
+def _agreement_page() -> None:
+    """Loads the statistics and plotting libraries when they are needed, so that the app starts sooner."""
+    from fetal_hc_app.screens.agreement import agreement_page
+
+    agreement_page()

@@ -1,0 +1,127 @@
+"""What the app says: flags, statuses, decisions and actions in a clinician's words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from hc18.geometry.pixel_size import CalibrationSource
+from hc18.measure.measurement import Status
+from hc18.reports.case import Decision
+from hc18.reviews.queue import QueueFilter, QueueRow
+from hc18.reviews.records import CaseState, ReviewAction
+
+BANNER = "Research use only. Not a medical device. Not for clinical decisions."
+
+FLAG_NAMES = {
+    "touches_border": "Head cut off",
+    "low_score": "Low confidence",
+    "fits_disagree": "Ragged outline",
+    "several_heads": "Second head?",
+    "implausible_hc": "Unusual size or shape",
+    "uncertain": "Uncertain",
+}
+FLAG_SENTENCES = {
+    "touches_border": "The head reaches beyond the visible field; the ellipse is extrapolated there.",
+    "low_score": "The model is not sure that this is a head. Check the plane and the ellipse.",
+    "fits_disagree": "The outline found is not a clean ellipse. Compare it with the skull all the way round.",
+    "several_heads": "The model sees another head in this image. Check that the right one is measured.",
+    "uncertain": "The expected error is large. Look at the outline closely.",
+    "implausible_hc": "Size or shape is unlike a fetal head. Check the pixel size and the ellipse.",
+}
+STATUS_SENTENCES: dict[str, str] = {
+    Status.NO_HEAD: "The model found no head in this image. Draw the ellipse by hand, or reject the image.",
+    Status.FIT_FAILED: "No ellipse fits the outline that the model found. Draw one by hand, or reject the image.",
+}
+DECISION_NAMES = {
+    Decision.UNREVIEWED: "Not reviewed",
+    Decision.ACCEPTED: "Accepted",
+    Decision.CORRECTED: "Corrected",
+    Decision.REJECTED: "Rejected",
+}
+ACTION_NAMES = {
+    ReviewAction.MEASURED: "measured by the model",
+    ReviewAction.ACCEPT: "accepted",
+    ReviewAction.CORRECT: "corrected",
+    ReviewAction.REJECT: "rejected",
+    ReviewAction.SIGN: "signed",
+    ReviewAction.REOPEN: "reopened",
+    ReviewAction.CALIBRATE: "pixel size entered",
+    ReviewAction.SET_AGE: "independent age entered",
+}
+SOURCE_NAMES = {
+    CalibrationSource.CSV: "table",
+    CalibrationSource.DICOM_REGION: "DICOM ultrasound region",
+    CalibrationSource.DICOM_PIXEL_SPACING: "DICOM pixel spacing",
+    CalibrationSource.USER: "typed by hand",
+    CalibrationSource.NONE: "unknown",
+}
+FILTER_NAMES = {
+    QueueFilter.UNREVIEWED: "To review",
+    QueueFilter.FLAGGED: "Flagged",
+    QueueFilter.TO_SIGN: "To sign",
+    QueueFilter.SIGNED: "Signed",
+    QueueFilter.CORRECTED: "Corrected",
+    QueueFilter.REJECTED: "Rejected",
+    QueueFilter.ALL: "All",
+}
+REJECT_REASONS = (
+    "Not the transthalamic plane",
+    "Head cut off or in shadow",
+    "Image quality too poor",
+    "No fetal head in the image",
+    "Other",
+)
+
+
+def state_name(state: CaseState | QueueRow) -> str:
+    """Decision and signature in two words."""
+    if state.is_signed:
+        again = " again" if state.n_signatures > 1 else ""
+        return f"{DECISION_NAMES[state.decision]}, signed{again}"
+    return DECISION_NAMES[state.decision]
+
+
+def attention(row: QueueRow) -> str:
+    """Why a case needs a look, in a few words; empty if it does not."""
+    names = [FLAG_NAMES.get(flag, flag) for flag in row.flags]
+    if row.status in (Status.NO_HEAD, Status.FIT_FAILED):
+        names.insert(0, "No ellipse")
+    elif row.model_hc_mm is None:
+        names.insert(0, "No pixel size")
+    return ", ".join(names)
+
+
+def utc(moment: datetime) -> str:
+    """A moment for readers."""
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def sentence(message: str) -> str:
+    """A message as a sentence: capital letter, full stop."""
+    text = message.strip()
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def count(number: int, noun: str) -> str:
+    """Such as "1 image" or "3 images"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def listed(names: Sequence[str], limit: int = 5) -> str:
+    """Names separated by commas, the rest counted."""
+    shown = ", ".join(names[:limit])
+    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
+
+
+def display_name(file_name: str) -> str:
+    """The bare name of an uploaded file, printable and short; shown in this session, never stored."""
+    bare = file_name.replace("\\", "/").rpartition("/")[2]
+    printable = "".join(character for character in bare if character.isprintable()).strip() or "unnamed file"
+    return printable if len(printable) <= 60 else f"{printable[:40]}…{printable[-15:]}"
+
+
+def plain(text: str) -> str:
+    """`text` for Streamlit's Markdown, where nothing in it is taken for a format, a link or HTML."""
+    return "".join(f"\\{character}" if character in r"\`*_{}[]()<>#+-.!|~$:&" else character for character in text)

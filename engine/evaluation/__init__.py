@@ -1,5 +1,0 @@
-"""Scores of a model on annotated images: COCO average precision and head circumference."""
-
-from engine.evaluation.evaluator import DatasetEvaluator, DatasetEvaluators, evaluate_on_dataset
-
-__all__ = ["DatasetEvaluator", "DatasetEvaluators", "evaluate_on_dataset"]

@@ -1,0 +1,1 @@
+"""Face-mask data sets: reading, checking, splitting and converting."""

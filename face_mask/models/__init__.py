@@ -1,0 +1,1 @@
+"""Classifier, two-head detector and segmenter for face masks. Imports torch."""

@@ -1,0 +1,176 @@
+"""One face per image: a body, dense layers, and two heads for its class and its box.
+
+References: Rezatofighi et al., Generalized intersection over union (CVPR 2019); Zheng et al., Distance-IoU loss
+(AAAI 2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import complete_box_iou_loss, distance_box_iou_loss, generalized_box_iou_loss
+
+from face_mask.models.image_backbone import build_image_backbone
+from face_mask.models.image_classifier import DenseLayers, class_weights
+from face_mask.models.square_input import SquareInput, stack_targets
+from fetal_hc.engine.config import CfgNode
+from fetal_hc.engine.data import geometry
+from fetal_hc.engine.predictions import ImagePrediction
+
+
+class TwoHeadDetector(nn.Module):
+    """Class and box of the one face in an image.
+
+    MODEL.TWO_HEAD decides what the heads see (mean features or all cells), what they share, how four numbers become a
+    box, and the box loss. Coordinate losses (mse, smooth_l1) compare the four numbers of BOX_FORM; overlap losses
+    compare boxes.
+    """
+
+    weights: Tensor | None
+
+    def __init__(self, cfg: CfgNode) -> None:
+        super().__init__()
+        self.settings = cfg.MODEL.TWO_HEAD
+        self.size: int = cfg.INPUT.SQUARE.SIZE
+        self.prepare = SquareInput(cfg)
+        self.backbone = build_image_backbone(cfg)
+        n_channels: int = self.backbone.out_channels
+        self.pool, n_features = self._build_pool(n_channels)
+        units, dropout, heads = cfg.MODEL.DENSE.UNITS, cfg.MODEL.DENSE.DROPOUT, self.settings.HEADS
+        n_stacks = 2 if heads == "separate" else 1
+        last_dropout = heads != "separate_dropout"
+        stacks = [DenseLayers(n_features, units, dropout, last_dropout=last_dropout) for _ in range(n_stacks)]
+        self.dense = nn.ModuleList(stacks)
+        self.head_dropout = nn.Dropout(0.0 if last_dropout else dropout)
+        n_hidden = stacks[0].out_features
+        self.class_logits = nn.Linear(n_hidden, cfg.MODEL.NUM_CLASSES)
+        self.box_numbers = nn.Linear(n_hidden, 4)
+        self.register_buffer("weights", class_weights(cfg), persistent=False)
+
+    def forward(self, inputs: list[dict[str, Any]]) -> dict[str, Tensor] | list[ImagePrediction]:
+        """{"loss_cls", "loss_box"} in training, else one `ImagePrediction` per input, boxes in original pixels.
+
+        Args:
+            inputs: per image "image" (3, S, S), "affine_to_input", "height" and "width"; in training "class_id" and
+                "box_xyxy", px of the input.
+        """
+        feature_map = self.backbone(self.prepare(inputs))
+        features = self.pool(feature_map)
+        hidden = [stack(features) for stack in self.dense]
+        logits = self.class_logits(self.head_dropout(hidden[0])).float()
+        numbers = self.box_numbers(self.head_dropout(hidden[-1])).float()
+        if isinstance(self.pool, AttentionPool):
+            start = torch.logit(self.pool.center_xy(feature_map), eps=1e-4)
+            numbers = torch.cat([numbers[:, :2] + start, numbers[:, 2:]], dim=1)
+        numbers = numbers.sigmoid() if self.settings.BOX_ACTIVATION == "sigmoid" else numbers
+        if self.training:
+            classes = stack_targets(inputs, "class_id", logits.device)
+            loss_box = self._box_loss(numbers, stack_targets(inputs, "box_xyxy", logits.device))
+            return {
+                "loss_cls": F.cross_entropy(logits, classes, weight=self.weights),
+                "loss_box": loss_box * self.settings.BOX_LOSS_WEIGHT,
+            }
+        boxes = self._decode(numbers.detach()) * self._unit
+        probabilities = logits.detach().softmax(dim=1).cpu()
+        return [
+            ImagePrediction(row, to_original(box, item))
+            for row, box, item in zip(probabilities, boxes.cpu(), inputs, strict=True)
+        ]
+
+    @property
+    def _unit(self) -> float:
+        """Pixels of the input per unit of the four numbers."""
+        return float(self.size) if self.settings.NORMALIZED_BOXES else 1.0
+
+    def _build_pool(self, n_channels: int) -> tuple[nn.Module, int]:
+        """Feature map (N, C, s, s) -> (N, D), and D."""
+        if self.settings.FEATURES == "average":
+            return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), n_channels
+        if self.settings.FEATURES == "attention":
+            return AttentionPool(n_channels), n_channels
+        with torch.no_grad():
+            was_training = self.backbone.training
+            n_cells = self.backbone.eval()(torch.zeros(1, 3, self.size, self.size)).shape[-1] ** 2
+            self.backbone.train(was_training)
+        n_kept = self.settings.REDUCE_CHANNELS
+        if not n_kept:
+            return nn.Flatten(), n_channels * n_cells
+        reduce = nn.Sequential(nn.Conv2d(n_channels, n_kept, 1), nn.BatchNorm2d(n_kept), nn.ReLU(inplace=True))
+        return nn.Sequential(reduce, nn.Flatten()), n_kept * n_cells
+
+    def _decode(self, numbers: Tensor) -> Tensor:
+        """Boxes (N, 4) xyxy with ordered corners, in the unit of the numbers."""
+        first, second = numbers[:, :2], numbers[:, 2:]
+        if self.settings.BOX_FORM == "center":
+            half = second.abs() / 2
+            return torch.cat([first - half, first + half], dim=1)
+        return torch.cat([torch.minimum(first, second), torch.maximum(first, second)], dim=1)
+
+    def _box_loss(self, numbers: Tensor, boxes_px: Tensor) -> Tensor:
+        """Mean box loss of a batch; boxes_px (N, 4) xyxy."""
+        wanted, kind = boxes_px / self._unit, self.settings.BOX_LOSS
+        if kind in OVERLAP_LOSSES:
+            return OVERLAP_LOSSES[kind](self._decode(numbers), wanted).mean()
+        if self.settings.BOX_FORM == "center":
+            wanted = torch.cat([(wanted[:, :2] + wanted[:, 2:]) / 2, wanted[:, 2:] - wanted[:, :2]], dim=1)
+        return F.mse_loss(numbers, wanted) if kind == "mse" else F.smooth_l1_loss(numbers, wanted)
+
+
+class AttentionPool(nn.Module):
+    """Mean of a feature map (N, C, s, s) weighted by a learned map: (N, C).
+
+    References: Nibali et al., Numerical coordinate regression with convolutional neural networks (2018), section 3.
+    """
+
+    def __init__(self, n_channels: int) -> None:
+        super().__init__()
+        self.score = nn.Conv2d(n_channels, 1, 1)
+
+    def forward(self, feature_map: Tensor) -> Tensor:
+        return (feature_map * self._weights(feature_map)).sum(dim=(2, 3))
+
+    def center_xy(self, feature_map: Tensor) -> Tensor:
+        """Centre of gravity (N, 2) of the weights, as fractions of the sides."""
+        weights = self._weights(feature_map)[:, 0]
+        height, width = weights.shape[1:]
+        ys = (torch.arange(height, device=weights.device) + 0.5) / height
+        xs = (torch.arange(width, device=weights.device) + 0.5) / width
+        return torch.stack([weights.sum(dim=1) @ xs, weights.sum(dim=2) @ ys], dim=1)
+
+    def _weights(self, feature_map: Tensor) -> Tensor:
+        scores = self.score(feature_map).float()
+        return scores.flatten(2).softmax(dim=2).view_as(scores)
+
+
+def aligned_iou(boxes_1: Tensor, boxes_2: Tensor) -> Tensor:
+    """Intersection over union (N,) of boxes (N, 4) pair by pair; 0 where they do not overlap."""
+    sides = (torch.minimum(boxes_1[:, 2:], boxes_2[:, 2:]) - torch.maximum(boxes_1[:, :2], boxes_2[:, :2])).clamp(min=0)
+    intersection = sides.prod(dim=1)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(dim=1) for boxes in (boxes_1, boxes_2)]
+    return intersection / (areas[0] + areas[1] - intersection).clamp(min=1e-9)
+
+
+def _iou_loss(boxes: Tensor, wanted: Tensor) -> Tensor:
+    """1 - IoU (N,): without overlap it has no gradient, unlike the losses named after Generalized and Distance IoU."""
+    return 1.0 - aligned_iou(boxes, wanted)
+
+
+OVERLAP_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "iou": _iou_loss,
+    "giou": generalized_box_iou_loss,
+    "diou": distance_box_iou_loss,
+    "ciou": complete_box_iou_loss,
+}
+
+
+def to_original(box_xyxy: Tensor, item: dict[str, Any]) -> Tensor:
+    """A box (4,) of the network input in px of the original image, clipped to it."""
+    back = np.linalg.inv(item["affine_to_input"])
+    corners = geometry.transform_points(box_xyxy.numpy().astype(np.float64).reshape(2, 2), back)
+    limits = np.array([item["width"], item["height"]], dtype=np.float64)
+    return torch.from_numpy(np.clip(corners, 0.0, limits).astype(np.float32).reshape(4))

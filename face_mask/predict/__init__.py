@@ -1,0 +1,1 @@
+"""Classical segmentation of face masks."""

@@ -1,0 +1,1 @@
+"""Data loading, configuration and evaluation of the face-mask models. Imports torch."""

@@ -1,0 +1,40 @@
+"""Classification manifests (`tools/convert_face_mask.py --format folders`) as dataset records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from face_mask.data.outputs import ManifestRow, read_manifest
+from fetal_hc.errors import DatasetError, raise_problems
+
+PARTS = ("train", "val")
+
+
+def manifest_of(root: Path, name: str) -> tuple[Path, str] | None:
+    """File and part of dataset NAME = X_train or X_val if there is a manifest ROOT/X.csv, else None."""
+    stem, _, part = name.rpartition("_")
+    path = root / f"{stem}.csv"
+    return (path, part) if stem and part in PARTS and path.is_file() else None
+
+
+def read_manifest_records(path: Path, part: str) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """Records of one part of a manifest and the names of its classes.
+
+    A record has `file_name`, `image_id` (the row, from 1) and one annotation that holds the class of the whole photo.
+
+    Raises:
+        DatasetError: if the manifest is faulty, or photos are missing (all listed).
+    """
+    rows = read_manifest(path)
+    missing = [f"{row.path}: no such image" for row in rows if not row.path.is_file()]
+    if missing:
+        raise_problems(DatasetError, missing, f"{path}: images not found; restore them or convert again")
+    records = [_to_record(number, row) for number, row in enumerate(rows, start=1) if row.split == part]
+    names = {row.class_index: row.class_name for row in rows}
+    return records, tuple(names[index] for index in sorted(names))
+
+
+def _to_record(number: int, row: ManifestRow) -> dict[str, Any]:
+    annotation = {"category_id": row.class_index, "iscrowd": 0}
+    return {"file_name": str(row.path), "image_id": number, "annotations": [annotation]}

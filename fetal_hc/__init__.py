@@ -1,0 +1,1 @@
+"""Shared library of the project: files and images, training engine, ONNX models, batches. It knows neither domain."""

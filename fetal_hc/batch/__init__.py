@@ -1,0 +1,1 @@
+"""Batches of images, in processes or on Ray."""

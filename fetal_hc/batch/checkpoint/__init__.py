@@ -1,0 +1,1 @@
+"""Results of an unfinished batch on disk, so that it can be resumed."""

@@ -1,0 +1,1 @@
+"""Checkpoints: reading, writing, averaging and initial weights."""

@@ -1,0 +1,46 @@
+"""The project's configuration as Detectron2's CfgNode."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from detectron2.config import CfgNode as Detectron2Node
+from detectron2.config import get_cfg
+
+from fetal_hc.engine.config import CfgNode, get_default_config
+
+
+def add_config(cfg: Detectron2Node) -> None:
+    """Adds the keys that Detectron2 lacks, with their defaults, to its tree (as its projects' `add_*_config` do)."""
+    _add_missing(cfg, get_default_config().to_dict())
+
+
+def to_detectron2_config(cfg: CfgNode) -> Detectron2Node:
+    """The frozen tree that Detectron2 works with: its own defaults, our keys, and every value of `cfg`.
+
+    Files are read by `fetal_hc.engine.config.load_config`, safely and with the project's messages; Detectron2's own
+    `merge_from_file` on the same file gives the same tree.
+    """
+    theirs = get_cfg()
+    add_config(theirs)
+    _assign(theirs, cfg)
+    theirs.freeze()
+    return theirs
+
+
+def _assign(node: Detectron2Node, tree: CfgNode) -> None:
+    """Copies all values; what Detectron2 keeps as a tuple stays one."""
+    for key, value in tree.items():
+        if isinstance(value, CfgNode):
+            _assign(node[key], value)
+        else:
+            node[key] = tuple(value) if isinstance(node[key], tuple) else copy.deepcopy(value)
+
+
+def _add_missing(node: Detectron2Node, tree: dict[str, Any]) -> None:
+    for key, value in tree.items():
+        if key not in node:
+            node[key] = Detectron2Node(value) if isinstance(value, dict) else value
+        elif isinstance(value, dict):
+            _add_missing(node[key], value)

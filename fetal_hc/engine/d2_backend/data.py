@@ -1,0 +1,126 @@
+"""The project's datasets, mapper and order of images behind Detectron2's data API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import cv2
+from detectron2.config import CfgNode
+from detectron2.data import (
+    DatasetCatalog,
+    MetadataCatalog,
+    build_detection_test_loader,
+    build_detection_train_loader,
+    get_detection_dataset_dicts,
+)
+from torch.utils.data import DataLoader, Sampler
+
+from fetal_hc.engine.d2_backend.masks import to_instances
+from fetal_hc.engine.data.datasets import load_dataset, load_dataset_dicts
+from fetal_hc.engine.data.loader import MappedDataset
+from fetal_hc.engine.data.loader import build_train_loader as build_project_loader
+from fetal_hc.engine.data.mapper import DatasetMapper
+from fetal_hc.engine.data.samplers import StreamItem, TrainingBatchSampler
+
+Batch = list[dict[str, Any]]
+
+
+def register_datasets(cfg: CfgNode, names: Sequence[str]) -> None:
+    """Registers datasets, found as DATASETS of `cfg` says, in DatasetCatalog and MetadataCatalog; replaces older ones.
+
+    Raises:
+        FetalHCError: as `fetal_hc.engine.data.datasets.load_dataset`.
+    """
+    for name in names:
+        dataset = load_dataset(cfg, name)
+        if name in DatasetCatalog:
+            DatasetCatalog.remove(name)
+        if name in MetadataCatalog:
+            MetadataCatalog.remove(name)
+        DatasetCatalog.register(name, partial(load_dataset_dicts, cfg, name))
+        MetadataCatalog.get(name).set(
+            thing_classes=list(dataset.class_names),
+            thing_dataset_id_to_contiguous_id={found: index for index, found in enumerate(dataset.category_ids)},
+            evaluator_type="coco",
+        )
+
+
+class InstancesMapper:
+    """`DatasetMapper` with its targets as Detectron2's "instances"."""
+
+    def __init__(self, mapper: DatasetMapper) -> None:
+        self.mapper = mapper
+
+    def __call__(self, record: Mapping[str, Any], seed: Sequence[int] = (0,)) -> dict[str, Any]:
+        sample = self.mapper(record, seed)
+        targets = sample.pop("targets", None)
+        if targets is not None:
+            height, width = sample["image"].shape[-2:]
+            sample["instances"] = to_instances(targets, (height, width), use_masks=self.mapper.use_masks)
+        return sample
+
+
+class BatchStream(Sampler[StreamItem]):
+    """The items of a batch sampler one by one: Detectron2's loader cuts them into the same batches again."""
+
+    def __init__(self, batches: TrainingBatchSampler) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[StreamItem]:
+        for batch in self.batches:
+            yield from batch
+
+
+class TrainingData:
+    """Detectron2's training loader over the same stream of batches as the built-in engine's, resumable as that is.
+
+    Batches, shuffles, augmentation and grouping by aspect ratio thus depend on SEED and the iteration alone.
+
+    Raises:
+        FetalHCError: as `fetal_hc.engine.data.loader.build_train_loader`.
+    """
+
+    def __init__(self, cfg: CfgNode) -> None:
+        cv2.setNumThreads(1)  # workers are forked from here; the cores belong to the network
+        records = get_detection_dataset_dicts(
+            list(cfg.DATASETS.TRAIN), filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
+        )
+        self._stream = build_project_loader(cfg, records)
+        assert isinstance(self._stream.mapper, DatasetMapper)
+        mapper: Any = InstancesMapper(self._stream.mapper)  # called like the one it wraps
+        self._loader: DataLoader[Any] = build_detection_train_loader(
+            MappedDataset(records, mapper, self._stream.sampler.seed),
+            mapper=None,
+            sampler=BatchStream(self._stream.sampler),
+            total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
+            aspect_ratio_grouping=False,
+            num_workers=cfg.DATALOADER.NUM_WORKERS,
+            seed=self._stream.sampler.seed,
+        )
+
+    def __iter__(self) -> Iterator[Batch]:
+        self._stream.sampler.first_batch = self._stream.n_batches
+        for batch in self._loader:
+            self._stream.n_batches += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the stream stands."""
+        return self._stream.state_dict()
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continues the stream of a saved state; see `fetal_hc.engine.data.loader.TrainLoader`."""
+        self._stream.load_state_dict(state)
+
+
+def build_test_data(cfg: CfgNode, name: str) -> DataLoader[Any]:
+    """Detectron2's test loader of one dataset."""
+    mapper = InstancesMapper(DatasetMapper(cfg, is_train=False))
+    return build_detection_test_loader(
+        DatasetCatalog.get(name),
+        mapper=mapper,
+        batch_size=cfg.TEST.IMS_PER_BATCH,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )

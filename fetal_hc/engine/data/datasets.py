@@ -1,0 +1,220 @@
+"""Reading the datasets that a configuration names, as Detectron2's dataset dicts."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from face_mask.training.manifest import manifest_of, read_manifest_records
+from fetal_hc.engine.config import CfgNode
+from fetal_hc.errors import ConfigError, DatasetError, raise_problems
+from fetal_hc.io.coco import read_coco, resolve_image_path
+from fetal_hc.io.records import CocoAnnotation, CocoDataset, CocoImage
+
+Record = dict[str, Any]
+# Detectron2's BoxMode.XYWH_ABS, so that the records also suit Detectron2's own mapper.
+XYWH_ABS = 1
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DetectionDataset:
+    """One dataset ready for training or evaluation.
+
+    Attributes:
+        name: as in DATASETS.TRAIN or DATASETS.TEST.
+        path: the COCO file or the classification manifest it was read from.
+        records: one dict per image, by rising image id; see `load_dataset_dicts`.
+        class_names: class names in contiguous order.
+        category_ids: COCO category id of each contiguous class; of a manifest, the classes themselves.
+    """
+
+    name: str
+    path: Path
+    records: list[Record]
+    class_names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+
+
+def dataset_path(cfg: CfgNode, name: str) -> Path:
+    """File of a dataset: DATASETS.ROOT/NAME.json, or the manifest X.csv there if NAME is X_train or X_val."""
+    path = Path(cfg.DATASETS.ROOT) / f"{name}.json"
+    manifest = manifest_of(Path(cfg.DATASETS.ROOT), name)
+    return path if path.is_file() or manifest is None else manifest[0]
+
+
+def load_dataset(cfg: CfgNode, name: str) -> DetectionDataset:
+    """The dataset `name`, checked against the configuration and the disk.
+
+    Raises:
+        DatasetError: if the file is missing or faulty, images are missing, or a record lacks what the meta-architecture
+            learns (all listed).
+        ConfigError: if the configured number of classes differs from that of the dataset.
+    """
+    path = dataset_path(cfg, name)
+    if not path.is_file():
+        raise DatasetError(
+            f"dataset {name!r}: no file {path}; convert the dataset first (tools/convert_hc18.py, "
+            "tools/convert_face_mask.py) or point DATASETS.ROOT to the folder of its JSON"
+        )
+    dataset = _load_manifest(cfg, name, path) if path.suffix == ".csv" else _load_coco(cfg, name, path)
+    _check_number_of_classes(cfg, dataset)
+    _check_records(cfg, dataset)
+    return dataset
+
+
+def _load_manifest(cfg: CfgNode, name: str, path: Path) -> DetectionDataset:
+    if cfg.MODEL.META_ARCHITECTURE != "ImageClassifier":
+        raise ConfigError(f"{path}: a manifest holds classes of whole photos, which only an ImageClassifier can learn")
+    records, class_names = read_manifest_records(path, name.rpartition("_")[2])
+    return DetectionDataset(name, path, records, class_names, tuple(range(len(class_names))))
+
+
+def _load_coco(cfg: CfgNode, name: str, path: Path) -> DetectionDataset:
+    coco = read_coco(path)
+    categories = sorted(coco.categories, key=lambda category: category.id)
+    class_of_category = {category.id: position for position, category in enumerate(categories)}
+    paths = _image_paths(cfg, path, coco)
+    annotations_of_image: dict[int, list[CocoAnnotation]] = defaultdict(list)
+    for annotation in coco.annotations:
+        annotations_of_image[annotation.image_id].append(annotation)
+    records = [
+        _to_record(image, paths[image.id], annotations_of_image[image.id], class_of_category)
+        for image in sorted(coco.images, key=lambda image: image.id)
+    ]
+    return DetectionDataset(
+        name=name,
+        path=path,
+        records=records,
+        class_names=tuple(category.name for category in categories),
+        category_ids=tuple(category.id for category in categories),
+    )
+
+
+def _check_number_of_classes(cfg: CfgNode, dataset: DetectionDataset) -> None:
+    """A segmenter learns the union of all masks and takes any number of classes; a refiner knows heads alone."""
+    keys = {"GeneralizedRCNN": ("MODEL.ROI_HEADS.NUM_CLASSES", cfg.MODEL.ROI_HEADS.NUM_CLASSES)}
+    if cfg.MODEL.META_ARCHITECTURE in ("SemanticSegmenter", "OutlineRefiner"):
+        return
+    key, n_expected = keys.get(cfg.MODEL.META_ARCHITECTURE, ("MODEL.NUM_CLASSES", cfg.MODEL.NUM_CLASSES))
+    n_found = len(dataset.class_names)
+    if n_found != n_expected:
+        raise ConfigError(
+            f"{key} is {n_expected}, but {dataset.path} has {n_found} categories ({', '.join(dataset.class_names)}); "
+            f"set NUM_CLASSES to {n_found} or choose another dataset"
+        )
+
+
+def _check_records(cfg: CfgNode, dataset: DetectionDataset) -> None:
+    """What Mask R-CNN can do without, the other meta-architectures need in every image."""
+    problems = []
+    if cfg.MODEL.META_ARCHITECTURE in ("ImageClassifier", "TwoHeadDetector"):
+        problems = [
+            f"{record['file_name']}: {len(record['annotations'])} objects; expected one; convert with --single-face"
+            for record in dataset.records
+            if len(record["annotations"]) != 1
+        ]
+    elif cfg.MODEL.META_ARCHITECTURE == "SemanticSegmenter":
+        problems = [
+            f"{record['file_name']}: an object without mask pixels; expected outlines of every object"
+            for record in dataset.records
+            if not all(_shows_its_mask(cfg, dataset, annotation) for annotation in record["annotations"])
+        ]
+    elif cfg.MODEL.META_ARCHITECTURE == "OutlineRefiner":
+        problems = [
+            f"{record['file_name']}: not one head with its ellipse; convert with tools/convert_hc18.py"
+            for record in dataset.records
+            if ["ellipse_px" in annotation for annotation in record["annotations"]] != [True]
+        ]
+    if problems:
+        raise_problems(DatasetError, problems, f"{dataset.path} does not suit {cfg.MODEL.META_ARCHITECTURE}")
+
+
+def _shows_its_mask(cfg: CfgNode, dataset: DetectionDataset, annotation: dict[str, Any]) -> bool:
+    """Whether an object's mask pixels are known: outlined, or none because of its class."""
+    is_bare = dataset.class_names[annotation["category_id"]] in cfg.DATASETS.CLASSES_WITHOUT_MASK
+    return is_bare or bool(annotation.get("segmentation"))
+
+
+def load_dataset_dicts(cfg: CfgNode, name: str) -> list[Record]:
+    """Records of a dataset in Detectron2's format.
+
+    Each has `file_name` (path), `image_id`, `height`, `width` (px), `annotations` and the extra fields of its image;
+    each annotation `bbox` (xywh px, corner convention), `bbox_mode`, `category_id` (contiguous, 0-based), `iscrowd`,
+    `segmentation` where there is one, and its extra fields. Errors as `load_dataset`.
+    """
+    return load_dataset(cfg, name).records
+
+
+def load_training_records(cfg: CfgNode) -> list[Record]:
+    """Records of all datasets in DATASETS.TRAIN; without annotated objects only if FILTER_EMPTY_ANNOTATIONS is off.
+
+    Raises:
+        DatasetError: as `load_dataset`, or if no image is left to train on.
+        ConfigError: as `load_dataset`, or if no dataset is named or the datasets differ in their classes.
+    """
+    if not cfg.DATASETS.TRAIN:
+        raise ConfigError("DATASETS.TRAIN is empty; name at least one dataset, such as hc18_train")
+    datasets = [load_dataset(cfg, name) for name in cfg.DATASETS.TRAIN]
+    if len({dataset.class_names for dataset in datasets}) > 1:
+        found = "; ".join(f"{dataset.name}: {', '.join(dataset.class_names)}" for dataset in datasets)
+        raise ConfigError(f"DATASETS.TRAIN: classes must be equal and in one order, but they are {found}")
+    records = [record for dataset in datasets for record in dataset.records]
+    if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
+        n_before = len(records)
+        records = [record for record in records if any(not item["iscrowd"] for item in record["annotations"])]
+        logger.info("left out %d of %d images without annotated objects", n_before - len(records), n_before)
+    if not records:
+        raise DatasetError(f"DATASETS.TRAIN {list(cfg.DATASETS.TRAIN)}: no image with annotated objects to train on")
+    return records
+
+
+def _image_paths(cfg: CfgNode, json_path: Path, coco: CocoDataset) -> dict[int, Path]:
+    """Path of every image by its id.
+
+    Raises:
+        DatasetError: if images are missing (all listed).
+    """
+    root = cfg.DATASETS.IMAGE_ROOT
+    paths = {
+        image.id: Path(root) / image.file_name if root else resolve_image_path(json_path, coco, image)
+        for image in coco.images
+    }
+    missing = [f"{path}: no such image" for path in paths.values() if not path.is_file()]
+    if missing:
+        header = f"{json_path}: images not found; set DATASETS.IMAGE_ROOT to the folder that holds them"
+        raise_problems(DatasetError, missing, header)
+    return paths
+
+
+def _to_record(
+    image: CocoImage, path: Path, annotations: Sequence[CocoAnnotation], class_of_category: dict[int, int]
+) -> Record:
+    """Detectron2 record of one image."""
+    return {
+        **image.extra,
+        "file_name": str(path),
+        "image_id": image.id,
+        "height": image.height,
+        "width": image.width,
+        "annotations": [_to_annotation(annotation, class_of_category) for annotation in annotations],
+    }
+
+
+def _to_annotation(annotation: CocoAnnotation, class_of_category: dict[int, int]) -> dict[str, Any]:
+    """Detectron2 annotation of one object, without `segmentation` where there is only a box."""
+    converted = {
+        **annotation.extra,
+        "bbox": list(annotation.bbox_xywh),
+        "bbox_mode": XYWH_ABS,
+        "category_id": class_of_category[annotation.category_id],
+        "iscrowd": annotation.iscrowd,
+    }
+    if annotation.segmentation:
+        converted["segmentation"] = annotation.segmentation
+    return converted

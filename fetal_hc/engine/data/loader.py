@@ -1,0 +1,147 @@
+"""Batches of model inputs: endless and resumable for training, one ordered pass for evaluation."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import cv2
+from torch.utils.data import DataLoader, Dataset
+
+from face_mask.training.square_mapper import SquareMapper
+from fetal_hc.engine.config import CfgNode
+from fetal_hc.engine.data.datasets import Record, load_dataset_dicts, load_training_records
+from fetal_hc.engine.data.mapper import CACHE_LIMIT_BYTES, DatasetMapper
+from fetal_hc.engine.data.samplers import StreamItem, TrainingBatchSampler, sample_seed, shard_range
+from fetal_hc.engine.train import distributed
+from fetal_hc.errors import ConfigError
+from hc18.training.band_mapper import PolarBandMapper
+
+Batch = list[dict[str, Any]]
+Mapper = DatasetMapper | SquareMapper | PolarBandMapper
+
+# Meta-architecture -> its mapper.
+MAPPERS: dict[str, type[Mapper]] = {
+    "GeneralizedRCNN": DatasetMapper,
+    "ImageClassifier": SquareMapper,
+    "TwoHeadDetector": SquareMapper,
+    "SemanticSegmenter": SquareMapper,
+    "OutlineRefiner": PolarBandMapper,
+}
+
+
+class MappedDataset(Dataset[dict[str, Any]]):
+    """Records behind a mapper, addressed by (position in the stream, index of the image)."""
+
+    def __init__(self, records: Sequence[Record], mapper: Mapper, seed: int = 0) -> None:
+        self.records = records
+        self.mapper = mapper
+        self.seed = seed
+
+    def __getitem__(self, item: StreamItem) -> dict[str, Any]:
+        position, index = item
+        return self.mapper(self.records[index], sample_seed(self.seed, position))
+
+
+class TrainLoader:
+    """Endless iterator of training batches that can be saved and resumed exactly.
+
+    Iterating again goes on where the last iteration stopped.
+    """
+
+    def __init__(self, records: Sequence[Record], mapper: Mapper, sampler: TrainingBatchSampler, n_workers: int):
+        self.records = records
+        self.mapper = mapper
+        self.sampler = sampler
+        self.n_workers = n_workers
+        self.n_batches = 0
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.sampler.first_batch = self.n_batches
+        dataset = MappedDataset(self.records, self.mapper, self.sampler.seed)
+        for batch in _data_loader(dataset, self.n_workers, batch_sampler=self.sampler):
+            self.n_batches += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the stream stands: the same in all processes that have taken equally many batches."""
+        n_samples = self.n_batches * self.sampler.batch_size * self.sampler.world_size
+        return {"seed": self.sampler.seed, "n_images": self.sampler.n_images, "n_samples": n_samples}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continues the stream of a saved state: its seed, at its position.
+
+        With another batch size or number of processes, the stream goes on at the last whole batch before the position.
+
+        Raises:
+            ConfigError: if the dataset had another number of images.
+        """
+        if state["n_images"] != self.sampler.n_images:
+            raise ConfigError(
+                f"cannot resume: the checkpoint was trained on {state['n_images']} images, DATASETS.TRAIN now has "
+                f"{self.sampler.n_images}; restore the dataset, or start anew with MODEL.WEIGHTS set to the checkpoint"
+            )
+        self.sampler.seed = state["seed"]
+        self.n_batches = state["n_samples"] // (self.sampler.batch_size * self.sampler.world_size)
+
+
+def build_train_loader(cfg: CfgNode, records: Sequence[Record] | None = None) -> TrainLoader:
+    """Loader of DATASETS.TRAIN (or of given records) for this process, in batches of its share of IMS_PER_BATCH.
+
+    Raises:
+        ConfigError: if SOLVER.IMS_PER_BATCH does not divide among the processes, or as `load_training_records`.
+        DatasetError: as `load_training_records`.
+    """
+    if records is None:
+        records = load_training_records(cfg)
+    world_size = distributed.world_size()
+    batch_size, rest = divmod(cfg.SOLVER.IMS_PER_BATCH, world_size)
+    if rest or batch_size < 1:
+        raise ConfigError(
+            f"SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH} does not divide among {world_size} processes; "
+            f"choose a multiple of {world_size}"
+        )
+    n_workers = cfg.DATALOADER.NUM_WORKERS
+    mapper_type = MAPPERS[cfg.MODEL.META_ARCHITECTURE]
+    mapper = mapper_type(cfg, is_train=True, cache_limit_bytes=CACHE_LIMIT_BYTES // max(n_workers, 1))
+    groups = None
+    if cfg.DATALOADER.ASPECT_RATIO_GROUPING and mapper_type is DatasetMapper:
+        groups = [int(record["width"] > record["height"]) for record in records]
+    sampler = TrainingBatchSampler(
+        len(records),
+        batch_size,
+        _shared_seed(cfg.SEED),
+        rank=distributed.rank(),
+        world_size=world_size,
+        groups=groups,
+    )
+    return TrainLoader(records, mapper, sampler, n_workers)
+
+
+def build_test_loader(cfg: CfgNode, name: str, records: Sequence[Record] | None = None) -> DataLoader[dict[str, Any]]:
+    """Loader of one evaluation dataset: this process's consecutive share, in order, in batches of TEST.IMS_PER_BATCH.
+
+    Errors as `load_dataset_dicts`.
+    """
+    if records is None:
+        records = load_dataset_dicts(cfg, name)
+    share = shard_range(len(records), distributed.rank(), distributed.world_size())
+    dataset = MappedDataset(records, MAPPERS[cfg.MODEL.META_ARCHITECTURE](cfg, is_train=False))
+    items = [(index, index) for index in share]
+    return _data_loader(dataset, cfg.DATALOADER.NUM_WORKERS, sampler=items, batch_size=cfg.TEST.IMS_PER_BATCH)
+
+
+def _data_loader(dataset: MappedDataset, n_workers: int, **sampling: Any) -> DataLoader[dict[str, Any]]:
+    """DataLoader whose batches stay lists of dicts; OpenCV keeps to one thread, the cores belong to the network."""
+    cv2.setNumThreads(1)
+    return DataLoader(dataset, num_workers=n_workers, collate_fn=list, worker_init_fn=_one_thread, **sampling)
+
+
+def _one_thread(_worker_id: int) -> None:
+    cv2.setNumThreads(1)
+
+
+def _shared_seed(seed: int) -> int:
+    """`seed`, or for a negative one a random seed that all processes share."""
+    return seed if seed >= 0 else int(distributed.all_gather_objects(secrets.randbits(31))[0])

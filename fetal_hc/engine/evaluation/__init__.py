@@ -1,0 +1,5 @@
+"""Scores of a model on annotated images: COCO average precision and head circumference."""
+
+from fetal_hc.engine.evaluation.evaluator import DatasetEvaluator, DatasetEvaluators, evaluate_on_dataset
+
+__all__ = ["DatasetEvaluator", "DatasetEvaluators", "evaluate_on_dataset"]

@@ -1,0 +1,239 @@
+"""One ONNX file from a configuration and a checkpoint, checked against the eager network before it is kept.
+
+Graph: `image` float32 (3, H, W), resized by the caller, values 0..255 in INPUT.FORMAT channel order, any H and W ->
+`boxes` (N, 4) xyxy in pixels of that input, `scores` (N,), `labels` (N,) int64, `masks` (N, 1, M, M) in [0, 1].
+Normalisation and padding are inside. Everything a predictor must know stands in the file's metadata.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+from fetal_hc.engine.checkpoints.checkpoint import load_weights, read_checkpoint
+from fetal_hc.engine.config import CfgNode, dump_config
+from fetal_hc.engine.modeling import build_model
+from fetal_hc.engine.modeling.rcnn import GeneralizedRCNN
+from fetal_hc.errors import ConfigError, ModelError
+from fetal_hc.io.atomic import atomic_path
+from fetal_hc.io.images import read_image
+from fetal_hc.model.model_spec import INPUT_NAME, OUTPUT_NAMES, ModelSpec
+from fetal_hc.model.preprocess import InputSpec, to_network_input
+from hc18.phantoms.phantom import render_phantom, sample_spec
+
+logger = logging.getLogger(__name__)
+
+OPSET = 18
+# Largest difference between eager network and exported graph that is accepted.
+TOLERANCES = {"boxes": 1e-2, "scores": 1e-4, "masks": 1e-3}
+# Tensors with fewer values than this stay float32 in a half-size file: they cost nothing.
+HALF_MIN_VALUES = 1024
+# Sizes of the images the check runs on, before resizing.
+CHECK_IMAGES_HW = ((540, 800), (540, 738), (799, 563), (400, 400))
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export produced: file size, SHA-256 and the largest differences found by the check."""
+
+    path: Path
+    size_bytes: int
+    sha256: str
+    differences: dict[str, float]
+    n_detections: int
+
+
+class _Graph(nn.Module):
+    """The network as a function of one image tensor."""
+
+    def __init__(self, model: GeneralizedRCNN) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        found = self.model.detect_network_input(image)
+        assert found.masks is not None
+        return found.boxes, found.scores, found.classes, found.masks[:, None]
+
+
+def export_model(
+    cfg: CfgNode,
+    weights: Path,
+    output: Path,
+    *,
+    class_names: Sequence[str],
+    half: bool = False,
+    check_images: Sequence[Path] = (),
+) -> ExportReport:
+    """Write the ONNX file of a trained network; nothing is left behind unless it agrees with the eager network.
+
+    Args:
+        cfg: the configuration the network was trained with.
+        weights: checkpoint (.pth).
+        output: file to write (.onnx), replaced atomically.
+        class_names: one name per class, in label order.
+        half: store weights as float16 (they are computed with as float32): half the file.
+        check_images: image files to compare on, beside the synthetic ones.
+
+    Raises:
+        ConfigError: the model has no masks, or names and classes differ in number.
+        ModelError: the exported graph does not agree with the eager network.
+    """
+    if not cfg.MODEL.MASK_ON:
+        raise ConfigError("MODEL.MASK_ON is False: only models with masks are exported, since the fit needs soft masks")
+    if len(class_names) != cfg.MODEL.ROI_HEADS.NUM_CLASSES:
+        raise ConfigError(
+            f"{len(class_names)} class names for MODEL.ROI_HEADS.NUM_CLASSES {cfg.MODEL.ROI_HEADS.NUM_CLASSES}"
+        )
+    model = build_model(on_cpu(cfg))
+    assert isinstance(model, GeneralizedRCNN)
+    load_weights(model, read_checkpoint(weights)["model"], weights)
+    model.eval()
+    if half:
+        _round_to_half(model)
+    graph = _Graph(model).eval()
+    images = check_inputs(cfg)
+    images.extend(to_network_input(read_image(path), input_spec(cfg)) for path in check_images)
+    proto = _trace(graph, images[0])
+    strip_traces(proto)
+    if half:
+        _store_as_half(proto)
+    weights_sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+    spec = ModelSpec(input_spec(cfg), tuple(class_names), dump_config(cfg), weights_sha256)
+    onnx.helper.set_model_props(proto, spec.to_metadata())
+    payload = proto.SerializeToString()
+    differences, n_detections = compare(graph, payload, images)
+    _require_agreement(differences)
+    with atomic_path(output) as temporary:
+        temporary.write_bytes(payload)
+    return ExportReport(output, len(payload), hashlib.sha256(payload).hexdigest(), differences, n_detections)
+
+
+def input_spec(cfg: CfgNode) -> InputSpec:
+    """Size and channel order of the network input in evaluation."""
+    return InputSpec(cfg.INPUT.FORMAT, cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
+
+
+def check_inputs(cfg: CfgNode) -> list[NDArray[np.float32]]:
+    """Network inputs (3, H, W) of synthetic heads in several sizes and aspect ratios, and of one blank image."""
+    images = []
+    for seed, image_hw in enumerate(CHECK_IMAGES_HW):
+        rng = np.random.default_rng(seed)
+        grey = render_phantom(sample_spec(rng, image_hw=image_hw)).image
+        images.append(np.repeat(grey[..., None], 3, axis=2))
+    images.append(np.zeros((*CHECK_IMAGES_HW[0], 3), dtype=np.uint8))
+    return [to_network_input(image, input_spec(cfg)) for image in images]
+
+
+def compare(graph: nn.Module, payload: bytes, images: Sequence[NDArray[np.float32]]) -> tuple[dict[str, float], int]:
+    """Largest absolute differences between the eager network and the graph, and the number of detections compared.
+
+    Detections are matched by nearest box, not by rank: two scores equal to the last bit may swap places in another
+    runtime. A detection that has no partner counts as an infinite difference.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors only: what the runtime cannot fold is no concern of the user
+    session = onnxruntime.InferenceSession(payload, options, providers=["CPUExecutionProvider"])
+    differences = dict.fromkeys(TOLERANCES, 0.0)
+    n_detections = 0
+    for image in images:
+        with torch.no_grad():
+            eager = [tensor.numpy() for tensor in graph(torch.from_numpy(image))]
+        exported = session.run(list(OUTPUT_NAMES), {INPUT_NAME: image})
+        if len(eager[0]) != len(exported[0]):
+            logger.warning("eager network found %d objects, exported graph %d", len(eager[0]), len(exported[0]))
+            return dict.fromkeys(TOLERANCES, float("inf")), n_detections
+        n_detections += len(eager[0])
+        if len(eager[0]) == 0:
+            continue
+        distance = np.abs(eager[0][:, None] - exported[0][None]).max(axis=2)
+        partner = distance.argmin(axis=1)
+        for name, index in (("boxes", 0), ("scores", 1), ("masks", 3)):
+            worst = float(np.abs(eager[index] - exported[index][partner]).max())
+            differences[name] = max(differences[name], worst)
+    return differences, n_detections
+
+
+def _require_agreement(differences: dict[str, float]) -> None:
+    wrong = [
+        f"{name} differ by {value:.3g} (allowed {TOLERANCES[name]:g})"
+        for name, value in differences.items()
+        if not value <= TOLERANCES[name]
+    ]
+    if wrong:
+        raise ModelError("the exported graph does not agree with the eager network: " + "; ".join(wrong))
+
+
+def on_cpu(cfg: CfgNode) -> CfgNode:
+    """The same configuration for the CPU, in the plain memory layout that the exporter traces."""
+    cpu = cfg.clone()
+    cpu.MODEL.DEVICE = "cpu"
+    cpu.MODEL.CHANNELS_LAST = False
+    return cpu.freeze()
+
+
+def _trace(graph: nn.Module, image: NDArray[np.float32]) -> onnx.ModelProto:
+    sides = {1: torch.export.Dim("height", min=32, max=4096), 2: torch.export.Dim("width", min=32, max=4096)}
+    with warnings.catch_warnings():
+        # Deprecations inside torch's own exporter; nothing here can act on them.
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        program = torch.onnx.export(
+            graph,
+            (torch.from_numpy(image),),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT_NAME],
+            output_names=list(OUTPUT_NAMES),
+            dynamic_shapes={INPUT_NAME: sides},
+            optimize=False,  # leave batch norms unfolded: see `_round_to_half`
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
+
+
+def strip_traces(proto: onnx.ModelProto) -> None:
+    """Remove the exporter's stack traces: they name folders of the exporting machine."""
+    for node in proto.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*proto.graph.value_info, *proto.graph.input, *proto.graph.output, *proto.graph.initializer):
+        del value.metadata_props[:]
+        value.doc_string = ""
+    del proto.graph.metadata_props[:]
+    proto.graph.doc_string = ""
+
+
+def _round_to_half(model: nn.Module) -> None:
+    """Round large weights to float16 values, so that eager network and half-size file compute with equal numbers."""
+    for tensor in model.state_dict().values():
+        if tensor.dtype == torch.float32 and tensor.numel() >= HALF_MIN_VALUES:
+            tensor.copy_(tensor.half().float())
+
+
+def _store_as_half(proto: onnx.ModelProto) -> None:
+    """Replace large float32 constants by float16 ones, each followed by a cast that runtimes fold on loading."""
+    casts = []
+    for tensor in proto.graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or np.prod(tensor.dims) < HALF_MIN_VALUES:
+            continue
+        name = tensor.name
+        values = numpy_helper.to_array(tensor).astype(np.float16)
+        tensor.CopyFrom(numpy_helper.from_array(values, f"{name}_half"))
+        casts.append(onnx.helper.make_node("Cast", [f"{name}_half"], [name], to=onnx.TensorProto.FLOAT))
+    for node in reversed(casts):
+        proto.graph.node.insert(0, node)

@@ -1,0 +1,96 @@
+"""Second stage, boxes: convolutions and fully connected layers, class scores, box deltas, losses, final boxes."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fetal_hc.engine.config import CfgNode
+from fetal_hc.engine.modeling.boxes import BoxTransform, box_regression_loss, clip_boxes, suppress
+from fetal_hc.engine.modeling.layers import Conv2d, init_msra, init_normal, init_xavier
+
+
+class BoxHead(nn.Sequential):
+    """Region features (R, C, S, S) -> (R, D): `conv1..`, `fc1..`, each followed by ReLU."""
+
+    def __init__(self, cfg: CfgNode, in_channels: int) -> None:
+        super().__init__()
+        settings = cfg.MODEL.ROI_BOX_HEAD
+        channels = in_channels
+        for index in range(settings.NUM_CONV):
+            conv = Conv2d(channels, settings.CONV_DIM, 3, norm=settings.NORM, relu=True)
+            init_msra(conv)
+            self.add_module(f"conv{index + 1}", conv)
+            channels = settings.CONV_DIM
+        self.out_dim = channels * settings.POOLER_RESOLUTION**2
+        self.add_module("flatten", nn.Flatten())
+        for index in range(settings.NUM_FC):
+            fc = nn.Linear(self.out_dim, settings.FC_DIM)
+            init_xavier(fc)
+            self.add_module(f"fc{index + 1}", fc)
+            self.add_module(f"fc_relu{index + 1}", nn.ReLU())
+            self.out_dim = settings.FC_DIM
+
+
+class BoxPredictor(nn.Module):
+    """Class scores (R, K + 1), background last, and deltas (R, 4K), or (R, 4) when shared by the classes."""
+
+    def __init__(self, cfg: CfgNode, in_dim: int) -> None:
+        super().__init__()
+        self.settings = cfg.MODEL.ROI_BOX_HEAD
+        self.roi = cfg.MODEL.ROI_HEADS
+        self.max_detections = cfg.TEST.DETECTIONS_PER_IMAGE
+        self.num_classes = self.roi.NUM_CLASSES
+        self.transform = BoxTransform(self.settings.BBOX_REG_WEIGHTS)
+        self.cls_score = nn.Linear(in_dim, self.num_classes + 1)
+        self.bbox_pred = nn.Linear(in_dim, 4 * (1 if self.settings.CLS_AGNOSTIC_BBOX_REG else self.num_classes))
+        init_normal(self.cls_score, std=0.01)
+        init_normal(self.bbox_pred, std=0.001)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.cls_score(x).float(), self.bbox_pred(x).float()
+
+    def losses(
+        self, scores: Tensor, deltas: Tensor, proposals: Tensor, classes: Tensor, target_boxes: Tensor
+    ) -> dict[str, Tensor]:
+        """Cross entropy over all regions; box loss over foreground, divided by the number of all regions.
+
+        Detectron2's normalisation: every foreground region weighs the same, however many there are.
+        """
+        foreground = torch.nonzero((classes >= 0) & (classes < self.num_classes)).squeeze(1)
+        if not self.settings.CLS_AGNOSTIC_BBOX_REG:
+            per_class = deltas.view(-1, self.num_classes, 4)
+            chosen = per_class[foreground, classes[foreground]]
+        else:
+            chosen = deltas[foreground]
+        loss_box = box_regression_loss(
+            self.transform,
+            proposals[foreground],
+            chosen,
+            target_boxes[foreground],
+            self.settings.BBOX_REG_LOSS_TYPE,
+            self.settings.SMOOTH_L1_BETA,
+        )
+        # Without any region the mean would be NaN; Detectron2 returns a zero that keeps the graph.
+        loss_cls = F.cross_entropy(scores, classes) if classes.numel() else scores.sum() * 0.0
+        return {
+            "loss_cls": loss_cls,
+            "loss_box_reg": loss_box / max(classes.numel(), 1) * self.settings.BBOX_REG_LOSS_WEIGHT,
+        }
+
+    def detect(
+        self, scores: Tensor, deltas: Tensor, proposals: Tensor, image_hw: tuple[int, int]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Boxes (D, 4), scores (D,) and classes (D,) of one image after threshold and suppression, best first."""
+        probabilities = F.softmax(scores, dim=-1)
+        boxes = self.transform.decode(deltas, proposals)
+        finite = torch.isfinite(boxes).all(dim=1) & torch.isfinite(probabilities).all(dim=1)
+        boxes = clip_boxes(boxes.reshape(proposals.shape[0], deltas.shape[1] // 4, 4), image_hw)
+        foreground = probabilities[:, :-1]
+        region, label = torch.nonzero((foreground > self.roi.SCORE_THRESH_TEST) & finite[:, None]).unbind(dim=1)
+        boxes = boxes[region, torch.zeros_like(label) if self.settings.CLS_AGNOSTIC_BBOX_REG else label]
+        kept_scores = foreground[region, label]
+        keep = suppress(boxes, kept_scores, label, self.num_classes, self.roi.NMS_THRESH_TEST)
+        keep = keep[: self.max_detections]
+        return boxes[keep], kept_scores[keep], label[keep]

@@ -1,0 +1,1 @@
+"""Hyper-parameter search, cross-validation and ensembles."""

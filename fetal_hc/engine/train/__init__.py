@@ -1,0 +1,1 @@
+"""Training loop, solver, events and the job that runs them."""

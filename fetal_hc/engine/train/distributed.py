@@ -1,0 +1,181 @@
+"""Several training processes: start, environment, and the few collective operations that the engine needs.
+
+A process belongs to a group when torchrun (or `launch`) has set RANK, WORLD_SIZE and LOCAL_RANK. Without a group every
+function here does what one process alone would do.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.queues import SimpleQueue
+from types import FrameType
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.multiprocessing.spawn import ProcessExitedException, start_processes
+from torch.nn.parallel import DistributedDataParallel
+
+from fetal_hc.errors import ConfigError, FetalHCError
+
+
+def is_active() -> bool:
+    """Whether this process is one of a group."""
+    return dist.is_available() and dist.is_initialized()
+
+
+def rank() -> int:
+    """Number of this process in its group; 0 when alone."""
+    return dist.get_rank() if is_active() else 0
+
+
+def world_size() -> int:
+    """Number of processes in the group; 1 when alone."""
+    return dist.get_world_size() if is_active() else 1
+
+
+def is_main() -> bool:
+    """Whether this process writes the files and the log."""
+    return rank() == 0
+
+
+def barrier() -> None:
+    """Waits until all processes are here."""
+    if is_active():
+        dist.barrier()
+
+
+def all_gather_objects(value: Any) -> list[Any]:
+    """The picklable `value` of every process, in order of rank, on every process."""
+    if not is_active():
+        return [value]
+    gathered: list[Any] = [None] * world_size()
+    dist.all_gather_object(gathered, value)
+    return gathered
+
+
+def all_reduce_mean(values: Tensor) -> Tensor:
+    """Element-wise mean of `values` over all processes; NaN and infinity in any of them show in the mean."""
+    if is_active():
+        dist.all_reduce(values)
+        values /= world_size()
+    return values
+
+
+def broadcast_buffers(model: nn.Module) -> None:
+    """Gives every process the buffers (running statistics) of process 0."""
+    if is_active():
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+def wrap_model(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model in DistributedDataParallel when there is a group, else the model itself."""
+    if not is_active():
+        return model
+    return DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
+
+
+def select_device(name: str) -> torch.device:
+    """The device this process computes on, from MODEL.DEVICE ("cpu", "cuda"); one GPU per process of a group.
+
+    Raises:
+        ConfigError: if the name is unknown, or CUDA or this process's GPU is absent.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"MODEL.DEVICE: {name!r} is not a torch device; expected cpu or cuda") from error
+    if device.type != "cuda":
+        return device
+    if not torch.cuda.is_available():
+        raise ConfigError("MODEL.DEVICE: 'cuda', but torch sees no GPU; add MODEL.DEVICE cpu to the command")
+    index = int(os.environ.get("LOCAL_RANK", "0")) if device.index is None else device.index
+    if index >= torch.cuda.device_count():
+        raise ConfigError(f"GPU {index} is wanted, but this machine has {torch.cuda.device_count()}; lower --num-gpus")
+    return torch.device("cuda", index)
+
+
+@contextmanager
+def process_group(device_type: str) -> Iterator[None]:
+    """Joins the group that the environment names (nccl on GPUs, gloo on CPUs) for the length of the block."""
+    if int(os.environ.get("WORLD_SIZE", "1")) <= 1 or is_active():
+        yield
+        return
+    if device_type == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def launch(function: Callable[..., int], n_processes: int, arguments: tuple[Any, ...]) -> int:
+    """Exit code of `function(*arguments)`, run here or in `n_processes` new processes of this machine.
+
+    Under torchrun (RANK is set) the processes exist already, and the function runs here. SIGTERM and SIGINT reach the
+    started processes as SIGTERM.
+
+    Raises:
+        ConfigError: if `n_processes` is below 1.
+        FetalHCError: from `function`; of several processes that fail, the first one's.
+    """
+    if n_processes < 1:
+        raise ConfigError(f"--num-gpus {n_processes}: expected at least 1 process; on a CPU use 1")
+    if n_processes == 1 or "RANK" in os.environ:
+        return function(*arguments)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    messages = multiprocessing.get_context("spawn").SimpleQueue()
+    child_arguments = (function, n_processes, port, arguments, messages)
+    context = start_processes(_child, child_arguments, n_processes, join=False, start_method="spawn")
+
+    def forward(_signal_number: int, _frame: FrameType | None) -> None:
+        for process in context.processes:
+            process.terminate()
+
+    previous = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        while not context.join():
+            pass
+    except ProcessExitedException as error:
+        if not messages.empty():
+            raise FetalHCError(messages.get()) from error
+        return error.exit_code if error.exit_code > 0 else 1
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    return 0
+
+
+def _child(
+    local_rank: int,
+    function: Callable[..., int],
+    size: int,
+    port: int,
+    arguments: tuple[Any, ...],
+    messages: SimpleQueue[str],
+) -> None:
+    """Body of one started process: names the group in the environment, runs, and exits with the function's code."""
+    os.environ.update(
+        RANK=str(local_rank),
+        LOCAL_RANK=str(local_rank),
+        WORLD_SIZE=str(size),
+        MASTER_ADDR="127.0.0.1",
+        MASTER_PORT=str(port),
+    )
+    try:
+        code = function(*arguments)
+    except FetalHCError as error:
+        messages.put(str(error))
+        code = 2
+    sys.exit(code)

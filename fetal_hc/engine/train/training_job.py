@@ -1,0 +1,263 @@
+"""One training or evaluation from a config file: builds the parts, runs them, writes what they were and gave."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from fetal_hc.engine.checkpoints import checkpoint
+from fetal_hc.engine.checkpoints.pretrained import load_pretrained
+from fetal_hc.engine.config import CfgNode, dump_config, load_config
+from fetal_hc.engine.data.datasets import dataset_path, load_dataset
+from fetal_hc.engine.data.loader import build_test_loader, build_train_loader
+from fetal_hc.engine.evaluation import DatasetEvaluators, evaluate_on_dataset
+from fetal_hc.engine.evaluation.registry import build_evaluators, check_evaluators
+from fetal_hc.engine.evaluation.results import (
+    Results,
+    check_expected_results,
+    check_metric_choices,
+    results_table,
+    write_results,
+)
+from fetal_hc.engine.modeling import build_model
+from fetal_hc.engine.search.ensemble import evaluate_ensemble
+from fetal_hc.engine.train import distributed
+from fetal_hc.engine.train.backend import EngineChoice, choose_engine
+from fetal_hc.engine.train.best_record import BEST_RECORD_NAME
+from fetal_hc.engine.train.events import METRICS_NAME, logging_to
+from fetal_hc.engine.train.run_record import RUN_NAME, build_run_record, read_engine, read_seed, write_run_record
+from fetal_hc.engine.train.trainer import Trainer
+from fetal_hc.errors import ConfigError
+from fetal_hc.io.atomic import write_text_atomic
+
+RESULTS_NAME = "results.json"
+CONFIG_NAME = "config.yaml"
+# Log lines of the engines: the first three are the project, the others are Detectron2 and its library.
+LOGGERS = ("fetal_hc", "hc18", "face_mask", "detectron2", "fvcore")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """What the command line chooses.
+
+    Attributes:
+        config_file: YAML configuration.
+        overrides: KEY VALUE KEY VALUE ...
+        engine: "builtin", "detectron2" or "auto"; see `fetal_hc.engine.train.backend.choose_engine`.
+        resume: continue from OUTPUT_DIR/last_checkpoint, or start afresh when there is none.
+        eval_only: score MODEL.WEIGHTS (with `resume`: the last checkpoint) on DATASETS.TEST, no training.
+        overwrite: replace a training that OUTPUT_DIR already holds.
+        on_evaluation: called with the results of every evaluation; what it raises ends the training.
+    """
+
+    config_file: Path
+    overrides: tuple[str, ...] = ()
+    engine: str = "builtin"
+    resume: bool = False
+    eval_only: bool = False
+    overwrite: bool = False
+    on_evaluation: Callable[[Results], None] | None = None
+
+
+def start_job(options: JobOptions, n_processes: int = 1) -> int:
+    """Runs the job in `n_processes` processes of this machine; see `run_job` for the result.
+
+    Raises:
+        FetalHCError: for anything wrong with options, configuration, data or weights.
+    """
+    choice = _choose_engine(load_config(options.config_file, options.overrides), options)
+    if choice.name == "detectron2" and n_processes > 1 and "RANK" not in os.environ:
+        from fetal_hc.engine.d2_backend import job as detectron2_job
+
+        return detectron2_job.launch(run_job, n_processes, (options,))
+    return distributed.launch(run_job, n_processes, (options,))
+
+
+def run_job(options: JobOptions) -> int:
+    """Trains and/or evaluates; returns 0, 1 if TEST.EXPECTED_RESULTS are missed, or 128 + the signal that ended it.
+
+    Writes config.yaml, run.json, results.json and what `Trainer` writes to OUTPUT_DIR.
+
+    Raises:
+        FetalHCError: for anything wrong with configuration, data or weights.
+    """
+    cfg = load_config(options.config_file, options.overrides)
+    device = distributed.select_device(cfg.MODEL.DEVICE)
+    with distributed.process_group(device.type):
+        output_dir = Path(cfg.OUTPUT_DIR)
+        cfg = load_config(options.config_file, [*options.overrides, "SEED", str(_choose_seed(cfg, options))])
+        with logging_to(output_dir, is_main=distributed.is_main(), loggers=LOGGERS):
+            code = _run(cfg, options, device)
+        distributed.barrier()
+    return code
+
+
+def _choose_engine(cfg: CfgNode, options: JobOptions) -> EngineChoice:
+    """The engine of this job; a training is resumed by the engine that began it."""
+    output_dir = Path(cfg.OUTPUT_DIR)
+    is_resumed = options.resume and not options.eval_only and checkpoint.last_checkpoint(output_dir) is not None
+    return choose_engine(options.engine, cfg, read_engine(output_dir) if is_resumed else None)
+
+
+def _run(cfg: CfgNode, options: JobOptions, device: torch.device) -> int:
+    engine = _choose_engine(cfg, options)
+    logger.info("engine: %s (%s)", engine.name, engine.reason)
+    last = checkpoint.last_checkpoint(cfg.OUTPUT_DIR) if options.resume else None
+    if not options.eval_only and last is None:
+        _claim_output(Path(cfg.OUTPUT_DIR), options.overwrite)
+    _write_run_files(cfg, options, engine, device, resumed=last is not None)
+    _configure_torch(cfg)
+    evaluate = _build_evaluation(cfg, options.on_evaluation)
+    weights = last or (Path(cfg.MODEL.WEIGHTS) if cfg.MODEL.WEIGHTS else None)
+    if cfg.TEST.ENSEMBLE:
+        return _report(cfg, _evaluate_ensemble(cfg, device, options))
+    if options.eval_only and weights is None:
+        raise ConfigError("--eval-only needs weights; add MODEL.WEIGHTS FILE.pth, or --resume for the last checkpoint")
+    if engine.name == "detectron2":
+        from fetal_hc.engine.d2_backend import job as detectron2_job
+
+        signal_number, results = detectron2_job.run(cfg, weights, resume=last is not None, eval_only=options.eval_only)
+    elif options.eval_only:
+        signal_number, results = 0, _evaluate_only(cfg, device, weights, evaluate)
+    else:
+        signal_number, results = _train(cfg, device, last, evaluate)
+    return 128 + signal_number if signal_number else _report(cfg, results)
+
+
+def _evaluate_ensemble(cfg: CfgNode, device: torch.device, options: JobOptions) -> Results:
+    if not options.eval_only:
+        raise ConfigError("TEST.ENSEMBLE names finished trainings to average; add --eval-only")
+    return evaluate_ensemble(cfg, device)
+
+
+def _evaluate_only(
+    cfg: CfgNode, device: torch.device, weights: Path | None, evaluate: Callable[[nn.Module], Results] | None
+) -> Results:
+    model = build_model(cfg).to(device)
+    assert weights is not None
+    checkpoint.load_weights(model, checkpoint.read_checkpoint(weights)["model"], weights)
+    logger.info("loaded %s", weights)
+    return {} if evaluate is None else evaluate(model)
+
+
+def _train(
+    cfg: CfgNode, device: torch.device, last: Path | None, evaluate: Callable[[nn.Module], Results] | None
+) -> tuple[int, Results]:
+    """Trains with the built-in engine; 0 or the signal that ended it, and the last results."""
+    loader = build_train_loader(cfg)
+    model = build_model(cfg).to(device)
+    if last is None and cfg.MODEL.WEIGHTS:
+        load_pretrained(model, cfg.MODEL.WEIGHTS)
+    elif last is None:
+        logger.info("training starts from random weights")
+    trainer = Trainer(cfg, model, loader, device, evaluate)
+    if last is not None:
+        trainer.resume(last)
+    signal_number = trainer.train()
+    if trainer.results is None and evaluate is not None and not signal_number:  # resumed after its end
+        with trainer.evaluation_weights() as model:
+            trainer.results = evaluate(model)
+    return signal_number, trainer.results or {}
+
+
+def _choose_seed(cfg: CfgNode, options: JobOptions) -> int:
+    """SEED; when negative, that of the run to be resumed or else a random one, the same in all processes."""
+    if cfg.SEED >= 0:
+        return int(cfg.SEED)
+    earlier = read_seed(Path(cfg.OUTPUT_DIR)) if options.resume else None
+    return int(distributed.all_gather_objects(secrets.randbits(31) if earlier is None else earlier)[0])
+
+
+def _claim_output(output_dir: Path, overwrite: bool) -> None:
+    """Makes sure that no earlier training is lost by accident; with `overwrite` removes its files.
+
+    Raises:
+        ConfigError: if OUTPUT_DIR holds a training and may not be overwritten.
+    """
+    holds_training = distributed.all_gather_objects((output_dir / checkpoint.LAST_CHECKPOINT).exists())[0]
+    if holds_training and not overwrite:
+        raise ConfigError(
+            f"OUTPUT_DIR {output_dir} already holds a training; add --resume to continue it, --overwrite to replace "
+            "it, or choose another OUTPUT_DIR"
+        )
+    if distributed.is_main():
+        names = (checkpoint.LAST_CHECKPOINT, BEST_RECORD_NAME, METRICS_NAME, RESULTS_NAME, RUN_NAME)
+        old = [output_dir / name for name in names]
+        for path in [*old, *output_dir.glob("model_*.pth"), *output_dir.glob("events.out.tfevents.*")]:
+            path.unlink(missing_ok=True)
+    distributed.barrier()
+
+
+def _write_run_files(
+    cfg: CfgNode, options: JobOptions, engine: EngineChoice, device: torch.device, *, resumed: bool
+) -> None:
+    """Writes config.yaml and run.json; an evaluation of a training's folder leaves those of the training alone."""
+    output_dir = Path(cfg.OUTPUT_DIR)
+    names = [*(() if options.eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST]
+    files = [dataset_path(cfg, name) for name in names]
+    record = build_run_record(engine.name, cfg.SEED, str(device), distributed.world_size(), files)
+    if distributed.is_main() and not (options.eval_only and (output_dir / RUN_NAME).exists()):
+        write_run_record(output_dir, record, resumed=resumed)
+        write_text_atomic(output_dir / CONFIG_NAME, dump_config(cfg))
+    logger.info("seed %d, device %s, %d process(es), output %s", cfg.SEED, device, record["n_processes"], output_dir)
+
+
+def _configure_torch(cfg: CfgNode) -> None:
+    """Seeds this process and applies the settings of torch that the configuration names."""
+    checkpoint.seed_everything(cfg.SEED + distributed.rank())
+    torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
+    if cfg.FLOAT32_PRECISION:
+        torch.set_float32_matmul_precision(cfg.FLOAT32_PRECISION)
+
+
+def _build_evaluation(
+    cfg: CfgNode, on_evaluation: Callable[[Results], None] | None
+) -> Callable[[nn.Module], Results] | None:
+    """A function that scores a model on DATASETS.TEST and reports to `on_evaluation`; None when TEST is empty.
+
+    It returns {task: {metric: value}} for one dataset and {dataset: {task: {metric: value}}} for several.
+
+    Raises:
+        ConfigError: if TEST names an evaluator or a metric that there is not.
+        DatasetError: if a dataset is faulty or lacks what an evaluator needs.
+    """
+    check_evaluators(cfg.TEST.EVALUATORS, cfg.MODEL.META_ARCHITECTURE)
+    if not cfg.DATASETS.TEST:
+        return None
+    parts = []
+    for name in cfg.DATASETS.TEST:
+        dataset = load_dataset(cfg, name)
+        evaluators = DatasetEvaluators(build_evaluators(cfg, dataset))
+        parts.append((name, build_test_loader(cfg, name, dataset.records), evaluators))
+    prefixes = [f"{name}/" for name, _, _ in parts] if len(parts) > 1 else [""]
+    names = [prefix + metric for prefix, part in zip(prefixes, parts, strict=True) for metric in part[2].metric_names()]
+    check_metric_choices(names, cfg.TEST.BEST_METRIC, cfg.TEST.EXPECTED_RESULTS)
+
+    def evaluate(model: nn.Module) -> Results:
+        results = {name: evaluate_on_dataset(model, loader, evaluator) for name, loader, evaluator in parts}
+        shown = next(iter(results.values())) if len(results) == 1 else results
+        if on_evaluation is not None:
+            on_evaluation(shown)
+        return shown
+
+    return evaluate
+
+
+def _report(cfg: CfgNode, results: Results) -> int:
+    """Writes and shows the results; 1 when they miss what TEST.EXPECTED_RESULTS names, else 0."""
+    failures = check_expected_results(results, cfg.TEST.EXPECTED_RESULTS)
+    if distributed.is_main():
+        write_results(Path(cfg.OUTPUT_DIR) / RESULTS_NAME, results)
+    logger.info("results on %s\n%s", ", ".join(cfg.DATASETS.TEST) or "no dataset", results_table(results))
+    for failure in failures:
+        logger.error("expected result missed: %s", failure)
+    return 1 if failures else 0

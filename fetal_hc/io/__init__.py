@@ -1,0 +1,1 @@
+"""Files, images, COCO annotations, masks and drawing."""

@@ -1,0 +1,1 @@
+"""Exported ONNX models: sessions, pre-processing and prediction. No torch."""

@@ -1,0 +1,63 @@
+"""ONNX Runtime sessions on the CPU."""
+
+from __future__ import annotations
+
+import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import (
+    EngineError,
+    EPFail,
+    Fail,
+    InvalidArgument,
+    InvalidGraph,
+    InvalidProtobuf,
+    NoSuchFile,
+    NotImplemented,  # ONNX Runtime's own name
+    RuntimeException,
+)
+
+from fetal_hc.errors import ModelError
+
+RUNTIME_ERRORS = (
+    EngineError,
+    EPFail,
+    Fail,
+    InvalidArgument,
+    InvalidGraph,
+    InvalidProtobuf,
+    NoSuchFile,
+    NotImplemented,
+    RuntimeException,
+    RuntimeError,
+    ValueError,
+)
+_ONLY_FATAL_LOG = 4
+
+
+def open_session(model: str | bytes, source: str, num_threads: int) -> onnxruntime.InferenceSession:
+    """A session with a fixed number of threads.
+
+    Args:
+        model: path or content of an ONNX file.
+        source: name of the file, for messages.
+        num_threads: threads for the network, at least 1.
+
+    Raises:
+        ModelError: if it is not ONNX.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ONLY_FATAL_LOG
+    options.enable_mem_pattern = False  # plans one input size in advance; images differ, and it costs 25 MB
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except RUNTIME_ERRORS as error:
+        raise ModelError(
+            f"{source}: cannot be loaded as an ONNX model ({one_line(error)}); the file is corrupt or of "
+            "another format; restore or export it again"
+        ) from error
+
+
+def one_line(error: Exception) -> str:
+    """The message of an ONNX Runtime error on one line, at most 200 characters."""
+    return " ".join(str(error).split())[:200]

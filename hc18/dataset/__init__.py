@@ -1,0 +1,1 @@
+"""The HC18 data set: reading, checking, splitting, converting and its submission file."""

@@ -1,0 +1,123 @@
+"""Folds for cross-validation: no examination in two folds, every fold with the same range of head sizes."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Protocol
+
+from fetal_hc.errors import ConfigError, DatasetError, raise_problems
+from fetal_hc.io.atomic import write_text_atomic
+
+FOLD_COLUMNS = ("filename", "examination", "hc_mm", "fold")
+
+
+class LabelledImage(Protocol):
+    """What a split needs to know of an image."""
+
+    @property
+    def filename(self) -> str:
+        """Unique file name."""
+
+    @property
+    def examination(self) -> str:
+        """Images of one examination stay together."""
+
+    @property
+    def hc_mm(self) -> float:
+        """Head circumference in mm, by which folds are balanced."""
+
+
+def grouped_stratified_folds(cases: Sequence[LabelledImage], n_folds: int, seed: int = 0) -> dict[str, int]:
+    """Fold in [0, n_folds) of every file name, in the order of `cases`.
+
+    Examinations are sorted by their mean HC and cut into strata of `n_folds` neighbours; each stratum gives every fold
+    one examination. Within a stratum the fold with the fewest images so far takes the examination with the most; ties
+    are broken by a hash of the seed, so that a split is the same on every machine and for every library version.
+
+    Args:
+        cases: labelled images.
+        n_folds: at least 2 and at most the number of examinations.
+        seed: another seed gives another, equally balanced split.
+
+    Raises:
+        ConfigError: if `n_folds` is out of range.
+    """
+    examinations: dict[str, list[LabelledImage]] = defaultdict(list)
+    for case in cases:
+        examinations[case.examination].append(case)
+    if not 2 <= n_folds <= len(examinations):
+        raise ConfigError(f"n_folds is {n_folds}; expected 2 to {len(examinations)}, the number of examinations")
+
+    ranked = sorted(examinations, key=lambda name: (fmean(case.hc_mm for case in examinations[name]), name))
+    n_images = [0] * n_folds
+    fold_of: dict[str, int] = {}
+    for start in range(0, len(ranked), n_folds):
+        stratum = sorted(
+            ranked[start : start + n_folds], key=lambda name: (-len(examinations[name]), _draw(seed, name))
+        )
+        folds = sorted(range(n_folds), key=lambda fold: (n_images[fold], _draw(seed, f"{start}/{fold}")))
+        for name, fold in zip(stratum, folds, strict=False):  # the last stratum may be short
+            fold_of[name] = fold
+            n_images[fold] += len(examinations[name])
+    return {case.filename: fold_of[case.examination] for case in cases}
+
+
+def write_folds(path: str | os.PathLike[str], cases: Sequence[LabelledImage], folds: Mapping[str, int]) -> None:
+    """Writes the split as CSV with the columns `FOLD_COLUMNS`, one row per image, atomically.
+
+    Raises:
+        FetalHCError: if `path` cannot be written.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(FOLD_COLUMNS)
+    writer.writerows((case.filename, case.examination, case.hc_mm, folds[case.filename]) for case in cases)
+    write_text_atomic(path, buffer.getvalue())
+
+
+def read_folds(path: str | os.PathLike[str]) -> dict[str, int]:
+    """Fold of every file name, as `write_folds` saved it.
+
+    Raises:
+        DatasetError: lists every row that is not a file name with a fold, and every examination in two folds.
+    """
+    table = Path(path)
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{table}: cannot be read ({error}); expected the folds a conversion saved") from error
+    folds: dict[str, int] = {}
+    fold_of_examination: dict[str, str] = {}
+    problems = []
+    for line, row in enumerate(rows, start=2):
+        name, examination, fold = (row.get(key) or "" for key in ("filename", "examination", "fold"))
+        if not name or name in folds or not (fold.isascii() and fold.isdigit()):
+            problems.append(
+                f"{table}, row {line}: file name '{name}', fold '{fold}'; expected a new file name and a "
+                "fold number >= 0; convert again"
+            )
+            continue
+        if fold_of_examination.setdefault(examination, fold) != fold:
+            problems.append(
+                f"{table}, row {line}: examination '{examination}' is in fold {fold} and in fold "
+                f"{fold_of_examination[examination]}; expected one fold per examination; convert again"
+            )
+        folds[name] = int(fold)
+    if not rows:
+        problems.append(f"{table}: holds no rows; expected the folds a conversion saved")
+    if problems:
+        raise_problems(DatasetError, problems, f"{table} cannot be used")
+    return folds
+
+
+def _draw(seed: int, name: str) -> bytes:
+    """Reproducible random order: the same on every machine and for every library version."""
+    return hashlib.sha256(f"{seed}:{name}".encode()).digest()

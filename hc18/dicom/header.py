@@ -1,0 +1,224 @@
+"""Reading DICOM files without the patient: only the attributes that describe pixels are parsed and kept."""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import os
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pydicom
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import read_dataset, read_preamble
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+from pydicom.valuerep import VR
+
+from fetal_hc.errors import ImageError
+
+MAX_BYTES = 1 << 30
+
+# What pydicom raises on damaged files; its texts may quote a value of the file, so none of them is passed on.
+PARSING_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    BytesLengthException,
+    EOFError,
+    InvalidDicomError,
+    LookupError,
+    MemoryError,
+    NameError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    UserWarning,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+
+_PREAMBLE = 128
+_PREFIX = b"DICM"
+_FIRST_GROUPS = (0x0002, 0x0008)  # of files written without a preamble
+_META_GROUP = 0x0002
+_LAST_FIRST_ELEMENT = 0x0020
+_LONGEST_FIRST_VALUE = 1 << 12
+_VALUE_REPRESENTATIONS = frozenset(member.value.encode() for member in VR if len(member.value) == 2)
+
+_PARSING = threading.Lock()
+_LOGGER = logging.getLogger("pydicom")
+
+
+def is_dicom(first_bytes_or_path: bytes | str | os.PathLike[str]) -> bool:
+    """Whether a file is DICOM by its first bytes, also one written without the preamble; its name does not count.
+
+    Args:
+        first_bytes_or_path: the file or its first 132 bytes or more. A file that cannot be read is none.
+    """
+    if isinstance(first_bytes_or_path, bytes):
+        start = first_bytes_or_path
+    else:
+        try:
+            with Path(first_bytes_or_path).open("rb") as stream:
+                start = stream.read(_PREAMBLE + len(_PREFIX))
+        except (OSError, ValueError):  # ValueError: a name with a zero byte
+            return False
+    return start[_PREAMBLE : _PREAMBLE + len(_PREFIX)] == _PREFIX or _starts_with_element(start)
+
+
+def read_bytes(path_or_bytes: str | os.PathLike[str] | bytes) -> bytes:
+    """The content of a DICOM file.
+
+    Raises:
+        ImageError: if it cannot be read, is empty, larger than `MAX_BYTES` or no DICOM. No message names the path.
+    """
+    if isinstance(path_or_bytes, bytes):
+        data = path_or_bytes
+    else:
+        try:
+            path = Path(path_or_bytes)
+            if path.stat().st_size > MAX_BYTES:
+                raise ImageError(_too_large())
+            data = path.read_bytes()
+        except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+            reason = getattr(error, "strerror", None) or "input error"
+            raise ImageError(f"The file cannot be read ({reason}); check that it exists and may be opened.") from None
+    if len(data) > MAX_BYTES:
+        raise ImageError(_too_large())
+    if not data:
+        raise ImageError("The file is empty; copy or export it anew.")
+    if not is_dicom(data):
+        raise ImageError("The file is not a DICOM file, whatever its name says; export it anew as DICOM, PNG or JPEG.")
+    return data
+
+
+def read_attributes(data: bytes, keywords: Sequence[str]) -> Dataset:
+    """The named attributes of a DICOM file, also inside sequences; nothing else is in the returned dataset.
+
+    Args:
+        data: content of the file.
+        keywords: DICOM keywords. An attribute that cannot be read counts as absent. `.file_meta` always has
+            TransferSyntaxUID and MediaStorageSOPClassUID.
+
+    Raises:
+        ImageError: if the file cannot be parsed.
+    """
+    try:
+        with quiet_pydicom():
+            _check_inflated_size(data)
+            read = pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=list(keywords))
+            kept = _readable(read, keywords)
+            kept.set_original_encoding(*read.original_encoding)
+            kept.file_meta = FileMetaDataset()
+            kept.file_meta.TransferSyntaxUID = _transfer_syntax(read)
+            kept.file_meta.MediaStorageSOPClassUID = read.file_meta.get("MediaStorageSOPClassUID", UID(""))
+    except PARSING_ERRORS:
+        raise ImageError("The DICOM file is damaged or incomplete; copy or export it anew.") from None
+    return kept
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Keeps the remarks of pydicom about untidy files, which may quote them, from screen and log; one thread at a time.
+
+    Raises:
+        UserWarning: in place of the remark that a file ends early, after which pydicom returns an empty dataset.
+    """
+    with _PARSING, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("error", "End of file reached", UserWarning)
+        was_disabled, _LOGGER.disabled = _LOGGER.disabled, True
+        try:
+            yield
+        finally:
+            _LOGGER.disabled = was_disabled
+
+
+def number_of(dataset: Dataset, keyword: str) -> float:
+    """The single number of an attribute; NaN if it is missing, empty, multiple or no number."""
+    try:
+        return float(dataset.get(keyword))
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def count_of(dataset: Dataset, keyword: str) -> int:
+    """The single number of an attribute if it is whole and not negative, otherwise 0."""
+    value = number_of(dataset, keyword)
+    return int(value) if math.isfinite(value) and value >= 0.0 and value.is_integer() else 0
+
+
+def _starts_with_element(start: bytes) -> bool:
+    """Whether the bytes begin with a data element of a first group, in any of the three encodings."""
+    if len(start) < 8:
+        return False
+    for order in "<>":
+        group, element = struct.unpack_from(f"{order}HH", start)
+        if group in _FIRST_GROUPS and element <= _LAST_FIRST_ELEMENT:
+            (length,) = struct.unpack_from("<I", start, 4)
+            return start[4:6] in _VALUE_REPRESENTATIONS or (order == "<" and length < _LONGEST_FIRST_VALUE)
+    return False
+
+
+def _readable(read: Dataset, keywords: Sequence[str]) -> Dataset:
+    """A copy with those of the named attributes, at every level, whose values follow their type."""
+    kept = Dataset()
+    for keyword in keywords:
+        if keyword not in read:
+            continue
+        try:
+            element = read[keyword]
+        except PARSING_ERRORS:
+            continue
+        if element.VR == VR.SQ:
+            items = [_readable(item, keywords) for item in element.value or ()]
+            element = DataElement(element.tag, VR.SQ, items)
+        kept.add(element)
+    return kept
+
+
+def _transfer_syntax(read: pydicom.FileDataset) -> UID:
+    """The transfer syntax of the file, or the one that its encoding implies where the file does not say."""
+    named = read.file_meta.get("TransferSyntaxUID")
+    if named:
+        return UID(named)
+    is_implicit, is_little_endian = read.original_encoding
+    if is_implicit:
+        return ImplicitVRLittleEndian
+    return ExplicitVRLittleEndian if is_little_endian else ExplicitVRBigEndian
+
+
+def _check_inflated_size(data: bytes) -> None:
+    """Refuses a deflated file that would fill the memory.
+
+    Raises:
+        ImageError: if it inflates to more than `MAX_BYTES`.
+    """
+    stream = io.BytesIO(data)
+    read_preamble(stream, force=True)
+    meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != _META_GROUP)
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflater.decompress(stream.read(), MAX_BYTES)
+    if inflater.unconsumed_tail:
+        raise ImageError(_too_large())
+
+
+def _too_large() -> str:
+    return f"The file holds more than {MAX_BYTES >> 20} MiB; export single frames or a shorter sequence."

@@ -1,0 +1,1 @@
+"""Errors of measurements against a reference, and pictures of them."""

@@ -1,0 +1,1 @@
+"""Ellipses, ellipse fits and pixel sizes."""

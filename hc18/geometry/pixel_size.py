@@ -1,0 +1,200 @@
+"""How many millimetres a pixel has, where that number came from, and whether it is believable."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from fetal_hc.errors import MeasurementError
+
+USUAL_PIXEL_SIZE_MM = (0.049, 0.394)  # HC18 has 0.0494 to 0.3933
+POSSIBLE_PIXEL_SIZE_MM = (0.01, 2.0)  # beyond, no transducer resolves a pixel or 200 px show a whole torso
+USUAL_ASPECT_RATIO = 1.25  # larger / smaller pixel side
+SAME_SIZE = 0.01  # relative difference up to which two pixel sizes give the same circumference for a clinician
+
+
+class CalibrationSource(StrEnum):
+    """Where a pixel size came from."""
+
+    CSV = "csv"
+    DICOM_REGION = "dicom_region"
+    DICOM_PIXEL_SPACING = "dicom_pixel_spacing"
+    USER = "user"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The pixel size of one frame, or why it has none.
+
+    Attributes:
+        pixel_size_xy_mm: mm per px along x and y; None if and only if `source` is `NONE`.
+        source: where it came from.
+        detail: one sentence for a clinician: which region, attribute or table row, or why there are no millimetres.
+        warnings: sentences to show beside every value in millimetres.
+    """
+
+    pixel_size_xy_mm: tuple[float, float] | None
+    source: CalibrationSource
+    detail: str
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuses a pixel size without a source, a source without one, and impossible values.
+
+        Raises:
+            MeasurementError: naming the value, what was expected and what to do.
+        """
+        if (self.pixel_size_xy_mm is None) != (self.source is CalibrationSource.NONE):
+            raise MeasurementError(
+                f"a calibration with source {self.source.value!r} has the pixel size {self.pixel_size_xy_mm}; expected "
+                "one exactly when the source is not 'none'"
+            )
+        if self.pixel_size_xy_mm is not None:
+            problem = pixel_size_problem(self.pixel_size_xy_mm)
+            if problem:
+                raise MeasurementError(problem)
+
+
+def from_table(pixel_size_mm: float, row: int | None = None) -> Calibration:
+    """The pixel size of a table row, the same along x and y.
+
+    Args:
+        pixel_size_mm: mm per px.
+        row: line of the table, the header being line 1; None if unknown.
+
+    Raises:
+        MeasurementError: if the value is no possible pixel size.
+    """
+    return _calibration(
+        (pixel_size_mm, pixel_size_mm),
+        CalibrationSource.CSV,
+        "From the table of pixel sizes" + ("" if row is None else f", line {row}"),
+    )
+
+
+def from_user(pixel_size_mm: float | tuple[float, float], reviewer: str = "") -> Calibration:
+    """A pixel size that somebody typed.
+
+    Args:
+        pixel_size_mm: mm per px, or mm per px along x and y.
+        reviewer: who typed it, for the record; empty if unknown.
+
+    Raises:
+        MeasurementError: if the value is no possible pixel size.
+    """
+    size_xy = pixel_size_mm if isinstance(pixel_size_mm, tuple) else (pixel_size_mm, pixel_size_mm)
+    return _calibration(size_xy, CalibrationSource.USER, f"Typed by {reviewer}" if reviewer else "Typed by hand")
+
+
+def from_region(pixel_size_xy_mm: tuple[float, float], where: str, warnings: tuple[str, ...] = ()) -> Calibration:
+    """The pixel size of a DICOM ultrasound region; `where` names the region.
+
+    Raises:
+        MeasurementError: if the value is no possible pixel size.
+    """
+    return _calibration(pixel_size_xy_mm, CalibrationSource.DICOM_REGION, f"From the DICOM file, {where}", warnings)
+
+
+def from_pixel_spacing(pixel_size_xy_mm: tuple[float, float]) -> Calibration:
+    """The DICOM attribute Pixel Spacing, always with a warning.
+
+    Raises:
+        MeasurementError: if the value is no possible pixel size.
+    """
+    warning = (
+        "The DICOM file has no calibrated ultrasound region; its attribute Pixel Spacing was used, which ultrasound "
+        "systems do not have to keep right. Compare with a caliper or the depth scale of the image."
+    )
+    return _calibration(
+        pixel_size_xy_mm,
+        CalibrationSource.DICOM_PIXEL_SPACING,
+        "From the DICOM file, attribute Pixel Spacing",
+        (warning,),
+    )
+
+
+def warn_of_other_size(calibration: Calibration, other_xy_mm: tuple[float, float]) -> Calibration:
+    """The calibration, with a warning if the file states another pixel size elsewhere.
+
+    Args:
+        calibration: the one that counts.
+        other_xy_mm: mm per px along x and y.
+    """
+    used = calibration.pixel_size_xy_mm
+    if used is None or all(
+        abs(other - size) <= SAME_SIZE * size for other, size in zip(other_xy_mm, used, strict=True)
+    ):
+        return calibration
+    warning = (
+        f"The DICOM file states a second pixel size, {format_pixel_size(other_xy_mm)}, which was not used. "
+        "Compare with a caliper or the depth scale of the image."
+    )
+    return replace(calibration, warnings=(*calibration.warnings, warning))
+
+
+def uncalibrated(reason: str) -> Calibration:
+    """No millimetres, with the reason as a sentence."""
+    return Calibration(None, CalibrationSource.NONE, reason)
+
+
+def pixel_size_problem(pixel_size_xy_mm: tuple[float, float]) -> str:
+    """Why these cannot be mm per px along x and y, as a sentence; empty if they can."""
+    low, high = POSSIBLE_PIXEL_SIZE_MM
+    for axis, size in zip("xy", pixel_size_xy_mm, strict=True):
+        if not (math.isfinite(size) and low <= size <= high):
+            return (
+                f"The pixel size along {axis} is {size:g} mm; expected millimetres per pixel between {low:g} and "
+                f"{high:g}. Check the number and its unit{_unit_hint(size)}."
+            )
+    return ""
+
+
+def pixel_size_warnings(pixel_size_xy_mm: tuple[float, float]) -> tuple[str, ...]:
+    """What is unusual about mm per px along x and y that are possible; empty if nothing is."""
+    warnings = []
+    low, high = USUAL_PIXEL_SIZE_MM
+    odd = next((size for size in pixel_size_xy_mm if not low <= size <= high), None)
+    if odd is not None:
+        warnings.append(
+            f"The pixel size {odd:.4g} mm is unusual for a fetal head; the HC18 images have 0.049 to 0.393 mm. "
+            f"Check the number and its unit{_unit_hint(odd)}."
+        )
+    if max(pixel_size_xy_mm) > USUAL_ASPECT_RATIO * min(pixel_size_xy_mm):
+        warnings.append(
+            f"The pixel size is {pixel_size_xy_mm[0]:.4g} mm across and {pixel_size_xy_mm[1]:.4g} mm down; so large a "
+            "difference is unusual. Check that the image is not stretched."
+        )
+    return tuple(warnings)
+
+
+def format_pixel_size(pixel_size_xy_mm: tuple[float, float]) -> str:
+    """Mm per px in words, one number if x and y agree to the digits shown."""
+    across, down = (f"{size:.4g}" for size in pixel_size_xy_mm)
+    return f"{across} mm per pixel" if across == down else f"{across} mm across and {down} mm down per pixel"
+
+
+def _calibration(
+    pixel_size_xy_mm: tuple[float, float], source: CalibrationSource, origin: str, warnings: tuple[str, ...] = ()
+) -> Calibration:
+    """A calibration with the value in its sentence and the warnings that the value deserves.
+
+    Raises:
+        MeasurementError: if the value is no possible pixel size.
+    """
+    size_xy = (float(pixel_size_xy_mm[0]), float(pixel_size_xy_mm[1]))
+    problem = pixel_size_problem(size_xy)
+    if problem:
+        raise MeasurementError(problem)
+    detail = f"{origin}: {format_pixel_size(size_xy)}."
+    return Calibration(size_xy, source, detail, (*warnings, *pixel_size_warnings(size_xy)))
+
+
+def _unit_hint(size: float) -> str:
+    """What the number would be in a unit in which it is usual, to append to a sentence; empty if there is none."""
+    low, high = USUAL_PIXEL_SIZE_MM
+    for unit, factor in (("centimetres", 10.0), ("micrometres", 1e-3)):
+        if low <= size * factor <= high:
+            return f"; {size:g} {unit} would be {size * factor:.4g} mm"
+    return ""

@@ -1,0 +1,182 @@
+"""Image files to result rows, in whatever process a runner chooses: the next file is read while one is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fetal_hc.batch.checkpoint.job_results import TaskResult
+from fetal_hc.batch.jobs import SOURCE_FILE, SOURCE_NONE, ImageTask
+from fetal_hc.errors import DatasetError, ModelError
+from fetal_hc.io.storage import FileStamp, read_image_file
+from fetal_hc.model.predictor import OnnxPredictor
+from hc18.geometry.pixel_size import Calibration
+from hc18.measure.frames import ImageFrames, open_frames
+from hc18.measure.head_measurement import calibrated, measure_image
+from hc18.measure.measurement import HeadMeasurement
+from hc18.measure.rows import MeasurementRow, RowStatus
+
+HEAD_CLASSES = ("head",)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureWork:
+    """Starts the work of one process: loads the model, returns the function that measures a stream of images.
+
+    Attributes:
+        model: ONNX file.
+        num_threads: threads for the network.
+        min_score: smallest confidence of a detection that counts as a head, 0 to 1.
+    """
+
+    model: Path
+    num_threads: int
+    min_score: float
+
+    def __call__(self) -> Callable[[Iterable[ImageTask]], Iterator[TaskResult]]:
+        """The function that measures image files, one result per job in their order.
+
+        Raises:
+            ModelError: if the model cannot be used or finds something else than heads.
+        """
+        predictor = OnnxPredictor(self.model, self.num_threads)
+        if predictor.spec.class_names != HEAD_CLASSES:
+            raise ModelError(
+                f"{self.model}: finds {', '.join(predictor.spec.class_names)}; expected a model that finds "
+                f"{', '.join(HEAD_CLASSES)}; choose a model trained on HC18"
+            )
+        return partial(measure_tasks, predictor, self.min_score)
+
+
+def measure_tasks(predictor: OnnxPredictor, min_score: float, jobs: Iterable[ImageTask]) -> Iterator[TaskResult]:
+    """Results of image files in the order of the jobs; a second thread reads and decodes one file ahead.
+
+    Whatever goes wrong with a file becomes a status and a reason.
+
+    Args:
+        predictor: finds heads.
+        min_score: smallest confidence of a detection that counts as a head, 0 to 1.
+        jobs: taken one ahead of the results.
+    """
+    ahead: tuple[ImageTask, Future[_OpenedFile]] | None = None
+    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as reader:
+        for job in jobs:
+            current, ahead = ahead, (job, reader.submit(_open_file, job))
+            if current is not None:
+                yield _score_file(predictor, min_score, *current)
+        if ahead is not None:
+            yield _score_file(predictor, min_score, *ahead)
+
+
+def crashed_result(job: ImageTask) -> TaskResult:
+    """The result of an image that killed its process."""
+    reason = "the process that worked on this image died (out of memory, or a damaged file); check the file"
+    return TaskResult(job.index, job.path, None, (_failed_row(job, RowStatus.INTERNAL_ERROR, reason),))
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenedFile:
+    """A file that was read: its state then, and its pictures or why there are none."""
+
+    stamp: FileStamp | None
+    frames: ImageFrames | Exception
+
+
+def _open_file(job: ImageTask) -> _OpenedFile:
+    """Reads and opens the file of a job; never raises."""
+    stamp = None
+    try:
+        if job.path is None:
+            raise FileNotFoundError(job.note)
+        data, stamp = read_image_file(job.path)
+        return _OpenedFile(stamp, open_frames(data, job.path))
+    except Exception as error:  # noqa: BLE001  # becomes the row of this image
+        return _OpenedFile(stamp, error)
+
+
+def _score_file(predictor: OnnxPredictor, min_score: float, job: ImageTask, opening: Future[_OpenedFile]) -> TaskResult:
+    """The rows of one file, one per frame."""
+    opened = opening.result()
+    if isinstance(opened.frames, Exception):
+        return TaskResult(job.index, job.path, opened.stamp, (_row_of_error(job, opened.frames),))
+    rows = []
+    for index in range(opened.frames.n_frames):
+        name = f"{job.file_name}#{index + 1}" if opened.frames.n_frames > 1 else job.file_name
+        rows.append(_score_frame(predictor, min_score, replace(job, file_name=name), opened.frames, index))
+    return TaskResult(job.index, job.path, opened.stamp, tuple(rows))
+
+
+def _score_frame(
+    predictor: OnnxPredictor, min_score: float, job: ImageTask, frames: ImageFrames, index: int
+) -> MeasurementRow:
+    """The row of one picture; whatever goes wrong with it becomes a status and a reason."""
+    try:
+        image_rgb = frames.frame_rgb(index)
+        measurement = measure_image(predictor, image_rgb, job.pixel_size_xy_mm, min_score=min_score)
+        calibration = None
+        if job.pixel_size_source == SOURCE_FILE and frames.calibrate is not None:
+            calibration = frames.calibrate(measurement.ellipse_px, index)  # depends on where the head lies
+            measurement = calibrated(predictor, measurement, calibration.pixel_size_xy_mm)
+        return _measured_row(job, image_rgb, measurement, calibration)
+    except Exception as error:  # noqa: BLE001  # a mistake of ours in one image must not cost the others their results
+        return _row_of_error(job, error)
+
+
+def _measured_row(
+    job: ImageTask, image_rgb: NDArray[np.uint8], measurement: HeadMeasurement, calibration: Calibration | None
+) -> MeasurementRow:
+    """The row of a picture in which a head was looked for."""
+    status = RowStatus(measurement.status.value)
+    no_pixel_size = job.note if calibration is None else calibration.detail
+    return MeasurementRow(
+        file_name=job.file_name,
+        status=status,
+        reason=no_pixel_size if status == RowStatus.NO_PIXEL_SIZE else measurement.reason,
+        hc_mm=measurement.hc_mm,
+        hc_px=measurement.hc_px,
+        ellipse_px=measurement.ellipse_px,
+        ellipse_mm=measurement.ellipse_mm,
+        confidence=measurement.score,
+        flags=measurement.flags,
+        image_hw=(image_rgb.shape[0], image_rgb.shape[1]),
+        pixel_size_xy_mm=job.pixel_size_xy_mm if calibration is None else calibration.pixel_size_xy_mm,
+        pixel_size_source=_row_source(job) if calibration is None else calibration.source.value,
+        calibration="" if calibration is None else " ".join((calibration.detail, *calibration.warnings)),
+        hc_interval_mm=measurement.hc_interval_mm,
+        expected_error_mm=measurement.expected_error_mm,
+        residual_percent=measurement.residual_percent,
+        disagreement_percent=measurement.disagreement_percent,
+        mask_entropy=measurement.mask_entropy,
+    )
+
+
+def _row_of_error(job: ImageTask, error: Exception) -> MeasurementRow:
+    """The row of a picture that could not be measured."""
+    if job.path is None:
+        return _failed_row(job, RowStatus.MISSING_FILE, job.note)
+    if isinstance(error, DatasetError):
+        return _failed_row(job, RowStatus.UNREADABLE, str(error))
+    if isinstance(error, ModelError):
+        return _failed_row(job, RowStatus.MODEL_FAILED, str(error))
+    if isinstance(error, MemoryError):
+        reason = f"{job.path}: does not fit in memory; give the program more memory or fewer --workers"
+        return _failed_row(job, RowStatus.UNREADABLE, reason)
+    return _failed_row(job, RowStatus.INTERNAL_ERROR, f"{type(error).__name__}: {error}; please report this")
+
+
+def _failed_row(job: ImageTask, status: RowStatus, reason: str) -> MeasurementRow:
+    """The row of an image without a measurement."""
+    return MeasurementRow(
+        job.file_name, status, reason, pixel_size_xy_mm=job.pixel_size_xy_mm, pixel_size_source=_row_source(job)
+    )
+
+
+def _row_source(job: ImageTask) -> str:
+    """Where the pixel size of a row came from that was not calibrated by its file."""
+    return SOURCE_NONE if job.pixel_size_source == SOURCE_FILE else job.pixel_size_source

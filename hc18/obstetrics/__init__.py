@@ -1,0 +1,1 @@
+"""Gestational age and growth from head circumference."""

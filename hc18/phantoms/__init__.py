@@ -1,0 +1,1 @@
+"""Synthetic ultrasound images of heads whose circumference is known."""

@@ -1,0 +1,204 @@
+"""An already scored batch as cases to review: `details.csv` of `tools/score.py` with the images it was made from.
+
+Names of files are used to find the images and to report what cannot be taken in; they are never stored.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fetal_hc.batch.manifest import read_manifest
+from fetal_hc.errors import DatasetError, FetalHCError, ImageError
+from fetal_hc.io.images import read_image
+from hc18.dicom.image import is_dicom, read_dicom
+from hc18.dicom.privacy import hide_outside
+from hc18.measure.rows import REQUIRED_COLUMNS, RowStatus, from_details_fields
+from hc18.reviews.measured import calibration_of_row, from_score_row
+from hc18.reviews.records import ModelVersion, NewCase, Registration
+from hc18.reviews.store import ReviewStore
+
+CASES_PER_TRANSACTION = 20  # a few megabytes of pixels at a time
+REVIEWABLE = frozenset({RowStatus.OK, RowStatus.NO_PIXEL_SIZE, RowStatus.NO_HEAD, RowStatus.FIT_FAILED})
+_EXPECTED = "expected a details file of tools/score.py"
+_FRAME_NUMBER = re.compile(r"#(\d+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedRow:
+    """What became of one row.
+
+    Attributes:
+        row: line in the table, the header being line 1.
+        name: of the image in the table; empty if it cannot be read.
+        registration: the case; None if the row was not taken in.
+        problem: why not, as a sentence; empty if it was.
+    """
+
+    row: int
+    name: str
+    registration: Registration | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadyRow:
+    """A row whose case waits for its transaction."""
+
+    row: int
+    name: str
+    case: NewCase
+
+
+def import_batch(
+    store: ReviewStore,
+    details: Path,
+    images: Path,
+    reviewer: str,
+    *,
+    manifest: Path | None = None,
+    models: Mapping[str, ModelVersion] | None = None,
+) -> Iterator[ImportedRow]:
+    """Takes a scored batch into the store, a few images at a time; what is taken in stays if it is interrupted.
+
+    Images that the store knows already keep their history. Of DICOM only the ultrasound region is kept.
+
+    Args:
+        store: to add to.
+        details: `details.csv` of `tools/score.py`.
+        images: folder of the images; names that lead out of it are refused.
+        reviewer: who adds them.
+        manifest: table that the batch was scored from, if the rows carry its ids instead of file names.
+        models: names of known models by SHA-256; others are recorded as unknown.
+
+    Yields:
+        One item per row, in the order of the table, once it is in the store or refused.
+
+    Raises:
+        DatasetError: if a table cannot be read or lacks columns.
+        StoreError: if the store cannot be written.
+    """
+    locate = _locator(images, manifest)
+    waiting: list[ImportedRow | _ReadyRow] = []
+    for line, fields in _read_lines(details):
+        waiting.append(_prepare(line, fields, locate, models or {}))
+        if len(waiting) >= CASES_PER_TRANSACTION:
+            yield from _register(store, waiting, reviewer)
+            waiting = []
+    yield from _register(store, waiting, reviewer)
+
+
+def read_visible(path: Path, frame_index: int = 0) -> NDArray[np.uint8]:
+    """The pixels of an image file that may be stored, (H, W, 3) uint8 RGB, the same size as the picture.
+
+    Args:
+        path: PNG, JPEG, TIFF, BMP or DICOM; the first bytes decide.
+        frame_index: 0-based frame of a DICOM file.
+
+    Raises:
+        ImageError: if it cannot be read, or a DICOM file doesn't say where the ultrasound picture is.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"The image cannot be read ({error.strerror}); check the folder of the images.") from error
+    if not is_dicom(data):
+        return read_image(data)
+    dicom = read_dicom(data)
+    boxes = dicom.tissue_boxes_xyxy()
+    if not boxes:
+        if dicom.may_show_identity:
+            raise ImageError(
+                "The DICOM file does not say where the ultrasound picture is, so a name may be burned into it; upload "
+                "it by itself and choose what may be shown."
+            )
+        return dicom.frame_rgb(frame_index)
+    return hide_outside(dicom.frame_rgb(frame_index), *boxes)
+
+
+def _register(store: ReviewStore, waiting: list[ImportedRow | _ReadyRow], reviewer: str) -> Iterator[ImportedRow]:
+    """Registers all that is ready in one transaction."""
+    ready = [item for item in waiting if isinstance(item, _ReadyRow)]
+    registrations = iter(store.register_cases([item.case for item in ready], reviewer) if ready else ())
+    for item in waiting:
+        yield ImportedRow(item.row, item.name, next(registrations)) if isinstance(item, _ReadyRow) else item
+
+
+def _prepare(
+    line: int, fields: Mapping[str, str], locate: Callable[[str], tuple[Path, int]], models: Mapping[str, ModelVersion]
+) -> ImportedRow | _ReadyRow:
+    """The case of a row, or why it has none."""
+    name = ""
+    try:
+        row = from_details_fields(fields)
+        name = row.file_name
+        if row.status not in REVIEWABLE:
+            return ImportedRow(line, name, problem=f"The batch could not measure this image ({row.status}).")
+        image_rgb = read_visible(*locate(name))
+        if row.image_hw is not None and row.image_hw != image_rgb.shape[:2]:
+            return ImportedRow(line, name, problem=_size_problem(row.image_hw, image_rgb))
+        sha256 = fields["model_sha256"]
+        model = models.get(sha256) or ModelVersion("unknown model", "unknown", sha256)
+        return _ReadyRow(line, name, NewCase(image_rgb, calibration_of_row(row), from_score_row(model, row)))
+    except ValueError as error:
+        return ImportedRow(line, name, problem=f"The row cannot be understood: {error}.")
+    except FetalHCError as error:
+        return ImportedRow(line, name, problem=str(error))
+
+
+def _size_problem(scored_hw: tuple[int, int], image_rgb: NDArray[np.uint8]) -> str:
+    height, width = image_rgb.shape[:2]
+    return (
+        f"The image has {width} x {height} px, the one that was scored {scored_hw[1]} x {scored_hw[0]}; it is another "
+        "image. Score the batch anew or choose its own folder."
+    )
+
+
+def _locator(images: Path, manifest: Path | None) -> Callable[[str], tuple[Path, int]]:
+    """A function from the name in a row to the file and its 0-based frame.
+
+    Raises:
+        DatasetError: if the folder or the manifest cannot be read.
+    """
+    folder = images.resolve()
+    if not folder.is_dir():
+        raise DatasetError(f"{images}: is no folder; expected the folder of the images; check the path")
+    paths: dict[str, str] = {}
+    if manifest is not None:
+        paths = {row.id: row.path for row in read_manifest(str(manifest), str(folder)) if not row.problem}
+
+    def locate(name: str) -> tuple[Path, int]:
+        frame = _FRAME_NUMBER.search(name)
+        for known, index in ((name, 0), (name[: frame.start()], int(frame[1]) - 1) if frame else (name, 0)):
+            path = (folder / paths.get(known, known)).resolve()
+            if not path.is_relative_to(folder):
+                raise ImageError("The name leads out of the folder of the images.")
+            if path.is_file():
+                return path, index
+        raise ImageError("There is no such image in the folder; choose the folder that was scored.")
+
+    return locate
+
+
+def _read_lines(details: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of a details file with their lines, one after the other.
+
+    Raises:
+        DatasetError: if it cannot be read or lacks columns.
+    """
+    try:
+        with details.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, restval="")
+            missing = [name for name in REQUIRED_COLUMNS if name not in (reader.fieldnames or [])]
+            if missing:
+                raise DatasetError(f"{details}, row 1: lacks the columns {', '.join(missing)}; {_EXPECTED}")
+            for fields in reader:
+                yield reader.line_num, fields
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{details}: cannot be read ({error}); {_EXPECTED}") from error

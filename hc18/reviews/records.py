@@ -1,0 +1,285 @@
+"""What the review store takes and returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hc18.geometry.ellipse import Ellipse
+from hc18.geometry.pixel_size import Calibration
+from hc18.reports.case import Decision
+
+CaseId = NewType("CaseId", int)
+
+
+class ReviewAction(StrEnum):
+    """What an event records."""
+
+    MEASURED = "measured"
+    ACCEPT = "accept"
+    CORRECT = "correct"
+    REJECT = "reject"
+    SIGN = "sign"
+    REOPEN = "reopen"
+    CALIBRATE = "calibrate"
+    SET_AGE = "set_age"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """The network that measured.
+
+    Attributes:
+        name: of the model file, without folder.
+        version: of the model, as its card states it.
+        sha256: hex digest of the model file.
+    """
+
+    name: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMeasurement:
+    """What the model found in an image. The circumference follows from the ellipse and the calibration.
+
+    Attributes:
+        model: which model it was.
+        status: `hc18.measure.measurement.Status` value.
+        reason: why there is no ellipse or no millimetres; holds no path and no file name.
+        ellipse_px: in px of the stored image, pixel centres at integers; None if none was found.
+        confidence: score of the detection, 0 to 1.
+        flags: `hc18.measure.measurement.Flag` values.
+        residual_percent: distance of the mask's contour from the ellipse, in percent of the mean semi-axis.
+        disagreement_percent: of two ways to fit the ellipse, in percent of the circumference.
+        mask_entropy: how undecided the mask is, 0 to ln 2.
+        hc_interval_mm: predictive interval of the circumference, with the calibration of the measurement.
+        hc_interval_level: share of references that such intervals hold, 0 to 1.
+        expected_error_mm: expected |error| of the circumference, with the calibration of the measurement.
+    """
+
+    model: ModelVersion
+    status: str
+    reason: str = ""
+    ellipse_px: Ellipse | None = None
+    confidence: float | None = None
+    flags: tuple[str, ...] = ()
+    residual_percent: float | None = None
+    disagreement_percent: float | None = None
+    mask_entropy: float | None = None
+    hc_interval_mm: tuple[float, float] | None = None
+    hc_interval_level: float | None = None
+    expected_error_mm: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SoftMask:
+    """The network's mask, for display.
+
+    Attributes:
+        box_xyxy: (4,) float32, corner convention, px of the stored image.
+        mask: (M, M) float32 in [0, 1]; the store keeps 8 bits of each value.
+    """
+
+    box_xyxy: NDArray[np.float32]
+    mask: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class NewCase:
+    """An image to review. Nothing in it may name the patient, the examination, a date or a path.
+
+    Attributes:
+        image_rgb: (H, W, 3) uint8, only the pixels of the tissue region.
+        calibration: millimetres per px and their source.
+        measurement: what the model found.
+        label: neutral name that the user may choose; empty for `Case N`.
+        soft_mask: the network's mask, if there is one.
+    """
+
+    image_rgb: NDArray[np.uint8]
+    calibration: Calibration
+    measurement: ModelMeasurement
+    label: str = ""
+    soft_mask: SoftMask | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A case in the store.
+
+    Attributes:
+        case_id: its number.
+        is_new: False if the same pixels were registered before; the case then keeps its history.
+    """
+
+    case_id: CaseId
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """An ellipse with its circumference; both None where there is none.
+
+    Attributes:
+        ellipse_px: in px of the stored image, pixel centres at integers.
+        hc_mm: its circumference; None without a calibration.
+    """
+
+    ellipse_px: Ellipse | None = None
+    hc_mm: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IndependentAge:
+    """Gestational age at the examination that does not come from the head circumference.
+
+    Attributes:
+        days: of gestation, more than 0.
+        source: where it comes from, in words and without any date.
+    """
+
+    days: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewEvent:
+    """One row of the record. It is never changed.
+
+    Attributes:
+        seq: position in the store, from 1, without gaps.
+        image_sha256: of the case's pixels.
+        image_hw: height and width of the stored image in px.
+        revision: position within the case, from 1, without gaps.
+        action: what was done.
+        at_utc: when.
+        reviewer: who.
+        reason: why, in the reviewer's words.
+        measurement: what the model found; only for `measured`.
+        model: the model behind the case at this time.
+        calibration: in force after the event.
+        age: independent gestational age known after the event; None if none was given.
+        before: outline before the event.
+        after: outline after the event.
+        mask_sha256: of the stored mask; only for `measured`, empty if none is stored.
+        app_version: of this program.
+        prev_hash: SHA-256 of the event with the previous `seq`.
+    """
+
+    seq: int
+    image_sha256: str
+    image_hw: tuple[int, int]
+    revision: int
+    action: ReviewAction
+    at_utc: datetime
+    reviewer: str
+    reason: str
+    measurement: ModelMeasurement | None
+    model: ModelVersion
+    calibration: Calibration
+    age: IndependentAge | None
+    before: Outline
+    after: Outline
+    mask_sha256: str
+    app_version: str
+    prev_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaseState:
+    """A case as its events leave it.
+
+    Attributes:
+        image_sha256: of the case's pixels.
+        image_hw: height and width of the stored image in px.
+        revision: number of events so far.
+        decision: of the last reviewer.
+        is_signed: signed off and not reopened since.
+        n_signatures: how often it was signed off.
+        measurement: what the model found.
+        calibration: in force.
+        age: independent gestational age; None if none was given.
+        model_outline: the model's ellipse with the calibration in force.
+        hc_interval_mm: predictive interval of the model's circumference; None if the model has none, or measured with
+            another pixel size than the one in force.
+        outline: the ellipse that counts: the model's, the corrected one, or none if rejected.
+        flags: what to look at; those of the measurement, the implausible circumference judged anew.
+        reviewer: who decided; empty while unreviewed.
+        reason: of the decision.
+        signed_by: who signed last; empty if not signed.
+        signed_at_utc: when it was signed last; None if not signed.
+        measured_at_utc: when the model measured.
+        changed_by: who made the last event.
+        changed_at_utc: when that was.
+    """
+
+    image_sha256: str
+    image_hw: tuple[int, int]
+    revision: int
+    decision: Decision
+    is_signed: bool
+    n_signatures: int
+    measurement: ModelMeasurement
+    calibration: Calibration
+    age: IndependentAge | None
+    model_outline: Outline
+    hc_interval_mm: tuple[float, float] | None
+    outline: Outline
+    flags: tuple[str, ...]
+    reviewer: str
+    reason: str
+    signed_by: str
+    signed_at_utc: datetime | None
+    measured_at_utc: datetime
+    changed_by: str
+    changed_at_utc: datetime
+
+    @property
+    def was_amended(self) -> bool:
+        """Whether a signed decision was reopened, so that an earlier report exists that this one replaces."""
+        return self.n_signatures > self.is_signed
+
+    @property
+    def is_flagged(self) -> bool:
+        """Whether it needs attention: a quality flag, no ellipse of the model, or no millimetres."""
+        return bool(self.flags) or self.model_outline.hc_mm is None
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewCase:
+    """A case with its name.
+
+    Attributes:
+        case_id: its number in this store.
+        label: neutral name; the only part that can be changed, and no part of the record.
+        state: as derived from its events.
+    """
+
+    case_id: CaseId
+    label: str
+    state: CaseState
+
+
+@dataclass(frozen=True, slots=True)
+class ChainHead:
+    """The end of the record; keep the hash elsewhere to prove later that nothing was cut off.
+
+    Attributes:
+        sha256: of the last event; 64 zeros for an empty store.
+        n_events: number of events.
+        n_cases: number of cases.
+        actions: number of events of each action.
+    """
+
+    sha256: str
+    n_events: int
+    n_cases: int
+    actions: Mapping[ReviewAction, int]

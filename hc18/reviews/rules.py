@@ -1,0 +1,126 @@
+"""Who may do what: which action is allowed in which state of a case, and what it needs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from hc18.geometry.ellipse import Ellipse
+from hc18.geometry.pixel_size import Calibration
+from hc18.reports.case import Decision
+from hc18.reviews.errors import ReviewRefused
+from hc18.reviews.records import CaseState, IndependentAge, ModelMeasurement, ReviewAction
+
+MAX_GESTATION_DAYS = 320  # 45 weeks and 5 days
+_NEEDS_REASON = frozenset({ReviewAction.REJECT, ReviewAction.REOPEN})
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewRequest:
+    """What a reviewer asks for.
+
+    Attributes:
+        action: what to do.
+        reviewer: who asks.
+        reason: why; needed to reject and to reopen.
+        ellipse_px: the corrected ellipse, for `correct` only.
+        calibration: the new calibration, for `calibrate` only.
+        measurement: a new measurement by the model, for `measured` only.
+        age: independent gestational age, for `set_age` only.
+    """
+
+    action: ReviewAction
+    reviewer: str
+    reason: str = ""
+    ellipse_px: Ellipse | None = None
+    calibration: Calibration | None = None
+    measurement: ModelMeasurement | None = None
+    age: IndependentAge | None = None
+
+
+def check_request(state: CaseState, request: ReviewRequest) -> None:
+    """Returns if the action is allowed now and complete.
+
+    Raises:
+        ReviewRefused: with one sentence that says why it isn't and what to do.
+    """
+    problem = _request_problem(request) or _order_problem(state, request.action) or _content_problem(state, request)
+    if problem:
+        raise ReviewRefused(problem)
+
+
+def _request_problem(request: ReviewRequest) -> str:
+    """What the request itself lacks or has too much; empty if nothing."""
+    action = request.action
+    belongs = {
+        ReviewAction.CORRECT: ("an ellipse", request.ellipse_px),
+        ReviewAction.CALIBRATE: ("a calibration", request.calibration),
+        ReviewAction.MEASURED: ("a measurement", request.measurement),
+        ReviewAction.SET_AGE: ("a gestational age", request.age),
+    }
+    for owner, (name, value) in belongs.items():
+        if (value is not None) != (action is owner):
+            return f"'{action}' came {'without' if action is owner else 'with'} {name}; only '{owner}' has one"
+    if not request.reviewer.strip():
+        return "no reviewer is named; enter your name first"
+    if action in _NEEDS_REASON and not request.reason.strip():
+        return f"no reason is given; say in a few words why you {action} this case"
+    return ""
+
+
+def _order_problem(state: CaseState, action: ReviewAction) -> str:
+    """Why the action cannot follow what was done so far; empty if it can."""
+    if state.is_signed:
+        if action is ReviewAction.REOPEN:
+            return ""
+        return f"the case is signed by {state.signed_by}; reopen it with a reason before you change it"
+    if action is ReviewAction.REOPEN:
+        return "the case is not signed, so there is nothing to reopen; change it directly"
+    if action is ReviewAction.SIGN and state.decision is Decision.UNREVIEWED:
+        return "nobody has decided on this case yet; accept, correct or reject it before you sign"
+    if action is ReviewAction.MEASURED and state.decision is not Decision.UNREVIEWED:
+        return f"the case is already {state.decision} by {state.reviewer}; a new measurement would undo that"
+    return ""
+
+
+def _content_problem(state: CaseState, request: ReviewRequest) -> str:
+    """Why the action makes no sense for this case; empty if it does."""
+    match request.action:
+        case ReviewAction.ACCEPT if state.model_outline.ellipse_px is None:
+            return "the model found no ellipse that could be accepted; draw one or reject the case"
+        case ReviewAction.ACCEPT if state.decision is Decision.ACCEPTED:
+            return f"the case is already accepted by {state.reviewer}; sign it or correct it"
+        case ReviewAction.REJECT if state.decision is Decision.REJECTED:
+            return f"the case is already rejected by {state.reviewer}; sign it, accept it or correct it"
+        case ReviewAction.CORRECT if request.ellipse_px is not None:
+            return _correction_problem(state, request.ellipse_px)
+        case ReviewAction.CALIBRATE if request.calibration == state.calibration:
+            return "the calibration is the one in force; enter another one or keep it"
+        case ReviewAction.SET_AGE if request.age is not None:
+            return _age_problem(state, request.age)
+        case _:
+            return ""
+
+
+def _age_problem(state: CaseState, age: IndependentAge) -> str:
+    """Why an independent gestational age cannot be recorded; empty if it can."""
+    if age == state.age:
+        return "the gestational age is the one already recorded; enter another one or keep it"
+    if not (math.isfinite(age.days) and 0.0 < age.days <= MAX_GESTATION_DAYS):
+        return f"the gestational age is {age.days:g} days; expected 1 to {MAX_GESTATION_DAYS}; check the entry"
+    return ""
+
+
+def _correction_problem(state: CaseState, ellipse_px: Ellipse) -> str:
+    """Why an ellipse is no correction of this case; empty if it is one."""
+    if ellipse_px == state.model_outline.ellipse_px:
+        return "the ellipse is the model's own; accept it instead of correcting it"
+    if ellipse_px == state.outline.ellipse_px:
+        return "the ellipse is the one already saved; change it or sign the case"
+    height, width = state.image_hw
+    if not (-0.5 <= ellipse_px.center_x <= width - 0.5 and -0.5 <= ellipse_px.center_y <= height - 0.5):
+        return (
+            f"the ellipse's centre ({ellipse_px.center_x:.1f}, {ellipse_px.center_y:.1f}) lies outside the image of "
+            f"{width} x {height} px; move it onto the head"
+        )
+    return ""

@@ -1,0 +1,215 @@
+"""The state of a case, derived from its events alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+
+from hc18.geometry.ellipse import Ellipse
+from hc18.geometry.pixel_size import Calibration
+from hc18.measure.measurement import PLAUSIBLE_AXIS_RATIO, PLAUSIBLE_HC_MM, Flag
+from hc18.reports.case import Decision
+from hc18.reviews.errors import ReviewRefused
+from hc18.reviews.records import CaseState, ModelMeasurement, Outline, ReviewAction, ReviewEvent
+from hc18.reviews.rules import ReviewRequest, check_request
+
+_DECISIONS = {
+    ReviewAction.ACCEPT: Decision.ACCEPTED,
+    ReviewAction.CORRECT: Decision.CORRECTED,
+    ReviewAction.REJECT: Decision.REJECTED,
+}
+
+
+def to_outline(ellipse_px: Ellipse | None, calibration: Calibration) -> Outline:
+    """An ellipse with its circumference in mm, which needs a calibration.
+
+    Raises:
+        MeasurementError: if the pixel size is not positive.
+    """
+    size = calibration.pixel_size_xy_mm
+    if ellipse_px is None or size is None:
+        return Outline(ellipse_px)
+    return Outline(ellipse_px, ellipse_px.to_mm(*size).circumference())
+
+
+def outline_after(state: CaseState, request: ReviewRequest) -> Outline:
+    """The outline that counts after a request that `check_request` let pass."""
+    match request.action:
+        case ReviewAction.ACCEPT:
+            return state.model_outline
+        case ReviewAction.CORRECT:
+            return to_outline(request.ellipse_px, state.calibration)
+        case ReviewAction.REJECT:
+            return Outline()
+        case ReviewAction.CALIBRATE:
+            return to_outline(state.outline.ellipse_px, request.calibration or state.calibration)
+        case ReviewAction.MEASURED:
+            measurement = request.measurement or state.measurement
+            return to_outline(measurement.ellipse_px, state.calibration)
+        case _:
+            return state.outline
+
+
+def derive_state(events: Iterable[ReviewEvent]) -> CaseState:
+    """The state that a case's events leave it in.
+
+    Args:
+        events: all of one case, by revision.
+
+    Raises:
+        ReviewRefused: if an event was not allowed, or does not fit the one before.
+    """
+    state: CaseState | None = None
+    for event in events:
+        state = next_state(state, event)
+    if state is None:
+        raise ReviewRefused("the case has no event; expected its measurement as the first one")
+    return state
+
+
+def next_state(state: CaseState | None, event: ReviewEvent) -> CaseState:
+    """The state after one more event.
+
+    Raises:
+        ReviewRefused: if the event was not allowed in `state`, or does not continue it.
+    """
+    if state is None:
+        return _first_state(event)
+    request = ReviewRequest(
+        event.action,
+        event.reviewer,
+        event.reason,
+        ellipse_px=event.after.ellipse_px if event.action is ReviewAction.CORRECT else None,
+        calibration=event.calibration if event.action is ReviewAction.CALIBRATE else None,
+        measurement=event.measurement,
+        age=event.age if event.action is ReviewAction.SET_AGE else None,
+    )
+    check_request(state, request)
+    _check_continues(state, request, event)
+    return _changed(state, event)
+
+
+def _first_state(event: ReviewEvent) -> CaseState:
+    """The state after the measurement that begins every case."""
+    measurement = event.measurement
+    if event.action is not ReviewAction.MEASURED or measurement is None or event.revision != 1:
+        raise ReviewRefused(
+            f"the case begins with '{event.action}' as revision {event.revision}; expected 'measured' as revision 1"
+        )
+    outline = to_outline(measurement.ellipse_px, event.calibration)
+    agrees = event.before == Outline() and _is_same_outline(event.after, outline)
+    if not agrees or event.model != measurement.model:
+        raise ReviewRefused("the first event's outlines or model do not agree with its measurement")
+    return CaseState(
+        image_sha256=event.image_sha256,
+        image_hw=event.image_hw,
+        revision=1,
+        decision=Decision.UNREVIEWED,
+        is_signed=False,
+        n_signatures=0,
+        measurement=measurement,
+        calibration=event.calibration,
+        age=event.age,
+        model_outline=outline,
+        hc_interval_mm=measurement.hc_interval_mm,
+        outline=outline,
+        flags=_flags(measurement, outline),
+        reviewer="",
+        reason="",
+        signed_by="",
+        signed_at_utc=None,
+        measured_at_utc=event.at_utc,
+        changed_by=event.reviewer,
+        changed_at_utc=event.at_utc,
+    )
+
+
+def _changed(state: CaseState, event: ReviewEvent) -> CaseState:
+    """`state` with the changes of an event that was checked."""
+    pixel_size = state.calibration.pixel_size_xy_mm
+    state = replace(
+        state,
+        revision=event.revision,
+        outline=event.after,
+        calibration=event.calibration,
+        age=event.age,
+        changed_by=event.reviewer,
+        changed_at_utc=event.at_utc,
+    )
+    match event.action:
+        case ReviewAction.ACCEPT | ReviewAction.CORRECT | ReviewAction.REJECT:
+            return replace(state, decision=_DECISIONS[event.action], reviewer=event.reviewer, reason=event.reason)
+        case ReviewAction.SIGN:
+            return replace(
+                state,
+                is_signed=True,
+                n_signatures=state.n_signatures + 1,
+                signed_by=event.reviewer,
+                signed_at_utc=event.at_utc,
+            )
+        case ReviewAction.REOPEN:
+            return replace(state, is_signed=False, signed_by="", signed_at_utc=None)
+        case ReviewAction.SET_AGE:
+            return state
+        case ReviewAction.CALIBRATE:
+            is_same_size = event.calibration.pixel_size_xy_mm == pixel_size
+            return _with_model_values(state, state.measurement, state.hc_interval_mm if is_same_size else None)
+        case ReviewAction.MEASURED:
+            measurement = event.measurement or state.measurement
+            state = replace(state, measured_at_utc=event.at_utc)
+            return _with_model_values(state, measurement, measurement.hc_interval_mm)
+
+
+def _with_model_values(
+    state: CaseState, measurement: ModelMeasurement, hc_interval_mm: tuple[float, float] | None
+) -> CaseState:
+    """`state` with what a measurement gives under the calibration in force."""
+    outline = to_outline(measurement.ellipse_px, state.calibration)
+    return replace(
+        state,
+        measurement=measurement,
+        model_outline=outline,
+        hc_interval_mm=hc_interval_mm,
+        flags=_flags(measurement, outline),
+    )
+
+
+def _flags(measurement: ModelMeasurement, outline: Outline) -> tuple[str, ...]:
+    """Flags of a measurement, the one about the circumference judged with the calibration in force."""
+    flags = [str(flag) for flag in measurement.flags if flag != Flag.IMPLAUSIBLE_HC]
+    ellipse, (low, high) = outline.ellipse_px, PLAUSIBLE_HC_MM
+    is_flat = ellipse is not None and ellipse.semi_axis_b < PLAUSIBLE_AXIS_RATIO * ellipse.semi_axis_a
+    if is_flat or (outline.hc_mm is not None and not low <= outline.hc_mm <= high):
+        flags.append(Flag.IMPLAUSIBLE_HC.value)
+    return tuple(flags)
+
+
+def _check_continues(state: CaseState, request: ReviewRequest, event: ReviewEvent) -> None:
+    """Returns if a recorded event has the values that its request gives in `state`.
+
+    Raises:
+        ReviewRefused: naming what does not fit.
+    """
+    model = (request.measurement or state.measurement).model
+    calibration = request.calibration or state.calibration
+    expected = {
+        "image_sha256": (event.image_sha256, state.image_sha256),
+        "image_hw": (event.image_hw, state.image_hw),
+        "revision": (event.revision, state.revision + 1),
+        "model": (event.model, model),
+        "calibration": (event.calibration, calibration),
+        "age": (event.age, request.age or state.age),
+    }
+    wrong = [name for name, (found, wanted) in expected.items() if found != wanted]
+    outlines = {"before": (event.before, state.outline), "after": (event.after, outline_after(state, request))}
+    wrong += [name for name, (found, wanted) in outlines.items() if not _is_same_outline(found, wanted)]
+    if wrong:
+        raise ReviewRefused(f"'{event.action}' does not continue the case: {', '.join(wrong)} differ from its history")
+
+
+def _is_same_outline(found: Outline, wanted: Outline) -> bool:
+    """Whether two outlines are one, but for the last digits in which builds of a numerical library differ."""
+    if found.ellipse_px != wanted.ellipse_px or found.hc_mm is None or wanted.hc_mm is None:
+        return found == wanted
+    return math.isclose(found.hc_mm, wanted.hc_mm, rel_tol=1e-9)

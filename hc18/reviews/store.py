@@ -1,0 +1,310 @@
+"""The review store: cases, their append-only history, their images and the work queue.
+
+One action is one transaction: it is in the record completely or not at all, whenever the process ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Engine, select, update
+
+from hc18.geometry.ellipse import Ellipse
+from hc18.geometry.pixel_size import Calibration
+from hc18.reviews import ledger
+from hc18.reviews import queue as work_queue
+from hc18.reviews.database import connect, reading, sqlite_path, to_url, writing
+from hc18.reviews.errors import StoreError
+from hc18.reviews.pictures import from_mask_content, from_png
+from hc18.reviews.queue import PAGE_SIZE, Progress, QueueFilter, QueuePage, QueueRow
+from hc18.reviews.records import (
+    CaseId,
+    CaseState,
+    IndependentAge,
+    ModelMeasurement,
+    NewCase,
+    Registration,
+    ReviewAction,
+    ReviewCase,
+    ReviewEvent,
+    SoftMask,
+)
+from hc18.reviews.rules import ReviewRequest
+from hc18.reviews.schema import CASES, IMAGES, MASKS
+from hc18.reviews.state import derive_state
+from hc18.reviews.texts import to_label, to_reason, to_reviewer
+from hc18.reviews.upgrade import check_current, upgrade_schema
+from hc18.reviews.verify import Verification, verify
+from hc18.reviews.version import app_version
+
+_CASES_PER_READ = 500  # SQLite takes at least 999 values in one statement
+
+
+def now_utc() -> datetime:
+    """The time now, in UTC."""
+    return datetime.now(UTC)
+
+
+class ReviewStore:
+    """Cases under review in an SQLite file or a PostgreSQL database. Safe to share between threads.
+
+    Args:
+        store: file name or URL, as `hc18.reviews.database.to_url` takes it.
+        create: whether to create the database's tables or bring them up to date; otherwise that is an error.
+        clock: gives the time of an event.
+
+    Raises:
+        StoreError: if the store cannot be opened, or was written by a newer version of this program.
+    """
+
+    def __init__(self, store: str, *, create: bool = True, clock: Callable[[], datetime] = now_utc) -> None:
+        self._url = to_url(store)
+        self._clock = clock
+        self.name = self._url.render_as_string(hide_password=True)
+        self._version = app_version()
+        self._engine = self._open(create)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends all connections."""
+        self._engine.dispose()
+
+    def register_case(self, case: NewCase, reviewer: str) -> Registration:
+        """Adds an image with the model's measurement; the same pixels come back as the case they already are.
+
+        Args:
+            case: what to add.
+            reviewer: who adds it.
+
+        Raises:
+            StoreError: if it cannot be written.
+            ReviewRefused: if no reviewer is named.
+        """
+        return self.register_cases([case], reviewer)[0]
+
+    def register_cases(self, cases: list[NewCase], reviewer: str) -> list[Registration]:
+        """Adds several images in one transaction: all of them or none.
+
+        Args:
+            cases: what to add.
+            reviewer: who adds them.
+
+        Raises:
+            StoreError: if they cannot be written.
+            ReviewRefused: if no reviewer is named.
+        """
+        reviewer = to_reviewer(reviewer)
+        encoded = [ledger.encode(case) for case in cases]
+        with writing(self._engine) as connection:
+            return [ledger.register(connection, new, reviewer, self._stamp()) for new in encoded]
+
+    def append(
+        self,
+        case_id: int,
+        expected_revision: int,
+        action: ReviewAction,
+        reviewer: str,
+        *,
+        ellipse_px: Ellipse | None = None,
+        reason: str = "",
+        calibration: Calibration | None = None,
+        age: IndependentAge | None = None,
+        measurement: ModelMeasurement | None = None,
+        soft_mask: SoftMask | None = None,
+    ) -> CaseState:
+        """Records one action; when this returns, it is on the disk.
+
+        Args:
+            case_id: the case.
+            expected_revision: `CaseState.revision` of the state that the reviewer saw.
+            action: what was done.
+            reviewer: who did it.
+            ellipse_px: for `correct`: the reviewer's ellipse in px of the stored image.
+            reason: why; needed to reject and to reopen. Must not name the patient.
+            calibration: for `calibrate`.
+            age: for `set_age`.
+            measurement: for `measured`: what another model found in the same image.
+            soft_mask: for `measured`: that model's mask.
+
+        Returns:
+            The state after the action.
+
+        Raises:
+            ReviewConflict: if somebody else changed the case since; the message says who, when and what.
+            ReviewRefused: if the action is not allowed in the case's state, or incomplete.
+            StoreError: if there is no such case, or it cannot be written.
+        """
+        who, why = to_reviewer(reviewer), to_reason(reason)
+        request = ReviewRequest(action, who, why, ellipse_px, calibration, measurement, age)
+        with writing(self._engine) as connection:
+            return ledger.append(connection, case_id, expected_revision, request, soft_mask, self._stamp())
+
+    def state(self, case_id: int) -> CaseState:
+        """The case as its events leave it.
+
+        Raises:
+            StoreError: if there is no such case, or its record was tampered with.
+        """
+        with reading(self._engine) as connection:
+            return derive_state(ledger.existing_events(connection, case_id))
+
+    def case(self, case_id: int) -> ReviewCase:
+        """The case with its label.
+
+        Raises:
+            StoreError: if there is no such case, or its record was tampered with.
+        """
+        return next(self.cases([case_id]))
+
+    def cases(self, case_ids: Iterable[int]) -> Iterator[ReviewCase]:
+        """Many cases with their labels, in the order asked for; a few hundred are read at a time.
+
+        Raises:
+            StoreError: if there is no such case, or its record was tampered with.
+        """
+        wanted = list(case_ids)
+        for start in range(0, len(wanted), _CASES_PER_READ):
+            chunk = wanted[start : start + _CASES_PER_READ]
+            with reading(self._engine) as connection:
+                events = ledger.existing_events_of(connection, chunk)
+                query = select(CASES.c.id, CASES.c.label).where(CASES.c.id.in_(chunk))
+                labels = {row.id: row.label for row in connection.execute(query)}
+            for case_id in chunk:
+                yield ReviewCase(CaseId(case_id), labels[case_id], derive_state(events[case_id]))
+
+    def events(self, case_id: int) -> tuple[ReviewEvent, ...]:
+        """The history of a case, oldest first.
+
+        Raises:
+            StoreError: if there is no such case, or its record was tampered with.
+        """
+        with reading(self._engine) as connection:
+            return tuple(ledger.existing_events(connection, case_id))
+
+    def find_case(self, image_sha256: str) -> CaseId | None:
+        """The case of an image by `hc18.dicom.privacy.pixel_sha256`; None if it was never registered."""
+        with reading(self._engine) as connection:
+            query = select(CASES.c.id).where(CASES.c.image_sha256 == image_sha256)
+            found = connection.execute(query).scalar_one_or_none()
+            return None if found is None else CaseId(found)
+
+    def image(self, case_id: int) -> NDArray[np.uint8]:
+        """The stored pixels, (H, W, 3) uint8 RGB.
+
+        Raises:
+            StoreError: if there is no such case, or its image is damaged.
+        """
+        with reading(self._engine) as connection:
+            png = connection.execute(select(IMAGES.c.png).where(IMAGES.c.case_id == case_id)).scalar_one_or_none()
+        if png is None:
+            raise StoreError(f"{self.name}: has no image of case {case_id}; choose a case from the queue")
+        return from_png(png)
+
+    def soft_mask(self, case_id: int) -> SoftMask | None:
+        """The mask of the newest measurement; None if none is stored.
+
+        Raises:
+            StoreError: if it is damaged.
+        """
+        query = select(MASKS.c.content).where(MASKS.c.case_id == case_id).order_by(MASKS.c.revision.desc()).limit(1)
+        with reading(self._engine) as connection:
+            content = connection.execute(query).scalar_one_or_none()
+        return None if content is None else from_mask_content(content)
+
+    def set_label(self, case_id: int, label: str) -> None:
+        """Renames a case. The label is no part of the record, so that a name typed by mistake can be removed.
+
+        Raises:
+            StoreError: if there is no such case, or it cannot be written.
+        """
+        with writing(self._engine) as connection:
+            change = update(CASES).where(CASES.c.id == case_id).values(label=to_label(label, case_id))
+            if connection.execute(change).rowcount != 1:
+                raise ledger.no_case(case_id)
+
+    def queue(
+        self,
+        queue_filter: QueueFilter = QueueFilter.ALL,
+        page: int = 1,
+        *,
+        search: str = "",
+        page_size: int = PAGE_SIZE,
+    ) -> QueuePage:
+        """One page of the queue, from page 1; see `hc18.reviews.queue.read_page`."""
+        with reading(self._engine) as connection:
+            return work_queue.read_page(connection, queue_filter, search, page, page_size)
+
+    def rows(self, queue_filter: QueueFilter = QueueFilter.ALL, *, search: str = "") -> Iterator[QueueRow]:
+        """All rows of the queue, streamed; for exports and the agreement page."""
+        with reading(self._engine) as connection:
+            yield from work_queue.read_rows(connection, queue_filter, search)
+
+    def next_case(
+        self, after: int = 0, queue_filter: QueueFilter = QueueFilter.UNREVIEWED, *, search: str = ""
+    ) -> CaseId | None:
+        """The next case of a filter behind case `after`, from the beginning again after the last; None if none."""
+        with reading(self._engine) as connection:
+            return work_queue.find_next(connection, queue_filter, search, after)
+
+    def progress(self) -> Progress:
+        """How many cases are in which state."""
+        with reading(self._engine) as connection:
+            return work_queue.read_progress(connection)
+
+    def verify(self, *, check_images: bool = True, expected_head: str = "") -> Verification:
+        """Checks the whole record; see `hc18.reviews.verify.verify`."""
+        with reading(self._engine) as connection:
+            return verify(connection, check_images=check_images, expected_head=expected_head)
+
+    def _stamp(self) -> ledger.Stamp:
+        return ledger.Stamp(self._clock(), self._version)
+
+    def _open(self, create: bool) -> Engine:
+        """An engine on a database with the tables of this version.
+
+        Raises:
+            StoreError: if there is none or it cannot be brought up to date.
+        """
+        path = sqlite_path(self._url)
+        if path is not None:
+            self._prepare_file(path, create)
+        engine = connect(self._url)
+        try:
+            if create:
+                with writing(engine) as connection:
+                    upgrade_schema(connection, self.name)
+            else:
+                with reading(engine) as connection:
+                    check_current(connection, self.name)
+        except BaseException:
+            engine.dispose()
+            raise
+        return engine
+
+    def _prepare_file(self, path: Path, create: bool) -> None:
+        """Creates an empty file that only its owner can read, unless there is one.
+
+        Raises:
+            StoreError: if there is none and none can be created.
+        """
+        if path.is_file():
+            return
+        if not create:
+            raise StoreError(f"{path}: does not exist; expected the file of a review store; check the path")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+        except OSError as error:
+            raise StoreError(
+                f"{path}: cannot be created ({error.strerror}); expected a writable folder; choose another file"
+            ) from error

@@ -1,0 +1,135 @@
+"""One ONNX file of a trained outline refiner, checked against the eager network, and its way into a model's file.
+
+Graph: `bands` float32 (B, N_CHANNELS, N_RADII, N_ANGLES) of `hc18.measure.polar_band.band_input` -> `radii` and
+`weights`, both (B, N_ANGLES).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fetal_hc.engine.checkpoints.checkpoint import load_weights, read_checkpoint
+from fetal_hc.engine.config import CfgNode
+from fetal_hc.engine.export.onnx_export import CHECK_IMAGES_HW, OPSET, ExportReport, on_cpu, strip_traces
+from fetal_hc.engine.export.onnx_file import read_onnx
+from fetal_hc.engine.modeling import build_model
+from fetal_hc.errors import ModelError
+from fetal_hc.io.atomic import atomic_path, write_bytes_atomic
+from fetal_hc.model.model_spec import REFINER_KEY, TRUST_KEY, ModelSpec, encode_refiner
+from fetal_hc.model.sessions import open_session
+from hc18.measure.polar_band import band_input, sample_band
+from hc18.measure.refiner import INPUT_NAME, OUTPUT_NAMES, check_refiner_signature
+from hc18.phantoms.phantom import render_phantom, sample_spec
+from hc18.training.outline_refiner import OutlineRefiner
+
+# Largest difference between eager network and exported graph that is accepted, in relative radii and weights.
+TOLERANCES = {"radii": 1e-4, "weights": 1e-3}
+
+
+class _Graph(nn.Module):
+    """The network as a function of a batch of bands."""
+
+    def __init__(self, model: OutlineRefiner) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, bands: Tensor) -> tuple[Tensor, Tensor]:
+        logits, weights = self.model.read_band(bands)
+        return self.model.mean_radii(logits), weights
+
+
+def export_refiner(cfg: CfgNode, weights: Path, output: Path) -> ExportReport:
+    """Writes the ONNX file of a trained refiner; nothing is left behind unless it agrees with the eager network.
+
+    Args:
+        cfg: the configuration the network was trained with.
+        weights: checkpoint (.pth).
+        output: file to write (.onnx), replaced atomically.
+
+    Raises:
+        ModelError: if the weights do not fit or the exported graph does not agree with the eager network.
+    """
+    model = build_model(on_cpu(cfg))
+    assert isinstance(model, OutlineRefiner)
+    load_weights(model, read_checkpoint(weights)["model"], weights)
+    graph = _Graph(model.eval()).eval()
+    bands = _check_bands()
+    payload = _trace(graph, bands).SerializeToString()
+    differences = _compare(graph, payload, bands)
+    wrong = [f"{name} differ by {value:.3g}" for name, value in differences.items() if not value <= TOLERANCES[name]]
+    if wrong:
+        raise ModelError("the exported refiner does not agree with the eager network: " + "; ".join(wrong))
+    with atomic_path(output) as temporary:
+        temporary.write_bytes(payload)
+    return ExportReport(output, len(payload), hashlib.sha256(payload).hexdigest(), differences, len(bands))
+
+
+def attach_refiner(model: Path, refiner: Path, target: Path) -> None:
+    """Writes a copy of an exported Mask R-CNN that carries a refiner, in place of any earlier one.
+
+    A calibration of the model as it was does not hold any more and is left out.
+
+    Args:
+        model: ONNX file of tools/export_model.py or tools/quantize_model.py.
+        refiner: ONNX file of `export_refiner`.
+        target: ONNX file to write, may be `model`.
+
+    Raises:
+        ModelError: if one of the two is something else.
+        FetalHCError: if the target cannot be written.
+    """
+    payload = read_onnx(refiner).SerializeToString()
+    check_refiner_signature(open_session(payload, str(refiner), 1), str(refiner))
+    proto = read_onnx(model)
+    metadata = {item.key: item.value for item in proto.metadata_props if item.key != TRUST_KEY}
+    ModelSpec.from_metadata(metadata, str(model))
+    onnx.helper.set_model_props(proto, {**metadata, REFINER_KEY: encode_refiner(payload)})
+    write_bytes_atomic(target, proto.SerializeToString())
+
+
+def _check_bands() -> NDArray[np.float32]:
+    """Bands (B, N_CHANNELS, N_RADII, N_ANGLES) of synthetic heads, and of their mirror images."""
+    bands = []
+    for seed, image_hw in enumerate(CHECK_IMAGES_HW):
+        phantom = render_phantom(sample_spec(np.random.default_rng(seed), image_hw=image_hw))
+        band = sample_band(phantom.image, phantom.ellipse)
+        bands += [band_input(band), band_input(band.mirrored())]
+    return np.stack(bands)
+
+
+def _trace(graph: nn.Module, bands: NDArray[np.float32]) -> onnx.ModelProto:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside torch's own exporter
+        program = torch.onnx.export(
+            graph,
+            (torch.from_numpy(bands),),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT_NAME],
+            output_names=list(OUTPUT_NAMES),
+            dynamic_shapes={INPUT_NAME: {0: torch.export.Dim("batch", min=1, max=1024)}},
+            verbose=False,
+        )
+    assert program is not None
+    proto = program.model_proto
+    strip_traces(proto)
+    return proto
+
+
+def _compare(graph: nn.Module, payload: bytes, bands: NDArray[np.float32]) -> dict[str, float]:
+    """Largest absolute differences between the eager network and the graph."""
+    session = open_session(payload, "exported refiner", 1)
+    check_refiner_signature(session, "exported refiner")
+    exported = session.run(list(OUTPUT_NAMES), {INPUT_NAME: bands})
+    with torch.no_grad():
+        eager = [tensor.numpy() for tensor in graph(torch.from_numpy(bands))]
+    pairs = zip(OUTPUT_NAMES, eager, exported, strict=True)
+    return {name: float(np.abs(one - other).max()) for name, one, other in pairs}

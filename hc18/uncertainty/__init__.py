@@ -1,0 +1,1 @@
+"""Fitting and validating the interval of a model."""

@@ -1,0 +1,95 @@
+"""Results of images a model was not trained on: with their references, what its trust model is fitted to."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+from fetal_hc.errors import DatasetError, raise_problems
+from fetal_hc.io.coco import read_coco
+from fetal_hc.io.spreadsheet import from_safe_cell
+from hc18.measure.details import read_details
+from hc18.measure.interval_model import QualityFeatures
+from hc18.measure.rows import DETAILS_COLUMNS, MeasurementRow
+from hc18.uncertainty.calibration import CalibrationCase
+
+
+def read_calibration_cases(details: Path, labelled: Path) -> tuple[list[CalibrationCase], list[str]]:
+    """The measured images of a dataset with what their measurements show, and the names of those without millimetres.
+
+    Args:
+        details: `details.csv` of a model; rows of other images are ignored.
+        labelled: COCO JSON of tools/convert_hc18.py with images that the model was not trained on.
+
+    Raises:
+        DatasetError: if a file cannot be read, or listing every image that has no row, no reference or no evidence.
+    """
+    rows = {row.file_name: row for row in read_details(details)}
+    cases, unmeasured, problems = [], [], []
+    for image in read_coco(labelled).images:
+        name, reference_hc_mm = Path(image.file_name).name, image.extra.get("hc_mm")
+        row = rows.get(name)
+        if row is None or reference_hc_mm is None:
+            missing = f"no row in {details}" if row is None else f"no 'hc_mm' in {labelled}"
+            problems.append(f"{name}: {missing}; score the folder and convert it with tools/convert_hc18.py")
+        elif row.hc_mm is None:
+            unmeasured.append(name)
+        elif (evidence := _evidence(row)) is None:
+            problems.append(f"{name}: {details} lacks what a fit shows of itself; score it again with tools/score.py")
+        else:
+            cases.append(CalibrationCase(name, str(image.extra.get("examination", name)), evidence, reference_hc_mm))
+    if problems:
+        raise_problems(DatasetError, problems, f"{details}: cannot calibrate with it")
+    return cases, unmeasured
+
+
+def read_common_evidence(*files: Path) -> list[list[QualityFeatures]]:
+    """What each of several details files shows on the images that all of them have measured.
+
+    Args:
+        files: details; an image may have several rows in one file, of several networks.
+
+    Raises:
+        DatasetError: if a file cannot be read.
+    """
+    measured = [
+        [(row.file_name, evidence) for row in read_details(path) if (evidence := _evidence(row))] for path in files
+    ]
+    common = set.intersection(*({name for name, _ in rows} for rows in measured))
+    return [[evidence for name, evidence in rows if name in common] for rows in measured]
+
+
+def out_of_fold_table(pairs: Iterable[tuple[Path, Path]]) -> str:
+    """One details file, as text, from those of several models: of each, the rows of the images it was not trained on.
+
+    Args:
+        pairs: details of a model and the COCO JSON of the images to take from it.
+
+    Raises:
+        DatasetError: if a file cannot be read, or an image has two rows.
+    """
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, DETAILS_COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    seen: set[str] = set()
+    for details, labelled in pairs:
+        read_details(details)  # refuses what is no details file
+        names = {Path(image.file_name).name for image in read_coco(labelled).images}
+        with details.open(encoding="utf-8-sig", newline="") as stream:
+            rows = [row for row in csv.DictReader(stream) if from_safe_cell(row["filename"]) in names]
+        twice = sorted(seen.intersection(row["filename"] for row in rows))
+        if twice:
+            raise DatasetError(
+                f"{labelled}: {twice[0]} and {len(twice) - 1} more have a row already; name each image once"
+            )
+        seen.update(row["filename"] for row in rows)
+        writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _evidence(row: MeasurementRow) -> QualityFeatures | None:
+    values = (row.hc_mm, row.residual_percent, row.disagreement_percent, row.mask_entropy)
+    known = [value for value in values if value is not None]
+    return QualityFeatures(*known) if len(known) == len(values) else None

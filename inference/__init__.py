@@ -1,1 +1,0 @@
-"""Torch-free inference: image -> network input -> ONNX Runtime -> instances -> measurement rows."""

@@ -1,1 +1,0 @@
-"""Torch-free annotation layer: errors, records, COCO files, masks, images and overlays."""

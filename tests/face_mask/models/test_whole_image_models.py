@@ -1,0 +1,134 @@
+"""Heads, losses and frozen layers of the models that look at a whole image."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from face_mask.models.image_backbone import LAST_HALVING, build_image_backbone
+from face_mask.models.segmenter import dice_loss
+from face_mask.models.two_head import AttentionPool, aligned_iou
+from fetal_hc.engine.config import CfgNode, get_default_config
+from fetal_hc.engine.modeling import build_model
+
+SIZE = 32
+
+
+def config(**two_head: Any) -> CfgNode:
+    cfg = get_default_config()
+    cfg.MODEL.DEVICE = "cpu"
+    cfg.MODEL.META_ARCHITECTURE = "TwoHeadDetector"
+    cfg.MODEL.IMAGE_BACKBONE.NAME, cfg.MODEL.IMAGE_BACKBONE.CHANNELS = "scratch_cnn", [4, 8]
+    cfg.INPUT.SQUARE.SIZE = SIZE
+    for key, value in two_head.items():
+        cfg.MODEL.TWO_HEAD[key] = value
+    return cfg
+
+
+def item(**targets: Any) -> dict[str, Any]:
+    image = torch.full((3, SIZE, SIZE), 100, dtype=torch.uint8)
+    return {"image": image, "affine_to_input": np.diag([0.5, 0.25, 1.0]), "height": 128, "width": 64, **targets}
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(3)
+
+
+@pytest.mark.parametrize("loss", ["mse", "smooth_l1", "iou", "giou", "diou", "ciou"])
+@pytest.mark.parametrize("form", ["corners", "center"])
+@pytest.mark.parametrize("normalized", [True, False])
+def test_true_box_has_no_loss_and_a_wrong_one_has(loss: str, form: str, normalized: bool) -> None:
+    model = build_model(config(BOX_LOSS=loss, BOX_FORM=form, NORMALIZED_BOXES=normalized))
+    boxes = torch.tensor([[4.0, 8.0, 20.0, 24.0]])
+    numbers = boxes if form == "corners" else torch.tensor([[12.0, 16.0, 16.0, 16.0]])
+    numbers = numbers / SIZE if normalized else numbers
+    assert float(model._box_loss(numbers, boxes)) == pytest.approx(0.0, abs=1e-5)
+    assert float(model._box_loss(numbers * 1.3, boxes)) > 1e-4
+
+
+def test_boxes_come_back_in_original_pixels() -> None:
+    model = build_model(config(NORMALIZED_BOXES=False)).eval()
+    nn.init.zeros_(model.box_numbers.weight)
+    model.box_numbers.bias.data = torch.tensor([2.0, 4.0, 40.0, 16.0])
+    box = model([item()])[0].box_xyxy
+    torch.testing.assert_close(box, torch.tensor([4.0, 16.0, 64.0, 64.0]), msg="scaled, and clipped to the image")
+
+
+def test_corners_are_put_in_order() -> None:
+    model = build_model(config(NORMALIZED_BOXES=False)).eval()
+    nn.init.zeros_(model.box_numbers.weight)
+    model.box_numbers.bias.data = torch.tensor([10.0, 16.0, 2.0, 4.0])
+    torch.testing.assert_close(model([item()])[0].box_xyxy, torch.tensor([4.0, 16.0, 20.0, 64.0]))
+
+
+def test_attention_finds_the_centre_of_what_it_likes() -> None:
+    pool = AttentionPool(1)
+    pool.score.weight.data.fill_(50.0)
+    feature_map = torch.zeros(1, 1, 4, 8)
+    feature_map[0, 0, 3, 1] = 1.0
+    torch.testing.assert_close(pool.center_xy(feature_map).detach(), torch.tensor([[1.5 / 8, 3.5 / 4]]))
+    assert float(pool(feature_map).detach()) == pytest.approx(1.0)
+
+
+def test_overlap_of_pairs() -> None:
+    boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
+    others = torch.tensor([[1.0, 0.0, 3.0, 2.0], [2.0, 2.0, 3.0, 3.0], [0.0, 0.0, 0.0, 0.0]])
+    torch.testing.assert_close(aligned_iou(boxes, others), torch.tensor([1 / 3, 0.0, 0.0]))
+
+
+def test_dice_loss_of_known_masks() -> None:
+    mask = torch.zeros(1, 10, 10)
+    mask[0, :5] = 1.0
+    assert float(dice_loss(mask, mask)) == pytest.approx(0.0)
+    assert float(dice_loss(1.0 - mask, mask)) == pytest.approx(1.0 - 1.0 / 101.0)
+    assert float(dice_loss(torch.zeros_like(mask), torch.zeros_like(mask))) == pytest.approx(0.0)
+
+
+def test_class_weights_count_in_the_binary_loss() -> None:
+    losses = []
+    for weights in ([], [1.0, 3.0]):
+        cfg = config()
+        cfg.MODEL.META_ARCHITECTURE, cfg.MODEL.CLASS_WEIGHTS = "ImageClassifier", weights
+        torch.manual_seed(1)
+        losses.append(float(build_model(cfg)([item(class_id=1)])["loss_cls"].detach()))
+    assert losses[1] == pytest.approx(3.0 * losses[0])
+
+
+def test_probabilities_of_the_binary_head_sum_to_one() -> None:
+    cfg = config()
+    cfg.MODEL.META_ARCHITECTURE = "ImageClassifier"
+    model = build_model(cfg).eval()
+    model.class_logits.bias.data.fill_(100.0)
+    torch.testing.assert_close(model([item()])[0].probabilities, torch.tensor([0.0, 1.0]))
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18", "xception"])
+def test_frozen_stages_keep_weights_and_statistics(name: str) -> None:
+    cfg = config()
+    cfg.MODEL.IMAGE_BACKBONE.NAME, cfg.MODEL.IMAGE_BACKBONE.FREEZE_STAGES = name, 2
+    body = build_image_backbone(cfg).train()
+    before = {key: value.clone() for key, value in body.state_dict().items()}
+    body(torch.randn(2, 3, 64, 64)).sum().backward()
+    frozen = {id(p) for stage in body.stages()[:2] for p in stage.parameters()}
+    assert all((p.grad is None) == (id(p) in frozen) for p in body.parameters())
+    kept = {id(m) for stage in body.stages()[:2] for m in stage.modules()}
+    for prefix, module in body.named_modules():
+        if isinstance(module, nn.BatchNorm2d):
+            same = torch.equal(module.running_mean, before[f"{prefix}.running_mean"])
+            assert same == (id(module) in kept), prefix
+
+
+def test_stride_16_only_leaves_out_the_last_halving() -> None:
+    cfg = config()
+    cfg.MODEL.IMAGE_BACKBONE.NAME = "mobilenet_v2"
+    coarse = build_image_backbone(cfg).eval()
+    cfg.MODEL.IMAGE_BACKBONE.OUTPUT_STRIDE = 16
+    fine = build_image_backbone(cfg).eval()
+    image = torch.zeros(1, 3, 64, 64)
+    assert coarse(image).shape[-1] * 2 == fine(image).shape[-1] == 4
+    assert coarse.state_dict().keys() == fine.state_dict().keys()
+    assert fine.features[LAST_HALVING].conv[1][0].stride == (1, 1)

@@ -1,0 +1,36 @@
+"""Every face-mask configuration as it is, for one iteration on a few small photos."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from fetal_hc.engine.config import load_config
+from fetal_hc.engine.train.training_job import JobOptions, start_job
+from tests.face_mask.toy_faces import CONFIGS, write_faces, write_manifest_dataset
+
+TASKS = {"ImageClassifier": "classification", "TwoHeadDetector": "box", "SemanticSegmenter": "mask"}
+TRAININGS = [path for path in sorted(CONFIGS.glob("*.yaml")) if not load_config(path).TEST.ENSEMBLE]
+
+
+@pytest.mark.parametrize("config_file", TRAININGS, ids=[path.stem for path in TRAININGS])
+def test_config_trains_and_is_scored(tmp_path: Path, config_file: Path) -> None:
+    torch.set_num_threads(1)
+    architecture = load_config(config_file).MODEL.META_ARCHITECTURE
+    datasets = ["faces_train", "faces_val"]
+    if architecture == "ImageClassifier":
+        write_manifest_dataset(tmp_path)
+        datasets = ["photos_train", "photos_val"]
+    else:
+        for name in datasets:
+            write_faces(tmp_path, name, count=2)
+    overrides = ["DATASETS.ROOT", str(tmp_path), "OUTPUT_DIR", str(tmp_path / "output")]
+    overrides += ["DATASETS.TRAIN", str(datasets[:1]), "DATASETS.TEST", str(datasets[1:])]
+    overrides += ["SOLVER.MAX_ITER", "1", "SOLVER.IMS_PER_BATCH", "2", "SOLVER.WARMUP_ITERS", "0"]
+    overrides += ["TEST.EVAL_PERIOD", "0", "SOLVER.EARLY_STOPPING.PATIENCE", "0", "SOLVER.PLATEAU.PATIENCE", "0"]
+    if architecture == "GeneralizedRCNN":
+        overrides += ["TEST.BEST_METRIC", "bbox/AP50"]
+    assert start_job(JobOptions(config_file, tuple(overrides))) == 0
+    results = json.loads((tmp_path / "output" / "results.json").read_text())
+    assert TASKS.get(architecture, "bbox") in results

@@ -1,0 +1,51 @@
+"""Rows in part files: nothing of a result is lost on the way."""
+
+import json
+from dataclasses import fields, replace
+
+import pytest
+
+from fetal_hc.batch.checkpoint.job_results import RECORD_FIELDS, from_record, to_record
+from hc18.geometry.ellipse import Ellipse
+from hc18.measure.rows import MeasurementRow, RowStatus
+
+FULL = MeasurementRow(
+    file_name="a.dcm#2",
+    status=RowStatus.OK,
+    reason="none",
+    hc_mm=175.31234567890123,
+    hc_px=876.5,
+    ellipse_px=Ellipse(400.0, 270.5, 160.0, 120.25, 0.5),
+    ellipse_mm=Ellipse(80.0, 54.1, 32.0, 24.05, 0.75),
+    confidence=1.0 / 3.0,
+    flags=("low_score", "uncertain"),
+    image_hw=(540, 800),
+    pixel_size_xy_mm=(0.2, 0.3),
+    pixel_size_source="dicom_region",
+    calibration="region 1",
+    hc_interval_mm=(171.1, 180.0 / 7.0 + 150.0),
+    expected_error_mm=1.7,
+    residual_percent=1.25,
+    disagreement_percent=0.125,
+    mask_entropy=0.0625,
+)
+
+
+def test_sample_has_a_value_in_every_field():
+    empty = MeasurementRow("", RowStatus.OK, "")
+    assert [field.name for field in fields(FULL) if getattr(FULL, field.name) == getattr(empty, field.name)] == [
+        "status"
+    ]
+
+
+@pytest.mark.parametrize("row", [FULL, MeasurementRow("a.png", RowStatus.NO_HEAD, "nothing detected")])
+def test_row_comes_back_exactly_through_json(row: MeasurementRow):
+    assert from_record(json.loads(json.dumps(to_record(row)))) == row
+
+
+def test_record_of_a_full_row_has_all_fields_and_their_types():
+    assert {name: type(value) for name, value in to_record(FULL).items()} == RECORD_FIELDS
+
+
+def test_missing_values_are_left_out():
+    assert "hc_mm" not in to_record(replace(FULL, hc_mm=None))

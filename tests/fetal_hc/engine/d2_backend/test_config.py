@@ -1,0 +1,77 @@
+"""One configuration, two engines: the same tree, whoever reads the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fetal_hc.engine.config import load_config
+
+pytestmark = [pytest.mark.detectron2, pytest.mark.filterwarnings("ignore")]
+REPOSITORY = Path(__file__).resolve().parents[4]
+FILES = sorted(path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "configs").rglob("*.yaml"))
+OVERRIDES = ("SOLVER.BASE_LR", "0.5", "INPUT.AUG.SCALE_RANGE", "(0.5, 2.0)", "DATASETS.TEST", "('a', 'b')")
+
+
+def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", as_lists(value)
+
+
+def as_lists(value: Any) -> Any:
+    return [as_lists(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("overrides", [("SOLVER.STEPS", "()"), ("SOLVER.STEPS", "()", *OVERRIDES)], ids=["", "changed"])
+def test_every_key_of_a_configuration_has_the_same_value_in_both_engines(file: str, overrides: tuple[str, ...]) -> None:
+    from fetal_hc.engine.d2_backend.config import to_detectron2_config
+
+    cfg = load_config(REPOSITORY / file, overrides)
+    theirs = dict(leaves(to_detectron2_config(cfg)))
+    assert {key: theirs[key] for key, _ in cfg.leaves()} == dict(leaves(cfg))
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_detectron2_reads_the_same_tree_from_the_file(file: str) -> None:
+    from detectron2.config import get_cfg
+
+    from fetal_hc.engine.d2_backend.config import add_config, to_detectron2_config
+
+    overrides = ["SOLVER.STEPS", "()", *OVERRIDES]
+    own = get_cfg()
+    add_config(own)
+    own.merge_from_file(str(REPOSITORY / file))
+    own.merge_from_list(overrides)
+    assert dict(leaves(own)) == dict(leaves(to_detectron2_config(load_config(REPOSITORY / file, overrides))))
+
+
+def test_keys_of_detectron2_that_no_one_sets_keep_their_defaults() -> None:
+    from detectron2.config import get_cfg
+
+    from fetal_hc.engine.d2_backend.config import to_detectron2_config
+
+    cfg = load_config(REPOSITORY / "configs/hc18/mask_rcnn_R_18_FPN.yaml")
+    ours, theirs = dict(cfg.leaves()), dict(leaves(to_detectron2_config(cfg)))
+    defaults = dict(leaves(get_cfg()))
+    assert {key: theirs[key] for key in defaults if key not in ours} == {
+        key: value for key, value in defaults.items() if key not in ours
+    }
+    assert "MODEL.KEYPOINT_ON" in theirs
+    assert "MODEL.KEYPOINT_ON" not in ours
+
+
+def test_tree_is_frozen_and_independent_of_ours() -> None:
+    from fetal_hc.engine.d2_backend.config import to_detectron2_config
+
+    cfg = load_config(REPOSITORY / "configs/hc18/mask_rcnn_R_18_FPN.yaml")
+    theirs = to_detectron2_config(cfg)
+    assert theirs.is_frozen()
+    theirs.MODEL.ANCHOR_GENERATOR.SIZES[0][0] = -1
+    assert cfg.MODEL.ANCHOR_GENERATOR.SIZES[0][0] == 48

@@ -1,0 +1,67 @@
+"""What each process of the tests in test_distributed.py does; started by torchrun or by `launch`."""
+
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from fetal_hc.engine.checkpoints import checkpoint
+from fetal_hc.engine.train import distributed
+from fetal_hc.engine.train.trainer import Trainer
+from fetal_hc.errors import ConfigError
+from tests.fetal_hc.engine.toy import ToyLoader, ToyModel, toy_config
+
+
+def train(output_dir: str) -> int:
+    """Trains the toy for six iterations on this process's share of each batch."""
+    torch.set_num_threads(1)
+    with distributed.process_group("cpu"):
+        cfg = toy_config(output_dir, max_iter=6, BASE_LR=0.05)
+        checkpoint.seed_everything(cfg.SEED)
+        model = ToyModel(dropout=0.0)
+        loader = ToyLoader(distributed.rank(), distributed.world_size())
+        return Trainer(cfg, model, loader, torch.device("cpu")).train()
+
+
+def train_and_collect(output_dir: str) -> int:
+    """Trains, then leaves what the collective helpers gave in a file per process."""
+    with distributed.process_group("cpu"):
+        code = train(output_dir)
+        rank = distributed.rank()
+        gathered = distributed.all_gather_objects({"rank": rank})
+        mean = distributed.all_reduce_mean(torch.tensor([float(rank), 1.0])).tolist()
+        model = torch.nn.BatchNorm1d(1)
+        model.running_mean.fill_(float(rank + 5))
+        distributed.broadcast_buffers(model)
+        text = f"{gathered} {mean} {float(model.running_mean)} {distributed.is_main()}"
+        (Path(output_dir) / f"rank_{rank}.txt").write_text(text)
+    return code
+
+
+def stop_at_once(output_dir: str) -> int:
+    """Process 1 receives SIGTERM in its second iteration; both must stop there."""
+    if os.environ["RANK"] == "1":
+        ToyLoader.__iter__ = _terminating(ToyLoader.__iter__)
+    return train(output_dir)
+
+
+def fail(kind: str) -> int:
+    """Ends as `kind` says."""
+    if kind == "error":
+        raise ConfigError("the value is wrong")
+    return int(kind)
+
+
+def _terminating(original):
+    def batches(self):
+        for batch in original(self):
+            if self.n_batches == 2:
+                os.kill(os.getpid(), 15)
+            yield batch
+
+    return batches
+
+
+if __name__ == "__main__":
+    sys.exit(globals()[sys.argv[1]](sys.argv[2]))

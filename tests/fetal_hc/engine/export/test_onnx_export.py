@@ -1,0 +1,89 @@
+"""The exported graph: same detections, any input size, self-describing file, nothing kept that disagrees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from fetal_hc.engine.config import CfgNode
+from fetal_hc.engine.export import onnx_export as export
+from fetal_hc.engine.export.onnx_export import export_model
+from fetal_hc.engine.modeling import build_model
+from fetal_hc.errors import ConfigError, FetalHCError, ModelError
+from fetal_hc.model.predictor import OnnxPredictor
+
+
+@pytest.fixture(scope="module")
+def trained(make_config: Callable[..., CfgNode], tmp_path_factory: pytest.TempPathFactory) -> tuple[CfgNode, Path]:
+    """A configuration and a checkpoint of random weights that detects something everywhere."""
+    cfg = make_config()
+    torch.manual_seed(0)
+    model = build_model(cfg)
+    model.roi_heads.box_predictor.cls_score.weight.data *= 30
+    model.roi_heads.mask_head.predictor.weight.data *= 100
+    path = tmp_path_factory.mktemp("weights") / "model_final.pth"
+    torch.save({"model": model.state_dict()}, path)
+    return cfg, path
+
+
+@pytest.fixture(scope="module")
+def exported(trained: tuple[CfgNode, Path]) -> tuple[Path, export.ExportReport]:
+    """The half-size file of that checkpoint."""
+    cfg, weights = trained
+    output = weights.with_name("half.onnx")
+    return output, export_model(cfg, weights, output, class_names=["head"], half=True)
+
+
+def test_export_agrees_with_the_eager_network(exported: tuple[Path, export.ExportReport]) -> None:
+    _, report = exported
+    assert report.n_detections > 0
+    for name, tolerance in export.TOLERANCES.items():
+        assert report.differences[name] <= tolerance
+
+
+def test_half_size_file_halves_the_large_weights_and_is_valid(exported: tuple[Path, export.ExportReport]) -> None:
+    path, report = exported
+    model = onnx.load(path)
+    onnx.checker.check_model(model)
+    n_values = sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer)
+    assert report.size_bytes == path.stat().st_size < 2.6 * n_values
+
+
+def test_file_names_no_folder_of_the_machine(exported: tuple[Path, export.ExportReport], repository_root: Path) -> None:
+    assert str(repository_root).encode() not in exported[0].read_bytes()
+
+
+def test_predictor_reads_the_file_and_measures_any_image_size(exported: tuple[Path, export.ExportReport]) -> None:
+    predictor = OnnxPredictor(exported[0])
+    for image_hw in ((540, 800), (200, 150)):
+        image = np.random.default_rng(0).integers(0, 255, (*image_hw, 3), dtype=np.uint8)
+        for instance in predictor.predict(image):
+            x0, y0, x1, y1 = instance.box_xyxy
+            assert 0 <= x0 < x1 <= image_hw[1]
+            assert 0 <= y0 < y1 <= image_hw[0]
+            assert instance.soft_mask.shape == (56, 56)
+
+
+def test_file_that_disagrees_is_not_kept(
+    trained: tuple[CfgNode, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "TOLERANCES", {"boxes": -1.0, "scores": 1.0, "masks": 1.0})
+    monkeypatch.setattr(export, "_trace", lambda graph, image: onnx.load(trained[1].with_name("half.onnx")))
+    with pytest.raises(ModelError, match="boxes differ by"):
+        export_model(*trained, tmp_path / "model.onnx", class_names=["head"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_class_names_must_match_the_classes(trained: tuple[CfgNode, Path], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"2 class names for MODEL.ROI_HEADS.NUM_CLASSES 1"):
+        export_model(*trained, tmp_path / "model.onnx", class_names=["head", "tail"])
+
+
+def test_missing_weights_are_named(trained: tuple[CfgNode, Path], tmp_path: Path) -> None:
+    with pytest.raises(FetalHCError, match=r"nowhere\.pth"):
+        export_model(trained[0], tmp_path / "nowhere.pth", tmp_path / "model.onnx", class_names=["head"])

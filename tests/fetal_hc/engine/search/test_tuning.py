@@ -1,0 +1,80 @@
+"""The search: what it draws, prunes, resumes and refuses."""
+
+import signal
+from pathlib import Path
+
+import optuna
+import pytest
+import torch
+
+from fetal_hc.engine.search.tuning import TuningOptions, draw_overrides, trials_csv, tune
+from fetal_hc.engine.train.trainer import Trainer
+from fetal_hc.engine.train.training_job import JobOptions
+from fetal_hc.errors import ConfigError
+from tests.face_mask.toy_faces import write_config, write_faces
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> TuningOptions:
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    write_faces(tmp_path, count=4)
+    changes = {
+        "MODEL": {"IMAGE_BACKBONE": {"NAME": "scratch_cnn", "CHANNELS": [2, 4]}},
+        "INPUT": {"SQUARE": {"SIZE": 16}},
+        "DATASETS": {"TRAIN": ["faces"], "TEST": ["faces"]},
+    }
+    config_file = write_config(tmp_path, "Base-TwoHead.yaml", changes)
+    return TuningOptions(JobOptions(config_file), tmp_path / "study.db", n_trials=2)
+
+
+def test_draws_stay_in_their_ranges() -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    for _ in range(20):
+        pairs = draw_overrides(study.ask())
+        drawn = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        units = [int(text) for text in drawn["MODEL.DENSE.UNITS"].strip("[]").split(",")]
+        assert 1 <= len(units) <= 3
+        assert set(units) <= {128, 256, 512, 1024, 2048}
+        assert 0.5 <= float(drawn["MODEL.DENSE.DROPOUT"]) <= 0.8
+        assert 1e-5 <= float(drawn["SOLVER.BASE_LR"]) <= 1e-2
+
+
+def test_study_is_kept_and_continued(options: TuningOptions, tmp_path: Path) -> None:
+    study, code = tune(options)
+    assert code == 0
+    assert len(study.trials) == 2
+    assert (tmp_path / "output" / "trial_000" / "config.yaml").is_file()
+    study, _ = tune(TuningOptions(options.job, options.storage, n_trials=3, resume=True))
+    assert len(study.trials) == 3
+    assert all(trial.intermediate_values for trial in study.trials)
+    assert len(trials_csv(study).splitlines()) == 4
+
+
+def test_signal_ends_the_search_and_the_trial_is_drawn_anew(
+    options: TuningOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Trainer._iterate
+
+    def interrupt(self, iteration, *rest):
+        signal.raise_signal(signal.SIGTERM) if iteration == 0 else None
+        return original(self, iteration, *rest)
+
+    monkeypatch.setattr(Trainer, "_iterate", interrupt)
+    study, code = tune(options)
+    assert code == 128 + signal.SIGTERM
+    monkeypatch.undo()
+    study, code = tune(TuningOptions(options.job, options.storage, n_trials=1, resume=True))
+    assert code == 0
+    assert sum(trial.state.name == "COMPLETE" for trial in study.trials) == 1
+
+
+def test_existing_study_is_not_overwritten(options: TuningOptions) -> None:
+    options.storage.write_text("")
+    with pytest.raises(ConfigError, match="exists already; add --resume"):
+        tune(options)
+
+
+def test_missing_study_cannot_be_resumed(options: TuningOptions) -> None:
+    with pytest.raises(ConfigError, match="does not exist; leave out --resume"):
+        tune(TuningOptions(options.job, options.storage, resume=True))

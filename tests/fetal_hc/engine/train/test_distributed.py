@@ -1,0 +1,98 @@
+"""Two processes on the CPU (gloo), started by torchrun and by `launch`."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from fetal_hc.engine.checkpoints import checkpoint
+from fetal_hc.engine.train import distributed
+from fetal_hc.engine.train.events import read_metrics
+from fetal_hc.errors import ConfigError, FetalHCError
+from tests.fetal_hc.engine import distributed_worker
+
+
+@pytest.fixture(scope="module")
+def two_process_output(repository_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Output of `train_and_collect` in two processes of torchrun."""
+    output_dir = tmp_path_factory.mktemp("two")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["-m", "tests.fetal_hc.engine.distributed_worker", "train_and_collect", str(output_dir)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(
+        command, cwd=repository_root, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return output_dir
+
+
+def test_two_processes_train_as_one_with_the_same_global_batch(two_process_output: Path, tmp_path: Path) -> None:
+    distributed_worker.train(str(tmp_path))
+    one = checkpoint.read_checkpoint(tmp_path / "model_final.pth")
+    two = checkpoint.read_checkpoint(two_process_output / "model_final.pth")
+    for name, weights in one["model"].items():
+        torch.testing.assert_close(two["model"][name], weights, rtol=1e-5, atol=1e-7)
+    # The momentum of SGD is the decayed sum of the gradients.
+    for index, state in one["optimizer"]["state"].items():
+        momentum = two["optimizer"]["state"][index]["momentum_buffer"]
+        torch.testing.assert_close(momentum, state["momentum_buffer"], rtol=1e-5, atol=1e-7)
+    assert len(two["random_state"]) == 2
+
+
+def test_collective_helpers_give_every_process_the_same(two_process_output: Path) -> None:
+    common = "[{'rank': 0}, {'rank': 1}] [0.5, 1.0] 5.0"
+    assert (two_process_output / "rank_0.txt").read_text() == f"{common} True"
+    assert (two_process_output / "rank_1.txt").read_text() == f"{common} False"
+
+
+def test_only_the_first_process_writes_metrics(two_process_output: Path) -> None:
+    assert len(read_metrics(two_process_output / "metrics.json")) == 1
+
+
+def test_signal_to_one_launched_process_stops_all_in_the_same_iteration(tmp_path: Path) -> None:
+    code = distributed.launch(distributed_worker.stop_at_once, 2, (str(tmp_path),))
+    assert code == signal.SIGTERM
+    assert checkpoint.last_checkpoint(tmp_path) == tmp_path / "model_0000001.pth"
+
+
+def test_error_of_launched_processes_is_raised_once() -> None:
+    with pytest.raises(FetalHCError, match=r"^the value is wrong$"):
+        distributed.launch(distributed_worker.fail, 2, ("error",))
+
+
+def test_one_process_runs_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    assert distributed.launch(distributed_worker.fail, 1, ("3",)) == 3
+
+
+def test_under_torchrun_nothing_is_launched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "0")
+    assert distributed.launch(distributed_worker.fail, 2, ("3",)) == 3
+
+
+def test_no_process_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--num-gpus 0: expected at least 1 process"):
+        distributed.launch(distributed_worker.fail, 0, ("0",))
+
+
+def test_alone_the_helpers_do_nothing() -> None:
+    model = torch.nn.Linear(1, 1)
+    assert (distributed.rank(), distributed.world_size(), distributed.is_main()) == (0, 1, True)
+    assert distributed.all_gather_objects("x") == ["x"]
+    assert distributed.all_reduce_mean(torch.tensor([2.0])).tolist() == [2.0]
+    assert distributed.wrap_model(model, torch.device("cpu")) is model
+
+
+def test_unknown_device_is_refused() -> None:
+    with pytest.raises(ConfigError, match="'tpu9' is not a torch device"):
+        distributed.select_device("tpu9")
+
+
+def test_missing_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=r"torch sees no GPU; add MODEL\.DEVICE cpu"):
+        distributed.select_device("cuda")

@@ -1,0 +1,203 @@
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fetal_hc.errors import DatasetError
+from hc18.dicom.privacy import pixel_sha256
+from hc18.geometry.ellipse import Ellipse
+from hc18.measure.rows import DETAILS_COLUMNS, MeasurementRow, RowStatus, to_details_fields
+from hc18.reviews import batch_import
+from hc18.reviews.batch_import import ImportedRow, import_batch
+from hc18.reviews.records import ModelVersion, ReviewAction
+from hc18.reviews.store import ReviewStore
+from tests.hc18.reviews.cases import MODEL_ELLIPSE, PIXEL_SIZE_MM, image_of
+
+SHA256 = "cd" * 32
+
+
+def _row(name: str, **values: object) -> MeasurementRow:
+    defaults: dict[str, object] = {
+        "status": RowStatus.OK,
+        "reason": "",
+        "ellipse_px": MODEL_ELLIPSE,
+        "confidence": 0.75,
+        "image_hw": (60, 80),
+        "pixel_size_xy_mm": (PIXEL_SIZE_MM, PIXEL_SIZE_MM),
+        "pixel_size_source": "csv",
+    }
+    return MeasurementRow(file_name=name, **{**defaults, **values})  # type: ignore[arg-type]
+
+
+def _write_image(folder: Path, name: str, number: int) -> None:
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(image_of(number)).save(folder / name, "PNG")
+
+
+def _write_details(path: Path, *rows: MeasurementRow) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(DETAILS_COLUMNS)
+        writer.writerows(to_details_fields(row, SHA256) for row in rows)
+    return path
+
+
+def _import(store: ReviewStore, folder: Path, *rows: MeasurementRow, **options: object) -> list[ImportedRow]:
+    details = _write_details(folder / "details.csv", *rows)
+    return list(import_batch(store, details, folder / "images", "ann", **options))  # type: ignore[arg-type]
+
+
+def test_scored_rows_become_cases(sqlite_store: ReviewStore, tmp_path: Path) -> None:
+    for number in (1, 2):
+        _write_image(tmp_path / "images", f"{number}.png", number)
+    no_head = _row("2.png", status=RowStatus.NO_HEAD, reason="nothing", ellipse_px=None, confidence=None)
+    imported = _import(sqlite_store, tmp_path, _row("1.png", flags=("low_score",)), no_head)
+    assert [(item.row, item.name, item.problem) for item in imported] == [(2, "1.png", ""), (3, "2.png", "")]
+    first, second = sqlite_store.state(1), sqlite_store.state(2)
+    assert first.image_sha256 == pixel_sha256(image_of(1))
+    assert first.outline.hc_mm == pytest.approx(MODEL_ELLIPSE.circumference() * PIXEL_SIZE_MM, abs=1e-3)
+    assert (first.measurement.model.sha256, first.flags) == (SHA256, ("low_score",))
+    assert (second.measurement.status, second.outline.ellipse_px) == ("no_head", None)
+
+
+def test_imported_label_and_record_hold_no_file_name(sqlite_store: ReviewStore, tmp_path: Path) -> None:
+    _write_image(tmp_path / "images", "jane_doe.png", 1)
+    row = _row(
+        "jane_doe.png",
+        status=RowStatus.NO_PIXEL_SIZE,
+        reason="/data/jane_doe/table.csv has no row",
+        pixel_size_xy_mm=None,
+        pixel_size_source="none",
+    )
+    assert _import(sqlite_store, tmp_path, row)[0].registration is not None
+    sqlite_store.close()
+    content = b"".join(path.read_bytes() for path in tmp_path.glob("reviews.db*"))
+    assert b"Case 1" in content
+    assert b"jane_" not in content
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        (_row("1.png", status=RowStatus.UNREADABLE, reason="torn", ellipse_px=None), "could not measure this image"),
+        (_row("gone.png"), "no such image in the folder"),
+        (_row("../secret.png"), "leads out of the folder"),
+        (_row("/etc/passwd"), "leads out of the folder"),
+        (_row("text.png"), "no PNG, JPEG, TIFF or BMP"),
+        (_row("1.png", image_hw=(61, 80)), "has 80 x 60 px, the one that was scored 80 x 61"),
+        (_row("1.png", pixel_size_xy_mm=(90.0, 90.0)), "pixel size along x is 90 mm"),
+        (_row("1.png", pixel_size_source="guess"), "source of the pixel size is 'guess'"),
+    ],
+)
+def test_row_that_cannot_be_taken_in_is_reported_and_costs_no_other(
+    sqlite_store: ReviewStore, tmp_path: Path, row: MeasurementRow, problem: str
+) -> None:
+    for number in (1, 2):
+        _write_image(tmp_path / "images", f"{number}.png", number)
+    (tmp_path / "secret.png").touch()
+    (tmp_path / "images" / "text.png").write_text("no image")
+    refused, taken = _import(sqlite_store, tmp_path, row, _row("2.png"))
+    assert problem in refused.problem
+    assert refused.registration is None
+    assert str(tmp_path) not in refused.problem
+    assert taken.registration is not None
+    assert sqlite_store.progress().n_cases == 1
+
+
+def test_field_that_is_no_number_is_reported_with_its_row(sqlite_store: ReviewStore, tmp_path: Path) -> None:
+    _write_image(tmp_path / "images", "1.png", 1)
+    details = _write_details(tmp_path / "details.csv", _row("1.png"))
+    details.write_text(details.read_text().replace("0.750000", "high"))
+    (refused,) = import_batch(sqlite_store, details, tmp_path / "images", "ann")
+    assert (refused.row, refused.registration) == (2, None)
+    assert "cannot be understood" in refused.problem
+
+
+def test_known_image_keeps_its_history(sqlite_store: ReviewStore, tmp_path: Path) -> None:
+    _write_image(tmp_path / "images", "1.png", 1)
+    _import(sqlite_store, tmp_path, _row("1.png"))
+    sqlite_store.append(1, 1, ReviewAction.ACCEPT, "bob")
+    (again,) = _import(sqlite_store, tmp_path, _row("1.png", ellipse_px=Ellipse(30.0, 30.0, 9.0, 8.0, 0.0)))
+    assert again.registration is not None
+    assert not again.registration.is_new
+    assert sqlite_store.state(1).decision == "accepted"
+
+
+def test_long_batch_is_stored_a_few_images_at_a_time(
+    sqlite_store: ReviewStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_import, "CASES_PER_TRANSACTION", 2)
+    for number in range(1, 6):
+        _write_image(tmp_path / "images", f"{number}.png", number)
+    details = _write_details(tmp_path / "details.csv", *(_row(f"{number}.png") for number in range(1, 6)))
+    steps = import_batch(sqlite_store, details, tmp_path / "images", "ann")
+    next(steps)
+    assert sqlite_store.progress().n_cases == 2  # interrupted here, two are safe
+    assert len(list(steps)) == 4
+    assert sqlite_store.progress().n_cases == 5
+    assert sqlite_store.verify().problems == ()
+
+
+def test_known_model_is_recorded_by_its_name(sqlite_store: ReviewStore, tmp_path: Path) -> None:
+    _write_image(tmp_path / "images", "1.png", 1)
+    model = ModelVersion("hc18", "0.1.0", SHA256)
+    _import(sqlite_store, tmp_path, _row("1.png"), models={SHA256: model})
+    assert sqlite_store.state(1).measurement.model == model
+
+
+def test_manifest_translates_ids_to_files(sqlite_store: ReviewStore, tmp_path: Path) -> None:
+    _write_image(tmp_path / "images", "1.png", 1)
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("path,id,pixel_size_mm\n1.png,scan-7,1.5\n", encoding="utf-8")
+    (taken,) = _import(sqlite_store, tmp_path, _row("scan-7"), manifest=manifest)
+    assert taken.registration is not None
+
+
+def test_dicom_gives_its_frame_and_only_the_tissue(
+    sqlite_store: ReviewStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [image_of(1), image_of(2)]
+
+    class TwoFrames:
+        may_show_identity = True
+
+        def frame_rgb(self, index: int) -> np.ndarray:
+            return frames[index]
+
+        def tissue_boxes_xyxy(self) -> tuple[tuple[int, int, int, int], ...]:
+            return ((10, 5, 70, 55),)
+
+    monkeypatch.setattr(batch_import, "is_dicom", lambda data: data == b"dicom")
+    monkeypatch.setattr(batch_import, "read_dicom", lambda _data: TwoFrames())
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "cine.dcm").write_bytes(b"dicom")
+    row = _row("cine.dcm#2", pixel_size_xy_mm=(0.2, 0.25), pixel_size_source="dicom_region")
+    (taken,) = _import(sqlite_store, tmp_path, row)
+    assert taken.problem == ""
+    stored = sqlite_store.image(1)
+    np.testing.assert_array_equal(stored[5:55, 10:70], image_of(2)[5:55, 10:70])
+    assert stored[:5].max() == stored[:, 70:].max() == 0
+    assert sqlite_store.state(1).calibration.pixel_size_xy_mm == (0.2, 0.25)
+    monkeypatch.setattr(TwoFrames, "tissue_boxes_xyxy", lambda _self: ())
+    (refused,) = _import(sqlite_store, tmp_path, row)
+    assert "a name may be burned into it" in refused.problem
+
+
+def test_table_that_is_none_is_refused(sqlite_store: ReviewStore, tmp_path: Path) -> None:
+    (tmp_path / "details.csv").write_text("filename,hc\n")
+    with pytest.raises(DatasetError, match="lacks the columns status"):
+        list(import_batch(sqlite_store, tmp_path / "details.csv", tmp_path, "ann"))
+    with pytest.raises(DatasetError, match="cannot be read"):
+        list(import_batch(sqlite_store, tmp_path / "gone.csv", tmp_path, "ann"))
+    with pytest.raises(DatasetError, match="is no folder"):
+        list(import_batch(sqlite_store, tmp_path / "details.csv", tmp_path / "gone", "ann"))
+
+
+def test_missing_values_of_older_tables_are_unknown(sqlite_store: ReviewStore, tmp_path: Path) -> None:
+    _write_image(tmp_path / "images", "1.png", 1)
+    details = _write_details(tmp_path / "details.csv", replace(_row("1.png"), mask_entropy=None))
+    list(import_batch(sqlite_store, details, tmp_path / "images", "ann"))
+    assert sqlite_store.state(1).measurement.mask_entropy is None

@@ -1,0 +1,113 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from hc18.reviews.database import connect, reading, to_url
+from hc18.reviews.errors import StoreError
+from hc18.reviews.schema import METADATA
+from hc18.reviews.store import ReviewStore
+from tests.hc18.reviews.raw import execute
+
+
+def test_migrations_make_the_tables_that_the_code_expects(store_url: str) -> None:
+    ReviewStore(store_url).close()
+    engine = connect(to_url(store_url))
+    with reading(engine) as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, METADATA) == []
+    engine.dispose()
+
+
+def test_store_of_a_newer_version_is_refused(store_url: str) -> None:
+    ReviewStore(store_url).close()
+    execute(store_url, "UPDATE alembic_version SET version_num = '9999'")
+    for create in (True, False):
+        with pytest.raises(
+            StoreError, match=r"newer version of this program \(schema 9999; this one knows up to 0001\)"
+        ):
+            ReviewStore(store_url, create=create)
+
+
+def test_tables_of_another_program_are_left_alone(store_url: str) -> None:
+    execute(store_url, "CREATE TABLE recipes (id INTEGER PRIMARY KEY)")
+    with pytest.raises(StoreError, match="tables of another program"):
+        ReviewStore(store_url)
+
+
+def test_empty_database_is_not_filled_by_a_check(store_url: str, tmp_path: Path) -> None:
+    if store_url.startswith("sqlite"):
+        (tmp_path / "reviews.db").touch()
+    with pytest.raises(StoreError, match="older version, or is empty"):
+        ReviewStore(store_url, create=False)
+
+
+def test_missing_file_is_not_created_by_a_check(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="does not exist"):
+        ReviewStore(str(tmp_path / "typo.db"), create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_opening_again_changes_nothing(store_url: str) -> None:
+    for _ in range(2):
+        with ReviewStore(store_url) as store:
+            assert store.verify().problems == ()
+
+
+def test_interrupted_creation_leaves_an_empty_database(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hc18.reviews.migrations.versions import v0001_record_and_queue as first
+
+    assert first.down_revision is None
+    with monkeypatch.context() as patch:
+        patch.setattr("alembic.operations.base.Operations.create_index", _fail)
+        with pytest.raises(RuntimeError, match="power cut"):
+            ReviewStore(store_url)
+    with ReviewStore(store_url) as store:
+        assert store.verify().problems == ()
+
+
+def _fail(*_arguments: object, **_values: object) -> None:
+    raise RuntimeError("power cut")
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a database, but long enough to look at" * 50, b"\x89PNG\r\n\x1a\n" + bytes(2000)]
+)
+def test_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "reviews.db"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"reviews\.db: the database refused .*not a database"):
+        ReviewStore(str(path))
+    assert path.read_bytes() == content
+
+
+def test_folder_that_cannot_hold_a_store_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="cannot be created"):
+        ReviewStore(str(tmp_path / "file" / "reviews.db"))
+
+
+def test_server_that_does_not_answer_is_named_without_its_password() -> None:
+    with pytest.raises(StoreError, match="the database refused") as caught:
+        ReviewStore("postgresql://ann:secret@127.0.0.1:1/reviews")
+    assert "secret" not in str(caught.value)
+
+
+def test_settings_of_sqlite_are_the_safe_ones(sqlite_store: ReviewStore, tmp_path: Path) -> None:
+    with reading(sqlite_store._engine) as connection:
+        found = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "recursive_triggers")
+        }
+    assert found == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "busy_timeout": 5000,
+        "recursive_triggers": 1,
+    }
+    foreign = sqlite3.connect(tmp_path / "reviews.db")
+    assert foreign.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    foreign.close()

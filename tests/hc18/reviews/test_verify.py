@@ -1,0 +1,207 @@
+import numpy as np
+import pytest
+from sqlalchemy import insert, select
+
+from hc18.dicom.privacy import pixel_sha256
+from hc18.reviews.canonical import GENESIS_HASH, body_sha256, from_body
+from hc18.reviews.database import connect, reading, to_url
+from hc18.reviews.errors import StoreError
+from hc18.reviews.pictures import to_png
+from hc18.reviews.records import ReviewAction, SoftMask
+from hc18.reviews.schema import EVENTS, IMAGES
+from hc18.reviews.store import ReviewStore
+from hc18.reviews.verify import ChainProblem, ProblemKind
+from tests.hc18.reviews.cases import CORRECTED, image_of, new_case
+from tests.hc18.reviews.raw import execute, execute_unprotected
+
+_COLUMNS = "case_id, revision, action, body, prev_hash, hash"
+
+
+@pytest.fixture
+def filled_url(store_url: str) -> str:
+    """Address of a store with two cases and six events: 1 measured (case 1), 2 measured (case 2), 3 to 6 alternate."""
+    with ReviewStore(store_url) as store:
+        mask = SoftMask(np.zeros(4, np.float32), np.ones((2, 2), np.float32))
+        store.register_cases([new_case(1, soft_mask=mask), new_case(2)], "ann")
+        store.append(1, 1, ReviewAction.CORRECT, "ann", ellipse_px=CORRECTED)
+        store.append(2, 1, ReviewAction.ACCEPT, "bob")
+        store.append(1, 2, ReviewAction.SIGN, "ann")
+        store.append(2, 2, ReviewAction.SIGN, "bob")
+    return store_url
+
+
+def _problems(store_url: str, **options: object) -> tuple[ChainProblem, ...]:
+    with ReviewStore(store_url, create=False) as store:
+        return store.verify(**options).problems  # type: ignore[arg-type]
+
+
+def _messages(store_url: str) -> str:
+    return "\n".join(str(problem) for problem in _problems(store_url))
+
+
+def test_intact_store_has_no_problem_and_a_head(filled_url: str) -> None:
+    with ReviewStore(filled_url) as store:
+        verification = store.verify()
+    assert verification.problems == ()
+    assert (verification.head.n_events, verification.head.n_cases) == (6, 2)
+    assert verification.head.actions == {"measured": 2, "correct": 1, "accept": 1, "sign": 2}
+
+
+def test_chain_can_be_followed_without_this_program(filled_url: str) -> None:
+    engine = connect(to_url(filled_url))
+    with reading(engine) as connection:
+        rows = connection.execute(select(EVENTS).order_by(EVENTS.c.seq)).all()
+    engine.dispose()
+    assert [row.hash for row in rows] == [body_sha256(row.body) for row in rows]
+    assert [row.prev_hash for row in rows] == [GENESIS_HASH, *(row.hash for row in rows[:-1])]
+    assert all(f'"prev_hash":"{row.prev_hash}"' in row.body for row in rows)
+
+
+def test_empty_store_is_intact(store: ReviewStore) -> None:
+    verification = store.verify()
+    assert verification.problems == ()
+    assert (verification.head.sha256, verification.head.n_events) == (GENESIS_HASH, 0)
+
+
+def test_changed_content_is_named(filled_url: str) -> None:
+    execute_unprotected(filled_url, "UPDATE review_events SET body = replace(body, 'bob', 'eve') WHERE seq = 4")
+    problems = _problems(filled_url)
+    assert [(problem.kind, problem.seq) for problem in problems] == [(ProblemKind.CHANGED, 4)]
+    assert "event 4 (case 2, revision 2) was changed" in str(problems[0])
+
+
+def test_changed_content_with_its_own_hash_renewed_is_named(filled_url: str) -> None:
+    engine = connect(to_url(filled_url))
+    with reading(engine) as connection:
+        body = connection.execute(select(EVENTS.c.body).where(EVENTS.c.seq == 4)).scalar_one()
+    engine.dispose()
+    digest = body_sha256(body.replace("bob", "eve"))
+    change = f"UPDATE review_events SET body = replace(body, 'bob', 'eve'), hash = '{digest}' WHERE seq = 4"
+    execute_unprotected(filled_url, change)
+    assert "event 5 (case 1, revision 3) does not continue event 4" in _messages(filled_url)
+
+
+@pytest.mark.parametrize(
+    ("seqs", "expected"),
+    [
+        ("4", "event 4 is missing"),
+        ("3, 4", "events 3 to 4 are missing"),
+        ("1, 3, 5", "event 1 is missing"),
+        ("6", "case 2 had 3 events, the record holds 2"),
+        ("2, 4, 6", "case 2 has no event"),
+    ],
+)
+def test_missing_event_is_named(filled_url: str, seqs: str, expected: str) -> None:
+    execute_unprotected(filled_url, f"DELETE FROM review_events WHERE seq IN ({seqs})")
+    assert expected in _messages(filled_url)
+    assert ProblemKind.MISSING in {problem.kind for problem in _problems(filled_url)}
+
+
+def test_reordered_events_are_named(filled_url: str) -> None:
+    execute_unprotected(
+        filled_url,
+        "UPDATE review_events SET seq = 99 WHERE seq = 3",
+        "UPDATE review_events SET seq = 3 WHERE seq = 4",
+        "UPDATE review_events SET seq = 4 WHERE seq = 99",
+    )
+    problems = _problems(filled_url)
+    assert [(problem.kind, problem.seq) for problem in problems[:2]] == [
+        (ProblemKind.REORDERED, 3),
+        (ProblemKind.REORDERED, 4),
+    ]
+
+
+def test_event_given_to_another_case_is_named(filled_url: str) -> None:
+    execute_unprotected(filled_url, "UPDATE review_events SET case_id = 1, revision = 4 WHERE seq = 6")
+    assert "event 6 (case 1, revision 4)" in _messages(filled_url)
+
+
+def test_changed_queue_row_is_named(filled_url: str) -> None:
+    execute(filled_url, "UPDATE cases SET hc_mm = hc_mm + 0.001, reviewer = 'eve' WHERE id = 1")
+    (problem,) = _problems(filled_url)
+    assert (problem.kind, problem.case_id) == (ProblemKind.STATE, 1)
+    assert "case 1 shows hc_mm, reviewer other than its events give" in str(problem)
+
+
+def test_removed_queue_row_is_named(filled_url: str) -> None:
+    statements = [f"DELETE FROM {table} WHERE case_id = 2" for table in ("case_images", "case_masks")]
+    if filled_url.startswith("postgresql"):
+        statements.insert(0, "ALTER TABLE review_events DROP CONSTRAINT review_events_case_id_fkey")
+    execute_unprotected(filled_url, *statements, "DELETE FROM cases WHERE id = 2")
+    assert _messages(filled_url) == "case 2 has events but no row in the queue: the row was removed"
+
+
+def test_new_label_is_no_problem(filled_url: str) -> None:
+    execute(filled_url, "UPDATE cases SET label = 'twin A' WHERE id = 1")
+    assert _problems(filled_url) == ()
+
+
+def test_exchanged_image_is_named(filled_url: str) -> None:
+    execute_unprotected(filled_url, "DELETE FROM case_images WHERE case_id = 2")
+    engine = connect(to_url(filled_url))
+    with engine.begin() as connection:
+        connection.execute(insert(IMAGES).values(case_id=2, png=to_png(image_of(1))))
+    engine.dispose()
+    assert _messages(filled_url) == "case 2 shows other pixels than those that were registered"
+    assert _problems(filled_url, check_images=False) == ()
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("DELETE FROM case_images WHERE case_id = 1", "case 1 has no image"),
+        ("UPDATE case_images SET png = 'torn' WHERE case_id = 1", "case 1 shows other pixels"),
+        ("DELETE FROM case_masks", "case 1, revision 1: the recorded mask is missing"),
+        ("UPDATE case_masks SET content = 'other'", "case 1, revision 1: the stored mask is not the one"),
+        ("UPDATE case_masks SET case_id = 2", "case 2, revision 1: the stored mask is not the one"),
+    ],
+)
+def test_damaged_picture_is_named(filled_url: str, statement: str, expected: str) -> None:
+    execute_unprotected(filled_url, statement)
+    assert expected in _messages(filled_url)
+
+
+def test_removed_protection_is_named(filled_url: str) -> None:
+    on_table = " ON review_events" if filled_url.startswith("postgresql") else ""
+    execute(filled_url, f"DROP TRIGGER review_events_no_delete{on_table}")
+    assert "trigger review_events_no_delete was removed" in _messages(filled_url)
+
+
+def test_chain_written_anew_is_found_by_a_head_kept_elsewhere(store_url: str) -> None:
+    with ReviewStore(store_url) as store:
+        store.register_case(new_case(1), "ann")
+        head = store.verify().head.sha256
+        store.append(1, 1, ReviewAction.ACCEPT, "ann")
+        assert store.verify(expected_head=head.upper()).problems == ()
+    execute_unprotected(store_url, "DELETE FROM review_events", "DELETE FROM case_images", "DELETE FROM cases")
+    with ReviewStore(store_url) as store:
+        store.register_case(new_case(1), "eve")
+        (problem,) = store.verify(expected_head=head).problems
+    assert problem.kind is ProblemKind.HEAD
+    assert head in str(problem)
+
+
+def test_event_that_the_rules_forbid_is_named_although_the_chain_is_whole(filled_url: str) -> None:
+    engine = connect(to_url(filled_url))
+    with engine.begin() as connection:
+        last = connection.execute(select(EVENTS).where(EVENTS.c.seq == 6)).one()
+        body = last.body.replace('"revision":3', '"revision":4').replace('"seq":6', '"seq":7')
+        body = body.replace(last.prev_hash, last.hash)
+        assert from_body(body).action is ReviewAction.SIGN
+        values = {"seq": 7, "case_id": 2, "revision": 4, "action": "sign", "body": body, "prev_hash": last.hash}
+        connection.execute(insert(EVENTS).values(**values, hash=body_sha256(body)))
+    engine.dispose()
+    (problem,) = _problems(filled_url)
+    assert (problem.kind, problem.seq) == (ProblemKind.ILLEGAL, 7)
+    assert "signed by bob" in str(problem)
+
+
+def test_reading_a_changed_case_is_refused(filled_url: str) -> None:
+    execute_unprotected(filled_url, "UPDATE review_events SET body = replace(body, 'bob', 'eve') WHERE seq = 4")
+    with ReviewStore(filled_url) as store, pytest.raises(StoreError, match=r"event 4 .* was changed"):
+        store.state(2)
+
+
+def test_image_hash_is_the_key_of_the_case(filled_url: str) -> None:
+    with ReviewStore(filled_url) as store:
+        assert {event.image_sha256 for event in store.events(1)} == {pixel_sha256(image_of(1))}

@@ -1,0 +1,1 @@
+"""Commands of the project, one module each; `tools/*.py` call them."""

@@ -1,0 +1,42 @@
+"""Average the weights of two or more checkpoints of one training's stages.
+
+    python tools/average_checkpoints.py --weights stage2/model_final.pth stage3/model_final.pth --output average.pth
+
+Exit code: 0 written; 2 bad input, nothing written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fetal_hc.engine.checkpoints.weight_average import average_checkpoints
+from fetal_hc.errors import FetalHCError
+from hc18.measure.shipped_model import file_sha256
+
+
+def build_parser() -> argparse.ArgumentParser:
+    description, _, epilog = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(
+        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--weights", type=Path, nargs="+", required=True, metavar="FILE.pth", help="two or more")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE.pth", help="checkpoint to write")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = build_parser().parse_args(argv)
+    try:
+        average_checkpoints(options.weights, options.output)
+    except FetalHCError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{options.output}: mean of {len(options.weights)} checkpoints, SHA-256 {file_sha256(options.output)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+r"""Export a trained checkpoint to one ONNX file, checked against the eager network before it is kept.
+
+    python tools/export_model.py --config-file configs/hc18/mask_rcnn_R_18_FPN.yaml \
+        --weights output/hc18_R_18_FPN/model_final.pth --output hc18/shipped/hc18.onnx --half
+
+An outline refiner (configs/hc18/outline_refiner.yaml) is exported in the same way, without --half, --class-names and
+--check-images; tools/attach_refiner.py then puts it into the file of a model.
+
+Exit code: 0 done; 1 the exported graph does not agree with the eager network; 2 bad input.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fetal_hc.engine.config import load_config
+from fetal_hc.engine.export.onnx_export import export_model
+from fetal_hc.errors import FetalHCError, ModelError
+from hc18.training.refiner_export import export_refiner
+
+
+def build_parser() -> argparse.ArgumentParser:
+    description, _, epilog = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(
+        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config-file", type=Path, required=True, metavar="FILE", help="YAML used for training")
+    parser.add_argument("--weights", type=Path, required=True, metavar="FILE.pth", help="checkpoint")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE.onnx", help="file to write (replaced)")
+    parser.add_argument("--half", action="store_true", help="store weights as float16: half the file, same speed")
+    parser.add_argument(
+        "--class-names", nargs="+", default=["head"], metavar="NAME", help="one per class, in label order"
+    )
+    parser.add_argument(
+        "--check-images", type=Path, nargs="+", default=(), metavar="FILE", help="compare on these images as well"
+    )
+    parser.add_argument("--opts", nargs="+", default=(), metavar="KEY VALUE", help="configuration keys to change")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = build_parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        cfg = load_config(arguments.config_file, arguments.opts)
+        is_refiner = cfg.MODEL.META_ARCHITECTURE == "OutlineRefiner"
+        if is_refiner:
+            report = export_refiner(cfg, arguments.weights, arguments.output)
+        else:
+            report = export_model(
+                cfg,
+                arguments.weights,
+                arguments.output,
+                class_names=arguments.class_names,
+                half=arguments.half,
+                check_images=arguments.check_images,
+            )
+    except ModelError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except FetalHCError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    compared = "bands" if is_refiner else "detections"
+    worst = ", ".join(f"{name} {value:.2g}" for name, value in report.differences.items())
+    print(f"{report.path}: {report.size_bytes / 1e6:.1f} MB, SHA-256 {report.sha256}")
+    print(f"agrees with the eager network on {report.n_detections} {compared}; largest differences: {worst}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""Draw what a finished training found: confusion matrices, ROC curves and a sheet of predictions.
+
+    python tools/plot_predictions.py --run output/face_mask/classifier_mobilenet_v2
+
+Every classification_NAME.csv in the folder gets confusion_NAME.png and roc_NAME.png beside it; predictions_NAME.png
+shows images of each dataset in DATASETS.TEST, truth in blue, prediction in orange.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from face_mask.training.classification_evaluation import confusion_matrix, roc_auc, roc_curve
+from face_mask.training.prediction_sheet import draw_predictions
+from fetal_hc.engine.checkpoints import checkpoint
+from fetal_hc.engine.config import load_config
+from fetal_hc.engine.data.datasets import load_dataset
+from fetal_hc.engine.modeling import build_model
+from fetal_hc.errors import ConfigError, DatasetError, FetalHCError
+from fetal_hc.io.atomic import write_bytes_atomic
+
+_PREFIX = "classification_"
+
+
+def read_probabilities(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Class names, true classes (N,) and probabilities (N, K) of a classification_NAME.csv.
+
+    Raises:
+        DatasetError: if the file is not one.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream)
+            names = [column.removeprefix("p_") for column in reader.fieldnames or () if column.startswith("p_")]
+            rows = list(reader)
+        truth = np.array([names.index(row["truth"]) for row in rows], dtype=np.int64)
+        probabilities = np.array([[float(row[f"p_{name}"]) for name in names] for row in rows])
+    except (OSError, ValueError, KeyError) as error:
+        raise DatasetError(f"{path}: is no table of predicted classes ({error}); evaluate the model again") from error
+    return names, truth, probabilities
+
+
+def plot_confusion(names: Sequence[str], counts: np.ndarray) -> Figure:
+    """Counts (K, K), true classes in rows, shaded by their share of the row."""
+    figure = Figure(figsize=(1.6 * len(names) + 2.4, 1.4 * len(names) + 1.4), layout="constrained")
+    axes = figure.add_subplot()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    for row, column in np.ndindex(*counts.shape):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        text = f"{counts[row, column]}\n{shares[row, column]:.1%}"
+        axes.text(column, row, text, ha="center", va="center", color=colour)
+    axes.set_xticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), names, rotation=90, va="center")
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    return figure
+
+
+def plot_roc(names: Sequence[str], truth: np.ndarray, probabilities: np.ndarray) -> Figure:
+    """ROC curve of every class against the rest; of two classes, that of the first."""
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.add_subplot()
+    for index, name in enumerate(names[:1] if len(names) == 2 else names):
+        area = roc_auc(truth == index, probabilities[:, index])
+        if np.isfinite(area):
+            false_rate, true_rate = roc_curve(truth == index, probabilities[:, index])
+            axes.plot(false_rate, true_rate, label=f"{name} (area {area:.3f})")
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle="--")
+    axes.set_xlabel("false positive rate")
+    axes.set_ylabel("true positive rate")
+    axes.legend(loc="lower right")
+    return figure
+
+
+def plot_tables(run: Path) -> list[Path]:
+    """Confusion matrix and ROC curve of every table of predicted classes in a folder; the written files."""
+    written = []
+    for table in sorted(run.glob(f"{_PREFIX}*.csv")):
+        names, truth, probabilities = read_probabilities(table)
+        counts = confusion_matrix(truth, probabilities.argmax(axis=1), len(names))
+        stem = table.stem.removeprefix(_PREFIX)
+        figures = {"confusion": plot_confusion(names, counts), "roc": plot_roc(names, truth, probabilities)}
+        for kind, figure in figures.items():
+            picture = io.BytesIO()
+            figure.savefig(picture, format="png", dpi=120)
+            written.append(table.with_name(f"{kind}_{stem}.png"))
+            write_bytes_atomic(written[-1], picture.getvalue())
+    return written
+
+
+def plot_sheets(run: Path, limit: int, overrides: Sequence[str]) -> list[Path]:
+    """A sheet of predictions for every dataset the training was scored on; the written files.
+
+    Raises:
+        ConfigError: if the folder holds no finished training.
+    """
+    weights = next(
+        (run / name for name in (checkpoint.BEST_NAME, checkpoint.FINAL_NAME) if (run / name).is_file()), None
+    )
+    if weights is None or not (run / "config.yaml").is_file():
+        raise ConfigError(f"{run}: holds no finished training; expected config.yaml and model_final.pth")
+    cfg = load_config(run / "config.yaml", overrides)
+    model = build_model(cfg).eval()
+    checkpoint.load_weights(model, checkpoint.read_checkpoint(weights)["model"], weights)
+    written = []
+    for name in cfg.DATASETS.TEST:
+        picture = io.BytesIO()
+        Image.fromarray(draw_predictions(cfg, model, load_dataset(cfg, name), limit)).save(picture, format="png")
+        written.append(run / f"predictions_{name}.png")
+        write_bytes_atomic(written[-1], picture.getvalue())
+    return written
+
+
+def build_parser() -> argparse.ArgumentParser:
+    description, _, epilog = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(
+        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--run", type=Path, required=True, metavar="DIR", help="OUTPUT_DIR of a training")
+    parser.add_argument("--limit", type=int, default=24, metavar="N", help="images on a sheet (default: %(default)s)")
+    parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="configuration keys to change")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = build_parser().parse_args(argv)
+    try:
+        if options.limit < 1:
+            raise ConfigError(f"--limit {options.limit}: expected 1 or more images")
+        written = [*plot_tables(options.run), *plot_sheets(options.run, options.limit, options.overrides)]
+    except FetalHCError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(str(path) for path in written))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

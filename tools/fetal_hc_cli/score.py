@@ -1,0 +1,125 @@
+"""Measure head circumferences: images and pixel sizes -> challenge submission and a details row for every image.
+
+    python tools/score.py --images HC18/test_set --pixel-sizes HC18/test_set_pixel_size.csv --output submission.csv
+    python tools/score.py --manifest archive.csv --output archive_submission.csv --resume
+
+Exit code: 0 every image was measured; 1 some were not (they are named, the others are written); 2 bad input or no way
+to go on; 130 stopped by Ctrl-C. Finished results are kept until the output files are complete; --resume continues.
+Research use only. Not a medical device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from fetal_hc.batch.settings import RUNNER_NAMES, BatchSettings
+from fetal_hc.batch.sources import open_source
+from fetal_hc.errors import FetalHCError
+from hc18.measure.measurement import MIN_SCORE
+from hc18.measure.scoring import BatchInterrupted, measure_batch
+
+INTERRUPTED = 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    description, _, epilog = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(
+        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    inputs = parser.add_argument_group("images (PNG, JPEG, TIFF, BMP or DICOM)")
+    inputs.add_argument("--images", metavar="DIR|GLOB|FILE", help="folder, quoted pattern, or what --manifest takes")
+    inputs.add_argument(
+        "--pixel-sizes", type=Path, metavar="CSV", help="table with the columns filename and pixel size(mm)"
+    )
+    inputs.add_argument(
+        "--manifest",
+        metavar="FILE",
+        help="CSV or Parquet with the columns path, id, pixel_size_mm; paths start at --images, else at its own folder",
+    )
+    outputs = parser.add_argument_group("results")
+    outputs.add_argument("--output", type=Path, required=True, metavar="CSV", help="submission to write")
+    outputs.add_argument(
+        "--details",
+        type=Path,
+        metavar="CSV",
+        help="table with a row for every image (default: OUTPUT_details.csv beside the output)",
+    )
+    outputs.add_argument("--overwrite", action="store_true", help="replace output files, give up an unfinished batch")
+    outputs.add_argument("--resume", action="store_true", help="continue the unfinished batch, if there is one")
+    outputs.add_argument(
+        "--work-folder", metavar="DIR|URL", help="where finished results are kept (default: OUTPUT.parts)"
+    )
+    _add_worker_options(parser.add_argument_group("how"))
+    return parser
+
+
+def _add_worker_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--model", type=Path, metavar="FILE.onnx", help="model (default: the shipped one)")
+    group.add_argument(
+        "--min-score",
+        type=float,
+        default=MIN_SCORE,
+        metavar="S",
+        help="smallest confidence that counts as a head, 0 to 1 (default: %(default)s)",
+    )
+    group.add_argument("--runner", choices=RUNNER_NAMES, help="default: serial for one worker, pool for more")
+    group.add_argument("--workers", type=int, metavar="N", help="processes (default: one per usable core)")
+    group.add_argument(
+        "--threads", type=int, metavar="N", help="threads of each process (default: the cores shared by the processes)"
+    )
+    group.add_argument(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="cluster of --runner ray; 'auto': the one of this machine (default: a new one)",
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = build_parser()
+    options = parser.parse_args(argv)
+    if options.images is None and options.manifest is None:
+        parser.error("one of the arguments --images --manifest is required")
+    details = options.details or options.output.with_name(f"{options.output.stem}_details.csv")
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        settings = BatchSettings(
+            model=options.model,
+            workers=options.workers,
+            threads=options.threads,
+            runner=options.runner,
+            min_score=options.min_score,
+            overwrite=options.overwrite,
+            resume=options.resume,
+            work_folder=options.work_folder,
+            ray_address=options.ray_address,
+            progress=True,
+        )
+        source = open_source(options.images, options.pixel_sizes, options.manifest)
+        summary = measure_batch(source, options.output, details, settings)
+    except FetalHCError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BatchInterrupted as interrupt:
+        print(interrupt, file=sys.stderr)
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        print("stopped; nothing was written", file=sys.stderr)
+        return INTERRUPTED
+    if problems := summary.to_problem_text():
+        print(problems, file=sys.stderr)
+    print(summary.to_text())
+    return 0 if summary.is_complete else 1
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Ends the batch as Ctrl-C does: processes are stopped and temporary files removed."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

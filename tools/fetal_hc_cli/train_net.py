@@ -1,0 +1,54 @@
+"""Train a model, or evaluate one with --eval-only, as a YAML configuration says.
+
+    python tools/train_net.py --config-file configs/hc18/mask_rcnn_R_50_FPN.yaml OUTPUT_DIR output/r50
+
+Exit code: 0 done; 1 the results miss TEST.EXPECTED_RESULTS; 2 bad input; 128 + signal when SIGTERM or SIGINT ended the
+training early, after a checkpoint was written (continue with --resume).
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fetal_hc.engine.train.backend import ENGINES
+from fetal_hc.engine.train.training_job import JobOptions, start_job
+from fetal_hc.errors import FetalHCError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    description, _, epilog = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(
+        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config-file", type=Path, required=True, metavar="FILE", help="YAML configuration")
+    parser.add_argument(
+        "--engine", choices=ENGINES, default="auto", help="what trains; auto: Detectron2 where it imports, else builtin"
+    )
+    parser.add_argument("--num-gpus", type=int, default=1, metavar="N", help="processes on this machine (on CPUs too)")
+    parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in OUTPUT_DIR, if any")
+    parser.add_argument("--eval-only", action="store_true", help="score MODEL.WEIGHTS on DATASETS.TEST, do not train")
+    parser.add_argument("--overwrite", action="store_true", help="replace a training that OUTPUT_DIR already holds")
+    parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="configuration keys to change")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = build_parser().parse_args(argv)
+    options = JobOptions(
+        config_file=arguments.config_file,
+        overrides=tuple(arguments.overrides),
+        engine=arguments.engine,
+        resume=arguments.resume,
+        eval_only=arguments.eval_only,
+        overwrite=arguments.overwrite,
+    )
+    try:
+        return start_job(options, arguments.num_gpus)
+    except FetalHCError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

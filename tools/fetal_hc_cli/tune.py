@@ -1,0 +1,60 @@
+"""Search for dense layers, dropout and learning rate of a classifier or a two-head detector.
+
+    python tools/tune.py --config-file configs/face_mask/two_head_mobilenet_v2_2.yaml --trials 20 OUTPUT_DIR output/tune
+
+The study is an SQLite file, OUTPUT_DIR/study.db unless --storage names another; trials.csv beside it lists all trials.
+Ctrl-C ends the search after the running iteration; --resume continues it. Exit code: 0 done; 2 bad input; 128 + signal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fetal_hc.engine.config import load_config
+from fetal_hc.engine.search.tuning import TuningOptions, trials_csv, tune
+from fetal_hc.engine.train.training_job import JobOptions
+from fetal_hc.errors import FetalHCError
+from fetal_hc.io.atomic import write_text_atomic
+
+
+def build_parser() -> argparse.ArgumentParser:
+    description, _, epilog = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(
+        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config-file", type=Path, required=True, metavar="FILE", help="YAML configuration")
+    parser.add_argument("--trials", type=int, default=20, metavar="N", help="trials in the end (default: %(default)s)")
+    parser.add_argument("--storage", type=Path, metavar="FILE", help="SQLite file of the study")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the sampler (default: %(default)s)")
+    parser.add_argument("--resume", action="store_true", help="continue the study")
+    parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="configuration keys to change")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = build_parser().parse_args(argv)
+    try:
+        cfg = load_config(arguments.config_file, arguments.overrides)
+        storage = arguments.storage or Path(cfg.OUTPUT_DIR) / "study.db"
+        job = JobOptions(arguments.config_file, tuple(arguments.overrides))
+        study, code = tune(TuningOptions(job, storage, arguments.trials, arguments.resume, arguments.seed))
+        write_text_atomic(storage.with_name("trials.csv"), trials_csv(study))
+    except KeyboardInterrupt:
+        print("interrupted between two trainings; continue with --resume", file=sys.stderr)
+        return 130
+    except FetalHCError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    complete = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
+    print(f"{len(study.trials)} trials, {len(complete)} complete; all in {storage.with_name('trials.csv')}")
+    if complete:
+        best = ", ".join(f"{name} {value}" for name, value in study.best_params.items())
+        print(f"best {cfg.TEST.BEST_METRIC} {study.best_value:.4g}: {best}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
