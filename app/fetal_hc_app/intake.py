@@ -16,7 +16,7 @@ from fetal_hc_app.settings import MAX_IMAGE_PIXELS
 from fetal_hc_app.wording import display_name, sentence
 from hc18.dataset.annotation import fit_annotation
 from hc18.dataset.pixel_size_table import PixelSizeRow, pixel_size_table_from_text
-from hc18.dicom.image import DicomImage, hide_outside, is_dicom, read_dicom
+from hc18.dicom.image import DicomImage, is_dicom, read_dicom
 from hc18.geometry.ellipse import Ellipse
 
 _SMALLEST_SIDE_PX = 64
@@ -66,8 +66,8 @@ class DicomToPrepare:
 
     @property
     def needs_region(self) -> bool:
-        """Whether the file does not say where the picture is, so that names may be burned in anywhere."""
-        return self.dicom.tissue_box_xyxy() is None and self.dicom.may_show_identity
+        """Whether a person has to choose the part that may be shown."""
+        return self.dicom.needs_region
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +120,8 @@ def from_upload(file_name: str, data: bytes) -> Intake:
         return Refusal(name, sentence(str(error)))
 
 
-def shown_part(dicom: DicomImage, frame_index: int, box_xyxy: tuple[int, int, int, int] | None) -> NDArray[np.uint8]:
-    """The pixels of a frame that may be shown, everything else black; (H, W, 3) uint8.
+def still_of(dicom: DicomToPrepare, frame_index: int, box_xyxy: tuple[int, int, int, int] | None) -> StillImage:
+    """The chosen frame as an image to measure.
 
     Args:
         dicom: the file.
@@ -129,21 +129,10 @@ def shown_part(dicom: DicomImage, frame_index: int, box_xyxy: tuple[int, int, in
         box_xyxy: the part that a person chose, px, corner convention; None leaves the choice to the file.
 
     Raises:
-        ImageError: if the frame cannot be decoded.
-    """
-    frame = dicom.frame_rgb(frame_index)
-    boxes = dicom.tissue_boxes_xyxy() if box_xyxy is None else (box_xyxy,)
-    return hide_outside(frame, *boxes) if boxes else frame
-
-
-def still_of(dicom: DicomToPrepare, frame_index: int, box_xyxy: tuple[int, int, int, int] | None) -> StillImage:
-    """The chosen frame as an image to measure.
-
-    Raises:
-        ImageError: if the frame cannot be decoded.
+        ImageError: if the frame cannot be decoded; `NeedsRegion` if a part has to be chosen first.
     """
     name = dicom.name if dicom.dicom.n_frames == 1 else f"{dicom.name}, frame {frame_index + 1}"
-    image_rgb = shown_part(dicom.dicom, frame_index, box_xyxy)
+    image_rgb = dicom.dicom.visible_rgb(frame_index, box_xyxy)
     return StillImage(name, image_rgb, dicom.dicom, frame_index, dicom.data)
 
 

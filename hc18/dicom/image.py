@@ -1,4 +1,4 @@
-"""A DICOM ultrasound image: its frames, its calibration and what of it may be shown. Nothing of the patient is kept."""
+"""A DICOM ultrasound image: its frames, its pixel size and the part of it that may be shown. Nothing else is kept."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hc18.dicom import pixels as dicom_pixels
 from hc18.dicom import regions as dicom_regions
 from hc18.dicom.header import is_dicom, read_attributes, read_bytes
 from hc18.dicom.pixels import PIXEL_KEYWORDS, FramePixels
-from hc18.dicom.privacy import hide_outside, pixel_sha256
+from hc18.dicom.privacy import NeedsRegion, hide_outside, pixel_sha256
 from hc18.dicom.reference import SourceReference, source_reference
 from hc18.dicom.regions import REGION_KEYWORDS, UltrasoundRegion, calibrate_by_region, why_no_region
 from hc18.geometry.ellipse import Ellipse
@@ -32,6 +32,7 @@ from hc18.geometry.pixel_size import (
 
 __all__ = [
     "DicomImage",
+    "NeedsRegion",
     "SourceReference",
     "UltrasoundRegion",
     "hide_outside",
@@ -78,6 +79,10 @@ _HEADER_KEYWORDS = (
 class DicomImage:
     """One DICOM ultrasound object with one or more frames.
 
+    `visible_rgb` gives the pixels that may be shown or stored, `measured_rgb` those that are measured. Where the file
+    names no tissue region and does not exclude text in the pixels, the two differ: the whole frame is measured,
+    because numbers name nobody, but no pixel is shown until a person has chosen a part.
+
     Attributes:
         n_frames: number of frames, at least 1.
         image_hw: height and width of every frame in px.
@@ -95,7 +100,7 @@ class DicomImage:
     _spacings_xy_mm: tuple[tuple[float, float] | None, ...] = field(repr=False)
 
     def frame_rgb(self, index: int = 0) -> NDArray[np.uint8]:
-        """One whole frame as uint8 (H, W, 3) RGB. Show and store it only after `hide_outside`.
+        """One whole frame as uint8 (H, W, 3) RGB, which may show a name: never show or store it.
 
         Args:
             index: 0-based; the other frames are not decoded.
@@ -104,6 +109,46 @@ class DicomImage:
             ImageError: if there is no such frame or it cannot be decoded.
         """
         return self._pixels.frame_rgb(index)
+
+    @property
+    def needs_region(self) -> bool:
+        """Whether a person has to choose the part that is shown: the file names none, and names may be burned in."""
+        return self.may_show_identity and not self.tissue_boxes_xyxy()
+
+    def visible_rgb(self, index: int = 0, box_xyxy: tuple[int, int, int, int] | None = None) -> NDArray[np.uint8]:
+        """The pixels of a frame that may be shown and stored, all others black; uint8 (H, W, 3) RGB.
+
+        Args:
+            index: 0-based; the other frames are not decoded.
+            box_xyxy: the part that a person chose, in px, corner convention; None for the tissue regions of the file.
+
+        Raises:
+            NeedsRegion: if the file names no region, may show a name, and nobody has chosen a part.
+            ImageError: if there is no such frame or it cannot be decoded.
+        """
+        if box_xyxy is not None:
+            return hide_outside(self.frame_rgb(index), box_xyxy)
+        if self.needs_region:
+            raise NeedsRegion(
+                "The DICOM file does not say where the ultrasound picture is, so a name may be burned into it; upload "
+                "it by itself in the review app and choose the part that may be shown."
+            )
+        return self.measured_rgb(index)
+
+    def measured_rgb(self, index: int = 0) -> NDArray[np.uint8]:
+        """The pixels of a frame that are measured; uint8 (H, W, 3) RGB.
+
+        Banners and menus outside the tissue regions are black. The whole frame is left where the file names no region.
+
+        Args:
+            index: 0-based; the other frames are not decoded.
+
+        Raises:
+            ImageError: if there is no such frame or it cannot be decoded.
+        """
+        boxes_xyxy = self.tissue_boxes_xyxy()
+        frame_rgb = self.frame_rgb(index)
+        return hide_outside(frame_rgb, *boxes_xyxy) if boxes_xyxy else frame_rgb
 
     def tissue_boxes_xyxy(self) -> tuple[tuple[int, int, int, int], ...]:
         """Boxes of the regions that show 2D tissue, in px, corner convention, inside the image.
@@ -114,14 +159,6 @@ class DicomImage:
         if any(not region.fits(self.image_hw) for region in tissue):
             return ()
         return tuple(region.clipped_box_xyxy(self.image_hw) for region in tissue)
-
-    def tissue_box_xyxy(self) -> tuple[int, int, int, int] | None:
-        """The box around all of `tissue_boxes_xyxy`; None without any: then a person has to choose what is shown."""
-        boxes = self.tissue_boxes_xyxy()
-        if not boxes:
-            return None
-        x0, y0, x1, y1 = zip(*boxes, strict=True)
-        return min(x0), min(y0), max(x1), max(y1)
 
     def calibrate(self, ellipse_px: Ellipse | None = None, frame_index: int = 0) -> Calibration:
         """The pixel size where the ellipse lies; never raises, a refusal carries its reason.

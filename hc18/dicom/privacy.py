@@ -1,4 +1,4 @@
-"""What of an image may be shown and stored, and the key of an image that names nobody."""
+"""Which pixels of an image may be shown and stored, and the key by which a stored image is known."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
+from fetal_hc.errors import ImageError
+
+
+class NeedsRegion(ImageError):
+    """A DICOM image that nobody may see before a person has chosen the part of it without names."""
+
 
 def hide_outside(image_rgb: NDArray[np.uint8], *boxes_xyxy: tuple[int, int, int, int]) -> NDArray[np.uint8]:
-    """The image with everything black that lies in none of the boxes; same size, so pixel coordinates stay valid.
+    """A copy of the image in which everything outside the boxes is black; the size and all coordinates stay.
 
     Args:
         image_rgb: uint8 (H, W, 3).
         boxes_xyxy: x0, y0, x1, y1 in px, corner convention: columns x0..x1-1, rows y0..y1-1. Parts beyond the image
-            are ignored; without any box nothing is left.
+            are ignored; without any box the whole image becomes black.
 
     Returns:
         A new array, uint8 (H, W, 3).
@@ -27,9 +33,9 @@ def hide_outside(image_rgb: NDArray[np.uint8], *boxes_xyxy: tuple[int, int, int,
 
 
 def pixel_sha256(image_rgb: NDArray[np.uint8]) -> str:
-    """SHA-256, in hexadecimal, over the shape and the bytes of an image: the key of a case.
+    """The key of a review case: SHA-256, in hexadecimal, over the shape and the bytes of its image.
 
-    Take it of the pixels that are shown and stored, so that the stored picture can be checked against its key.
+    Compute it from the pixels that are shown and stored, so that the stored picture can be checked against its key.
 
     Args:
         image_rgb: uint8 (H, W, 3).

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fetal_hc.io.images import read_image
-from hc18.dicom.image import DicomImage, hide_outside, is_dicom, read_dicom
+from hc18.dicom.image import is_dicom, read_dicom
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration
 
@@ -21,21 +20,25 @@ class ImageFrames:
 
     Attributes:
         n_frames: how many there are, at least 1.
-        frame_rgb: uint8 (H, W, 3) RGB of the frame with a 0-based index; raises `ImageError` if it cannot be decoded.
+        frame_rgb: the pixels to measure of the frame with a 0-based index, uint8 (H, W, 3) RGB; raises `ImageError` if
+            it cannot be decoded. It may show a name: use it for numbers alone.
+        visible_rgb: the pixels of that frame which may be shown and stored, same form and size; raises `NeedsRegion`
+            where a person has to choose them first.
         calibrate: pixel size where an ellipse (px, pixel centres at integers) lies in the frame with a 0-based index;
             None for kinds of files that do not know it.
     """
 
     n_frames: int
     frame_rgb: Callable[[int], NDArray[np.uint8]]
+    visible_rgb: Callable[[int], NDArray[np.uint8]]
     calibrate: Callable[[Ellipse | None, int], Calibration] | None = None
 
 
 def open_frames(data: bytes, name: str) -> ImageFrames:
     """The pictures in the content of a PNG, JPEG, TIFF, BMP or DICOM file; the first bytes decide, not its name.
 
-    The frames of DICOM are decoded when they are asked for, others here; what lies outside a DICOM frame's tissue
-    regions is black, as in the reviewer, so that banners and menus take no part in a measurement.
+    The frames of DICOM are decoded when they are asked for, other pictures here. What lies outside the tissue regions
+    of a DICOM frame is black, as in the review app, so that banners and menus do not influence a measurement.
 
     Args:
         data: content of the file.
@@ -46,13 +49,6 @@ def open_frames(data: bytes, name: str) -> ImageFrames:
     """
     if is_dicom(data):
         dicom = read_dicom(data)
-        return ImageFrames(dicom.n_frames, partial(_tissue_of, dicom), dicom.calibrate)
+        return ImageFrames(dicom.n_frames, dicom.measured_rgb, dicom.visible_rgb, dicom.calibrate)
     image_rgb = read_image(data, name=name)
-    return ImageFrames(1, lambda _index: image_rgb)
-
-
-def _tissue_of(dicom: DicomImage, index: int) -> NDArray[np.uint8]:
-    """The frame with a 0-based index; all of it where the file names no tissue region."""
-    boxes_xyxy = dicom.tissue_boxes_xyxy()
-    frame_rgb = dicom.frame_rgb(index)
-    return hide_outside(frame_rgb, *boxes_xyxy) if boxes_xyxy else frame_rgb
+    return ImageFrames(1, lambda _index: image_rgb, lambda _index: image_rgb)

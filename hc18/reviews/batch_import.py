@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 
 from fetal_hc.batch.manifest import read_manifest
 from fetal_hc.errors import DatasetError, FetalHCError, ImageError
-from fetal_hc.io.images import read_image
-from hc18.dicom.image import is_dicom, read_dicom
-from hc18.dicom.privacy import hide_outside
+from hc18.measure.frames import open_frames
 from hc18.measure.rows import REQUIRED_COLUMNS, RowStatus, from_details_fields
 from hc18.reviews.measured import calibration_of_row, from_score_row
 from hc18.reviews.records import ModelVersion, NewCase, Registration
@@ -102,24 +100,13 @@ def read_visible(path: Path, frame_index: int = 0) -> NDArray[np.uint8]:
         frame_index: 0-based frame of a DICOM file.
 
     Raises:
-        ImageError: if it cannot be read, or a DICOM file doesn't say where the ultrasound picture is.
+        ImageError: if it cannot be read; `NeedsRegion` if a DICOM file does not say which part may be shown.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ImageError(f"The image cannot be read ({error.strerror}); check the folder of the images.") from error
-    if not is_dicom(data):
-        return read_image(data)
-    dicom = read_dicom(data)
-    boxes = dicom.tissue_boxes_xyxy()
-    if not boxes:
-        if dicom.may_show_identity:
-            raise ImageError(
-                "The DICOM file does not say where the ultrasound picture is, so a name may be burned into it; upload "
-                "it by itself and choose what may be shown."
-            )
-        return dicom.frame_rgb(frame_index)
-    return hide_outside(dicom.frame_rgb(frame_index), *boxes)
+    return open_frames(data, "The image").visible_rgb(frame_index)
 
 
 def _register(store: ReviewStore, waiting: list[ImportedRow | _ReadyRow], reviewer: str) -> Iterator[ImportedRow]:

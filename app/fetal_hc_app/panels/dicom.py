@@ -6,7 +6,7 @@ import streamlit as st
 
 from fetal_hc.errors import ImageError
 from fetal_hc_app import wording
-from fetal_hc_app.intake import DicomToPrepare, StillImage, shown_part, still_of
+from fetal_hc_app.intake import DicomToPrepare, StillImage, still_of
 
 
 def dicom_panel(key: str, prepared: DicomToPrepare, *, is_open: bool) -> StillImage | None:
@@ -31,7 +31,7 @@ def dicom_panel(key: str, prepared: DicomToPrepare, *, is_open: bool) -> StillIm
             )
         with right:
             try:
-                preview = shown_part(prepared.dicom, frame - 1, box)
+                preview = prepared.dicom.visible_rgb(frame - 1, box)
             except ImageError as error:
                 st.error(wording.plain(wording.sentence(str(error))), icon=":material/error:")
                 return None

@@ -13,7 +13,7 @@ from pydicom.uid import (
 )
 
 from fetal_hc.errors import ImageError
-from hc18.dicom.image import hide_outside, read_dicom
+from hc18.dicom.image import NeedsRegion, read_dicom
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import CalibrationSource
 from tests.synthetic_dicom import dicom_file, region, written
@@ -46,8 +46,8 @@ class TestNamedFiles:
 
     def test_obstetric_image_shows_its_tissue_region_only(self) -> None:
         image = read_dicom(dicom_file("OBXXXX1A.dcm"))
-        shown = hide_outside(image.frame_rgb(), *image.tissue_boxes_xyxy())
-        assert image.tissue_box_xyxy() == OB_BOX
+        shown = image.visible_rgb()
+        assert image.tissue_boxes_xyxy() == (OB_BOX,)
         assert image.frame_rgb()[:60].max() == 255  # the banner with the examination's number
         assert not shown[:60].any()
         assert shown[60:519, 120:].max() == 255
@@ -81,7 +81,6 @@ class TestNamedFiles:
     def test_box_of_a_resized_image_is_not_trusted_to_hide_anything(self, name: str) -> None:
         image = read_dicom(dicom_file(name))
         assert image.tissue_boxes_xyxy() == ()
-        assert image.tissue_box_xyxy() is None
 
     @pytest.mark.parametrize("name", ["gdcm-US-ALOKA-16.dcm", "gdcm-US-ALOKA-16_big.dcm"])
     def test_two_equal_panes_are_calibrated_and_both_shown(self, name: str) -> None:
@@ -91,7 +90,6 @@ class TestNamedFiles:
             "From the DICOM file, ultrasound region 2 of 3"
         )
         assert image.tissue_boxes_xyxy() == ((32, 24, 336, 416), (336, 24, 640, 416))
-        assert image.tissue_box_xyxy() == (32, 24, 640, 416)
 
     @pytest.mark.parametrize(
         "name",
@@ -112,7 +110,7 @@ class TestNamedFiles:
         assert image.calibrate().detail == (
             "No millimetres: the DICOM file does not say how large its pixels are (it has no ultrasound region)."
         )
-        assert image.tissue_box_xyxy() is None
+        assert image.tissue_boxes_xyxy() == ()
         assert image.frame_rgb().shape == (*image.image_hw, 3)
 
 
@@ -193,14 +191,42 @@ class TestWhatMayBeShown:
 
     def test_tissue_region_without_calibration_is_shown(self) -> None:
         image = read_dicom(written(regions=[region(PhysicalDeltaX=0.0)]))
-        assert image.tissue_box_xyxy() == (10, 5, 90, 70)
+        assert image.tissue_boxes_xyxy() == ((10, 5, 90, 70),)
 
     def test_other_regions_are_not_shown(self) -> None:
         trace = region((0, 70, 99, 79), RegionSpatialFormat=4, RegionDataType=10)
         assert read_dicom(written(regions=[region(), trace])).tissue_boxes_xyxy() == ((10, 5, 90, 70),)
 
     def test_box_one_column_too_wide_is_cut(self) -> None:
-        assert read_dicom(written(regions=[region((10, 5, 100, 80))])).tissue_box_xyxy() == (10, 5, 100, 80)
+        assert read_dicom(written(regions=[region((10, 5, 100, 80))])).tissue_boxes_xyxy() == ((10, 5, 100, 80),)
+
+    def test_frame_without_a_region_is_measured_but_not_shown(self) -> None:
+        image = read_dicom(written())
+        assert image.needs_region
+        np.testing.assert_array_equal(image.measured_rgb(), image.frame_rgb())
+        with pytest.raises(NeedsRegion, match=r"a name may be burned into it; upload it .* choose the part"):
+            image.visible_rgb()
+
+    def test_frame_with_a_region_beyond_the_image_is_not_shown(self) -> None:
+        with pytest.raises(NeedsRegion):
+            read_dicom(written(regions=[region(), region((0, 0, 300, 300))])).visible_rgb()
+
+    def test_part_that_a_person_chose_is_shown(self) -> None:
+        image = read_dicom(written())
+        shown = image.visible_rgb(0, (20, 30, 60, 70))
+        np.testing.assert_array_equal(shown[30:70, 20:60], image.frame_rgb()[30:70, 20:60])
+        shown[30:70, 20:60] = 0
+        assert not shown.any()
+
+    def test_whole_frame_is_shown_if_the_file_excludes_text(self) -> None:
+        image = read_dicom(written(BurnedInAnnotation="NO"))
+        assert not image.needs_region
+        np.testing.assert_array_equal(image.visible_rgb(), image.frame_rgb())
+
+    def test_measured_pixels_are_the_visible_ones_where_the_region_is_known(self) -> None:
+        image = read_dicom(written(regions=[region()]))
+        np.testing.assert_array_equal(image.measured_rgb(), image.visible_rgb())
+        assert not image.visible_rgb()[:5].any()
 
 
 class TestModality:

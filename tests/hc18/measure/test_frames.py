@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fetal_hc.errors import ImageError
+from hc18.dicom.image import NeedsRegion
 from hc18.geometry.ellipse import Ellipse
 from hc18.measure.frames import open_frames
 from hc18.measure.rows import MeasurementRow, RowStatus
@@ -66,6 +67,14 @@ def test_dicom_without_calibration_is_measured_in_pixels(tmp_path: Path, bright_
     (row,) = _rows(tmp_path / "a.dcm", bright_model)
     assert (row.status, row.pixel_size_source, row.hc_mm) == (RowStatus.NO_PIXEL_SIZE, "none", None)
     assert row.reason.startswith("No millimetres: the DICOM file does not say")
+    assert row.hc_px is not None
+
+
+def test_pixels_that_may_show_a_name_are_measured_and_not_shown() -> None:
+    frames = open_frames(written(draw_head(HEAD)), "a")
+    assert frames.frame_rgb(0).any()
+    with pytest.raises(NeedsRegion):
+        frames.visible_rgb(0)
 
 
 def test_pixel_size_of_a_table_comes_before_that_of_the_file(tmp_path: Path, bright_model: Path) -> None:

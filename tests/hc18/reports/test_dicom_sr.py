@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from fetal_hc.errors import MeasurementError
-from hc18.dicom.image import hide_outside, pixel_sha256, read_dicom, source_reference
+from hc18.dicom.image import pixel_sha256, read_dicom, source_reference
 from hc18.dicom.reference import SourceReference
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.fits import fit_outline_points
@@ -185,7 +185,7 @@ def test_report_of_a_real_ultrasound_file() -> None:
     ellipse = Ellipse(430.0, 280.0, 150.0, 118.0, 2.8)
     calibration = image.calibrate(ellipse)
     assert calibration.pixel_size_xy_mm is not None
-    shown_rgb = hide_outside(image.frame_rgb(), *image.tissue_boxes_xyxy())
+    shown_rgb = image.visible_rgb()
     case = make_accepted(
         image_rgb=shown_rgb,
         image_sha256=pixel_sha256(shown_rgb),

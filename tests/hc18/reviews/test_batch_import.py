@@ -15,6 +15,7 @@ from hc18.reviews.batch_import import ImportedRow, import_batch
 from hc18.reviews.records import ModelVersion, ReviewAction
 from hc18.reviews.store import ReviewStore
 from tests.hc18.reviews.cases import MODEL_ELLIPSE, PIXEL_SIZE_MM, image_of
+from tests.synthetic_dicom import region, written
 
 SHA256 = "cd" * 32
 
@@ -156,24 +157,10 @@ def test_manifest_translates_ids_to_files(sqlite_store: ReviewStore, tmp_path: P
     assert taken.registration is not None
 
 
-def test_dicom_gives_its_frame_and_only_the_tissue(
-    sqlite_store: ReviewStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    frames = [image_of(1), image_of(2)]
-
-    class TwoFrames:
-        may_show_identity = True
-
-        def frame_rgb(self, index: int) -> np.ndarray:
-            return frames[index]
-
-        def tissue_boxes_xyxy(self) -> tuple[tuple[int, int, int, int], ...]:
-            return ((10, 5, 70, 55),)
-
-    monkeypatch.setattr(batch_import, "is_dicom", lambda data: data == b"dicom")
-    monkeypatch.setattr(batch_import, "read_dicom", lambda _data: TwoFrames())
+def test_dicom_gives_its_frame_and_only_the_tissue(sqlite_store: ReviewStore, tmp_path: Path) -> None:
+    frames = np.stack([image_of(1), image_of(2)])
     (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "cine.dcm").write_bytes(b"dicom")
+    (tmp_path / "images" / "cine.dcm").write_bytes(written(frames, [region((10, 5, 69, 54))]))
     row = _row("cine.dcm#2", pixel_size_xy_mm=(0.2, 0.25), pixel_size_source="dicom_region")
     (taken,) = _import(sqlite_store, tmp_path, row)
     assert taken.problem == ""
@@ -181,9 +168,14 @@ def test_dicom_gives_its_frame_and_only_the_tissue(
     np.testing.assert_array_equal(stored[5:55, 10:70], image_of(2)[5:55, 10:70])
     assert stored[:5].max() == stored[:, 70:].max() == 0
     assert sqlite_store.state(1).calibration.pixel_size_xy_mm == (0.2, 0.25)
-    monkeypatch.setattr(TwoFrames, "tissue_boxes_xyxy", lambda _self: ())
-    (refused,) = _import(sqlite_store, tmp_path, row)
+
+
+def test_dicom_that_may_show_a_name_is_not_stored(sqlite_store: ReviewStore, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "scan.dcm").write_bytes(written(image_of(1)))
+    (refused,) = _import(sqlite_store, tmp_path, _row("scan.dcm"))
     assert "a name may be burned into it" in refused.problem
+    assert sqlite_store.progress().n_cases == 0
 
 
 def test_table_that_is_none_is_refused(sqlite_store: ReviewStore, tmp_path: Path) -> None:
