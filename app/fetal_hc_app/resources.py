@@ -11,10 +11,11 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from fetal_hc.model.checksum import file_sha256
 from fetal_hc.model.predictor import OnnxPredictor
 from fetal_hc_app import settings
 from hc18.geometry.mask_edge import mask_edge_points
-from hc18.measure.shipped_model import MODEL_VARIABLE, bundled_model_path, file_sha256
+from hc18.measure.shipped_model import MODEL_VARIABLE, bundled_model_path
 from hc18.reviews.pictures import to_png
 from hc18.reviews.records import CaseId, ModelVersion
 from hc18.reviews.store import ReviewStore

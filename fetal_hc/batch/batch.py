@@ -21,7 +21,7 @@ from fetal_hc.batch.settings import RAY, THREADS, BatchSettings, plan_workers, s
 from fetal_hc.batch.sources import ImageSource
 from fetal_hc.errors import FetalHCError
 from fetal_hc.io.extras import import_scale_library
-from hc18.measure.shipped_model import file_sha256
+from fetal_hc.model.checksum import file_sha256
 from hc18.measure.worker import MeasureWork, crashed_result
 
 

@@ -14,9 +14,10 @@ from fetal_hc.batch.settings import RAY, BatchSettings, plan_workers
 from fetal_hc.batch.sources import ImageSource, Location, open_source
 from fetal_hc.batch.summary import BatchSummary
 from fetal_hc.errors import ConfigError, FetalHCError, raise_problems
+from fetal_hc.model.checksum import check_checksum
 from hc18.measure.result_files import write_results
 from hc18.measure.rows import MeasurementRow
-from hc18.measure.shipped_model import bundled_model_path, check_checksum
+from hc18.measure.shipped_model import bundled_model_path
 from hc18.measure.worker import MeasureWork, crashed_result
 
 __all__ = ["BatchInterrupted", "BatchSettings", "check_outputs", "measure_batch", "score", "score_folder"]

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fetal_hc.errors import FetalHCError
-from hc18.measure.shipped_model import file_sha256
+from fetal_hc.model.checksum import file_sha256
 from hc18.training.refiner_export import attach_refiner
 
 

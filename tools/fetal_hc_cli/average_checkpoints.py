@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fetal_hc.engine.checkpoints.weight_average import average_checkpoints
 from fetal_hc.errors import FetalHCError
-from hc18.measure.shipped_model import file_sha256
+from fetal_hc.model.checksum import file_sha256
 
 
 def build_parser() -> argparse.ArgumentParser:

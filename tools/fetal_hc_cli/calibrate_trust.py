@@ -24,8 +24,8 @@ from pathlib import Path
 
 from fetal_hc.errors import FetalHCError
 from fetal_hc.io.atomic import write_text_atomic
+from fetal_hc.model.checksum import file_sha256
 from hc18.measure.interval_model import IntervalModel
-from hc18.measure.shipped_model import file_sha256
 from hc18.reports.interval_figure import trust_figure
 from hc18.training.interval_metadata import write_trusted_model
 from hc18.uncertainty.calibration import (

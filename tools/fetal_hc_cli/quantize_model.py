@@ -16,7 +16,7 @@ from pathlib import Path
 from fetal_hc.engine.export.quantization import quantize_model
 from fetal_hc.errors import FetalHCError
 from fetal_hc.io.coco import read_coco, resolve_image_path
-from hc18.measure.shipped_model import file_sha256
+from fetal_hc.model.checksum import file_sha256
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -18,9 +18,9 @@ from fetal_hc.batch.checkpoint.checkpoint_directory import CheckpointDirectory
 from fetal_hc.batch.checkpoint.job_results import TaskResult
 from fetal_hc.batch.summary import BatchSummary
 from fetal_hc.errors import ConfigError, DatasetError, FetalHCError
+from fetal_hc.model.checksum import file_sha256
 from hc18.measure import result_files, worker
 from hc18.measure.scoring import BatchInterrupted, BatchSettings, score_folder
-from hc18.measure.shipped_model import file_sha256
 from tests.synthetic_heads import HeadFolder, write_head_folder
 from tests.synthetic_model import head_spec, write_bright_object_model
 

@@ -12,9 +12,9 @@ from PIL import Image
 
 from fetal_hc.batch.summary import BatchSummary
 from fetal_hc.errors import ConfigError, DatasetError, FetalHCError, ModelError
+from fetal_hc.model.checksum import file_sha256
 from hc18.dataset.submission import check_submission, read_submission
 from hc18.measure.scoring import BatchSettings, check_outputs, score_folder
-from hc18.measure.shipped_model import file_sha256
 from tests.synthetic_heads import HeadFolder, write_head_folder
 from tests.synthetic_model import write_bright_object_model
 
