@@ -17,7 +17,7 @@ import numpy as np
 from fetal_hc.errors import FetalHCError, MeasurementError
 from fetal_hc.io.masks import polygon_to_coverage
 from hc18.dataset.convert import head_polygon
-from hc18.dataset.folder import TrainingCase, read_training_set
+from hc18.dataset.folder import LabelledImage, read_training_set
 from hc18.geometry.fits import fit_soft_mask
 
 MAX_ANNOTATION_ERROR_MM = 0.05  # largest |fitted - table|
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if within else 1
 
 
-def mask_hc(case: TrainingCase) -> float:
+def mask_hc(case: LabelledImage) -> float:
     """HC in mm of the ellipse fitted to the area coverage of the case's COCO polygon.
 
     Raises:

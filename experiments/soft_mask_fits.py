@@ -20,7 +20,7 @@ from scipy import ndimage
 
 from fetal_hc.errors import FetalHCError
 from fetal_hc.io.masks import mask_grid_to_image_affine, polygon_to_coverage
-from hc18.dataset.folder import TrainingCase, read_training_set
+from hc18.dataset.folder import LabelledImage, read_training_set
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.fits import fit_moments, fit_soft_mask
 from hc18.geometry.orthogonal import foot_points
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if within else 1
 
 
-def _errors_mm(case: TrainingCase, kind: str, mask_size: int, rng: np.random.Generator) -> list[float]:
+def _errors_mm(case: LabelledImage, kind: str, mask_size: int, rng: np.random.Generator) -> list[float]:
     """HC errors in mm of contour, moments and completed moments for one head; nan where one fails."""
     x0, y0, x1, y1 = case.ellipse_px.box_xyxy()
     size = np.array([x1 - x0, y1 - y0, x1 - x0, y1 - y0])

@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from face_mask.data.problems import Problem
 from face_mask.data.records import Label, LabelledPhoto
-from fetal_hc.errors import ConfigError
+from fetal_hc.errors import ConfigError, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ def merge_classes(
             elif target is None:
                 known = ", ".join(class_map.targets)
                 outcome = f"expected one of {known}; label left out"
-                problems.append(Problem("unknown_class", photo.file_name, f"class '{label.category}'", outcome))
+                problems.append(Problem.in_file("unknown_class", photo.file_name, f"class '{label.category}'", outcome))
             else:
                 excluded[label.category] += 1
         if labels or all(label.box_xyxy for label in photo.labels):

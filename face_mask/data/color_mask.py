@@ -14,9 +14,8 @@ from pathlib import Path
 from face_mask.data.masks import mask_box, read_colour_mask, to_label
 from face_mask.data.pairs import LEFT_OUT, Pair, match_pairs, read_pair
 from face_mask.data.photos import by_stem, list_images, map_files, relative_name
-from face_mask.data.problems import Problem
 from face_mask.data.records import Label, LabelledPhoto, Reading
-from fetal_hc.errors import DatasetError
+from fetal_hc.errors import DatasetError, Problem
 
 MASK_SUFFIX = "_gt"
 FOLDER_CLASSES = {
@@ -54,7 +53,7 @@ def read_color_mask(root: str | os.PathLike[str], *, parts: bool = False, progre
     for folder in folders:
         if not parts and folder.name not in FOLDER_CLASSES:
             value, outcome = "is no known folder", f"expected one of {', '.join(FOLDER_CLASSES)}; folder left out"
-            problems.append(Problem("unknown_class", relative_name(folder, base), value, outcome))
+            problems.append(Problem.in_file("unknown_class", relative_name(folder, base), value, outcome))
             continue
         found, folder_problems = _folder_pairs(folder, base)
         problems += folder_problems
@@ -91,7 +90,7 @@ def _read_photo(item: tuple[str, Pair], root: Path, parts: bool) -> tuple[Labell
         category = FOLDER_CLASSES[folder_name]
         if category != "without_mask" and not reading.masks["mask"].any():
             name = relative_name(pair.mask or pair.photo, root)
-            return None, [Problem("empty_mask", name, "has no pixel of the mask RGB (0, 128, 0)", LEFT_OUT)]
+            return None, [Problem.in_file("empty_mask", name, "has no pixel of the mask RGB (0, 128, 0)", LEFT_OUT)]
         labels += [to_label(category, reading.masks["mask"], box)] if box else []
     file_name = relative_name(pair.photo, root)
     return LabelledPhoto(file_name, reading.image_hw, reading.fingerprint, pair.photo.stem, tuple(labels)), []

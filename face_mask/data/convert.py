@@ -21,12 +21,11 @@ from face_mask.data.folders import read_class_folders
 from face_mask.data.isic import read_isic
 from face_mask.data.mfsd import read_mfsd
 from face_mask.data.outputs import to_coco, write_manifest
-from face_mask.data.problems import Problem, raise_if_any
 from face_mask.data.records import LabelledPhoto, Reading
 from face_mask.data.sheet import draw_sheet
 from face_mask.data.splits import TRAIN, VAL, split_photos
 from face_mask.data.voc import read_voc
-from fetal_hc.errors import ConfigError, DatasetError
+from fetal_hc.errors import ConfigError, DatasetError, Problem, raise_if_any
 from fetal_hc.io.atomic import atomic_path, write_text_atomic
 from fetal_hc.io.coco import IMAGE_ROOT_KEY, write_coco
 
@@ -71,7 +70,7 @@ class ConversionOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class ConversionReport:
+class PhotoConversion:
     """What a conversion did.
 
     Attributes:
@@ -112,7 +111,7 @@ def convert_face_mask(
     root: str | os.PathLike[str],
     output: str | os.PathLike[str],
     options: ConversionOptions | None = None,
-) -> ConversionReport:
+) -> PhotoConversion:
     """Writes `NAME_train.json` and `NAME_val.json`, or `NAME.csv` for class folders, into `output`.
 
     `NAME_report.json` and `NAME_overlays.png` lie beside them. Each file is replaced atomically; the same data and
@@ -206,10 +205,10 @@ def _report(
     problems: Sequence[Problem],
     class_map: ClassMap,
     options: ConversionOptions,
-) -> ConversionReport:
+) -> PhotoConversion:
     """Counts of a conversion; what depends on the written files is filled in later."""
     labels = Counter((parts[photo.file_name], label.category) for photo in photos for label in photo.labels)
-    return ConversionReport(
+    return PhotoConversion(
         format=format_name,
         single_face=options.single_face,
         image_root="",
@@ -233,7 +232,7 @@ def _write_labels(
     photos: Sequence[LabelledPhoto],
     parts: Mapping[str, str],
     names: Sequence[str],
-    report: ConversionReport,
+    report: PhotoConversion,
 ) -> list[str]:
     """Writes COCO files for photos with boxes, else a manifest; returns the files' names."""
     if not _has_boxes(photos):

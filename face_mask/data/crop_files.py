@@ -15,10 +15,9 @@ from PIL import Image
 
 from face_mask.data.crops import FaceCrop, flipped_box, single_face_crops
 from face_mask.data.photos import map_files
-from face_mask.data.problems import Problem
 from face_mask.data.records import Label, LabelledPhoto
 from face_mask.data.splits import TRAIN
-from fetal_hc.errors import DatasetError, FetalHCError
+from fetal_hc.errors import DatasetError, FetalHCError, Problem
 from fetal_hc.io.images import read_image
 
 CROP_FOLDER = "crops"
@@ -75,7 +74,7 @@ def write_single_face_crops(
         cuts_of[photo.file_name] = [_Cut(photo, crop, False) for crop in crops]
         for index in sorted(set(range(len(boxes))) - {crop.box_index for crop in crops}):
             where, value = f"{photo.file_name}, face {index + 1}", f"its crop has fewer than {min_area_px} px"
-            problems.append(Problem("small_crop", where, value, "face left out"))
+            problems.append(Problem.in_file("small_crop", where, value, "face left out"))
     counts = Counter(_category(cut) for name, cuts in cuts_of.items() if parts[name] == TRAIN for cut in cuts)
     if not counts:
         raise DatasetError(f"{image_root}: no face has a crop of {min_area_px} px or more; lower the least area")

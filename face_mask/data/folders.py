@@ -8,9 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from face_mask.data.photos import list_images, map_files, probe_photo, relative_name, unreadable_image
-from face_mask.data.problems import Problem
 from face_mask.data.records import Label, LabelledPhoto, Reading
-from fetal_hc.errors import DatasetError, ImageError
+from fetal_hc.errors import DatasetError, ImageError, Problem
 
 
 def read_class_folders(root: str | os.PathLike[str], *, progress: bool = False) -> Reading:
@@ -66,9 +65,11 @@ def _repeated(photos: list[LabelledPhoto], root: Path) -> tuple[set[str], list[P
             for photo in same:
                 others_named = ", ".join(other.file_name for other in same if other is not photo)
                 outcome = "one photo in two classes; left out"
-                problems.append(Problem("contradiction", photo.file_name, f"is the same as {others_named}", outcome))
+                problems.append(
+                    Problem.in_file("contradiction", photo.file_name, f"is the same as {others_named}", outcome)
+                )
         else:
             for photo in others:
                 value = f"is the same as {first.file_name}"
-                problems.append(Problem("duplicate_image", photo.file_name, value, "used once"))
+                problems.append(Problem.in_file("duplicate_image", photo.file_name, value, "used once"))
     return {problem.file for problem in problems}, problems

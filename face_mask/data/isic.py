@@ -12,9 +12,8 @@ from pathlib import Path
 from face_mask.data.masks import mask_box, read_binary_mask, to_label
 from face_mask.data.pairs import Pair, match_pairs, read_pair
 from face_mask.data.photos import IMAGE_SUFFIXES, by_stem, map_files, relative_name
-from face_mask.data.problems import Problem
 from face_mask.data.records import LabelledPhoto, Reading
-from fetal_hc.errors import DatasetError
+from fetal_hc.errors import DatasetError, Problem
 
 MASK_SUFFIX = "_Segmentation"
 ISIC_CLASSES = {"lesion": "lesion"}

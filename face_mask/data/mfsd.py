@@ -17,9 +17,8 @@ from pathlib import Path, PurePosixPath
 from face_mask.data.masks import read_binary_mask, to_label
 from face_mask.data.pairs import LEFT_OUT, Pair, match_pairs, read_pair
 from face_mask.data.photos import by_stem, list_images, map_files, probe_photo, relative_name, unreadable_image
-from face_mask.data.problems import Problem
 from face_mask.data.records import Label, LabelledPhoto, Reading
-from fetal_hc.errors import DatasetError, ImageError
+from fetal_hc.errors import DatasetError, ImageError, Problem
 
 CROP_FOLDER = "face_crop"
 MASK_FOLDER = "face_crop_segmentation"
@@ -84,7 +83,7 @@ def read_mfsd_table(path: Path) -> tuple[dict[str, set[bool]], list[Problem]]:
         truth = _TRUTH.get(value.lower().removesuffix(".0"))
         if not name or truth is None:
             where, found = f"{path.name}, row {line}", f"filename '{name}', with_mask '{value}'"
-            problems.append(Problem("bad_row", where, found, "expected a name and true or false; row left out"))
+            problems.append(Problem.in_file("bad_row", where, found, "expected a name and true or false; row left out"))
         else:
             worn[PurePosixPath(name.replace("\\", "/")).stem].add(truth)
     return dict(worn), problems
@@ -103,7 +102,7 @@ def _read_crop(pair: Pair, worn: dict[str, set[bool]], root: Path) -> tuple[Labe
     answers = worn.get(stem) or worn.get(photo) or set()
     if len(answers) != 1:
         value = f"{TABLE} has no row for it" if not answers else f"rows of {TABLE} say both with and without mask"
-        return None, [Problem("unknown_class", name, value, f"expected one answer; {LEFT_OUT}")]
+        return None, [Problem.in_file("unknown_class", name, value, f"expected one answer; {LEFT_OUT}")]
     if answers == {False}:
         return _read_bare_face(pair, photo, root)
     reading, problems = read_pair(pair, root, read_binary_mask)
@@ -123,7 +122,7 @@ def _read_bare_face(pair: Pair, photo: str, root: Path) -> tuple[LabelledPhoto |
             masks, fault = read_binary_mask(pair.mask)
             if fault or masks["mask"].any():
                 value = fault or f"has {int(masks['mask'].sum())} mask pixels, but {TABLE} says without mask"
-                return None, [Problem("contradiction", name, value, f"expected a black mask; {LEFT_OUT}")]
+                return None, [Problem.in_file("contradiction", name, value, f"expected a black mask; {LEFT_OUT}")]
     except ImageError as error:
         return None, [unreadable_image(name, error)]
     label = Label("without_mask", _whole(image_hw))

@@ -19,7 +19,7 @@ MANIFEST_COLUMNS = ("file_name", "class_index", "class_name", "split", "path")
 
 
 @dataclass(frozen=True, slots=True)
-class ManifestRow:
+class PhotoRow:
     """One photo of a classification manifest.
 
     Attributes:
@@ -105,7 +105,7 @@ def write_manifest(
     write_text_atomic(path, buffer.getvalue())
 
 
-def read_manifest(path: str | os.PathLike[str]) -> list[ManifestRow]:
+def read_manifest(path: str | os.PathLike[str]) -> list[PhotoRow]:
     """The rows of a manifest that `write_manifest` saved.
 
     Raises:
@@ -117,7 +117,7 @@ def read_manifest(path: str | os.PathLike[str]) -> list[ManifestRow]:
             lines = list(csv.DictReader(stream))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{manifest}: cannot be read ({error}); expected a manifest; convert again") from error
-    rows: list[ManifestRow] = []
+    rows: list[PhotoRow] = []
     problems = [] if lines else [f"{manifest}: holds no rows; expected one per photo; convert again"]
     seen: set[str] = set()
     for number, line in enumerate(lines, start=2):
@@ -130,7 +130,7 @@ def read_manifest(path: str | os.PathLike[str]) -> list[ManifestRow]:
             )
             continue
         seen.add(file_name)
-        rows.append(ManifestRow(file_name, int(index), name, part, manifest.parent / location))
+        rows.append(PhotoRow(file_name, int(index), name, part, manifest.parent / location))
     if problems:
         raise_problems(DatasetError, problems, f"{manifest} cannot be used")
     return rows

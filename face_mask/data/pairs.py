@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from face_mask.data.masks import MaskReading, mask_box
 from face_mask.data.photos import probe_photo, relative_name, unreadable_image
-from face_mask.data.problems import Problem
-from fetal_hc.errors import ImageError
+from fetal_hc.errors import ImageError, Problem
 
 LEFT_OUT = "photo left out"
 
@@ -41,7 +40,7 @@ def match_pairs(photos: dict[str, Path], masks: dict[str, Path], root: Path) -> 
         root: folder of the dataset.
     """
     problems = [
-        Problem("missing_image", relative_name(masks[name], root), f"has no photo '{name}'", "mask left out")
+        Problem.in_file("missing_image", relative_name(masks[name], root), f"has no photo '{name}'", "mask left out")
         for name in sorted(masks.keys() - photos.keys())
     ]
     return {name: Pair(photos[name], masks.get(name)) for name in sorted(photos)}, problems
@@ -53,7 +52,7 @@ def read_pair(
     """A photo with its masks; None and the problem if either cannot be used."""
     photo_name = relative_name(pair.photo, root)
     if pair.mask is None:
-        return None, [Problem("missing_mask", photo_name, "has no mask file", LEFT_OUT)]
+        return None, [Problem.in_file("missing_mask", photo_name, "has no mask file", LEFT_OUT)]
     mask_name = relative_name(pair.mask, root)
     name = photo_name
     try:
@@ -63,11 +62,11 @@ def read_pair(
     except ImageError as error:
         return None, [unreadable_image(name, error)]
     if fault:
-        return None, [Problem("unexpected_colours", mask_name, fault, LEFT_OUT)]
+        return None, [Problem.in_file("unexpected_colours", mask_name, fault, LEFT_OUT)]
     mask_hw = next(iter(masks.values())).shape
     if mask_hw != image_hw:
         value = f"has {mask_hw[1]} x {mask_hw[0]} px, its photo {image_hw[1]} x {image_hw[0]}"
-        return None, [Problem("size_mismatch", mask_name, value, f"expected equal sizes; {LEFT_OUT}")]
+        return None, [Problem.in_file("size_mismatch", mask_name, value, f"expected equal sizes; {LEFT_OUT}")]
     if mask_box(list(masks.values())) is None:
-        return None, [Problem("empty_mask", mask_name, "has no labelled pixel", LEFT_OUT)]
+        return None, [Problem.in_file("empty_mask", mask_name, "has no labelled pixel", LEFT_OUT)]
     return PairReading(image_hw, fingerprint, masks), []

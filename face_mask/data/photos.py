@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, JpegImagePlugin
 from tqdm import tqdm
 
-from face_mask.data.problems import Problem
-from fetal_hc.errors import DatasetError, ImageError
+from fetal_hc.errors import DatasetError, ImageError, Problem
 from fetal_hc.io.images import MAX_PIXELS, read_image
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
@@ -68,7 +67,9 @@ def by_stem(paths: Iterable[Path], root: Path) -> tuple[dict[str, Path], list[Pr
         first = found.setdefault(path.stem, path)
         if first != path:
             name, outcome = relative_name(path, root), "expected one file per name; left out"
-            problems.append(Problem("duplicate_name", name, f"has the name of {relative_name(first, root)}", outcome))
+            problems.append(
+                Problem.in_file("duplicate_name", name, f"has the name of {relative_name(first, root)}", outcome)
+            )
     return found, problems
 
 
@@ -83,7 +84,7 @@ def map_files(
 
 def unreadable_image(name: str, error: ImageError) -> Problem:
     """The problem of a photo or mask that cannot be read."""
-    return Problem("unreadable_image", name, str(error), "left out")
+    return Problem.in_file("unreadable_image", name, str(error), "left out")
 
 
 def relative_name(path: Path, root: Path) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from face_mask.data.problems import Problem
+from fetal_hc.errors import Problem
 
 Box = tuple[float, float, float, float]
 

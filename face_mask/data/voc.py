@@ -19,9 +19,8 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from face_mask.data.photos import list_images, map_files, probe_photo, relative_name, unreadable_image
-from face_mask.data.problems import Problem
 from face_mask.data.records import Box, Label, LabelledPhoto, Reading
-from fetal_hc.errors import DatasetError, ImageError
+from fetal_hc.errors import DatasetError, ImageError, Problem
 
 # "weared" as the dataset spells it.
 VOC_CLASSES = {name: name for name in ("with_mask", "without_mask", "mask_weared_incorrect")}
@@ -69,12 +68,14 @@ def read_voc(root: str | os.PathLike[str], *, progress: bool = False) -> Reading
         first = annotated.setdefault(file_name, file.name) if file_name else file.name
         if first != file.name:
             value = f"<filename> '{file_name}' is that of {first} too"
-            problems.append(Problem("duplicate_name", relative_name(file, base), value, "second annotation left out"))
+            problems.append(
+                Problem.in_file("duplicate_name", relative_name(file, base), value, "second annotation left out")
+            )
         elif photo is not None:
             photos[file_name] = photo
     for name in sorted(images.keys() - annotated.keys()):
         path = relative_name(images[name], base)
-        problems.append(Problem("missing_annotation", path, "has no annotation file", _PHOTO_LEFT_OUT))
+        problems.append(Problem.in_file("missing_annotation", path, "has no annotation file", _PHOTO_LEFT_OUT))
     ordered = tuple(photos[name] for name in sorted(photos))
     return Reading(image_folder, ordered, tuple(problems), len(files), VOC_CLASSES)
 
@@ -90,16 +91,20 @@ def parse_voc(data: bytes, name: str) -> tuple[VocAnnotation | None, list[Proble
         document = fromstring(data, forbid_dtd=True)
     except (DefusedXmlException, ParseError, ValueError, LookupError) as error:
         value = f"is no safe, well-formed XML ({type(error).__name__}: {error})"
-        return None, [Problem("bad_xml", name, value, f"expected VOC without DTD or entities; {_PHOTO_LEFT_OUT}")]
+        return None, [
+            Problem.in_file("bad_xml", name, value, f"expected VOC without DTD or entities; {_PHOTO_LEFT_OUT}")
+        ]
     problems = []
     file_name = _text(document, "filename")
     if not file_name or PurePosixPath(file_name.replace("\\", "/")).name != file_name:
         outcome = f"expected the bare name of the photo; {_PHOTO_LEFT_OUT}"
-        problems.append(Problem("missing_field", name, f"<filename> is '{file_name}'", outcome))
+        problems.append(Problem.in_file("missing_field", name, f"<filename> is '{file_name}'", outcome))
     height, width = (_number(document, f"size/{side}") for side in ("height", "width"))
     if height is None or width is None or height < 1 or width < 1:
         value = f"<size> is '{_text(document, 'size/width')}' x '{_text(document, 'size/height')}'"
-        problems.append(Problem("missing_field", name, value, f"expected width and height in px; {_PHOTO_LEFT_OUT}"))
+        problems.append(
+            Problem.in_file("missing_field", name, value, f"expected width and height in px; {_PHOTO_LEFT_OUT}")
+        )
         return None, problems
     if problems:
         return None, problems
@@ -128,13 +133,17 @@ def _read_photo(file: Path, images: dict[str, Path], root: Path) -> tuple[str, L
     try:
         annotation, problems = parse_voc(file.read_bytes(), name)
     except OSError as error:
-        return "", None, [Problem("bad_xml", name, f"cannot be read ({error.strerror or error})", _PHOTO_LEFT_OUT)]
+        return (
+            "",
+            None,
+            [Problem.in_file("bad_xml", name, f"cannot be read ({error.strerror or error})", _PHOTO_LEFT_OUT)],
+        )
     if annotation is None:
         return "", None, problems
     file_name = annotation.file_name
     if file_name not in images:
         value, outcome = f"<filename> '{file_name}' does not exist", f"expected a photo; {_PHOTO_LEFT_OUT}"
-        return file_name, None, [*problems, Problem("missing_image", name, value, outcome)]
+        return file_name, None, [*problems, Problem.in_file("missing_image", name, value, outcome)]
     try:
         image_hw, fingerprint = probe_photo(images[file_name])
     except ImageError as error:
@@ -143,7 +152,7 @@ def _read_photo(file: Path, images: dict[str, Path], root: Path) -> tuple[str, L
     if image_hw != annotation.image_hw:
         told, is_ = (f"{width} x {height}" for height, width in (annotation.image_hw, image_hw))
         value, outcome = f"<size> is {told}, but {file_name} has {is_} px", f"expected equal sizes; {_PHOTO_LEFT_OUT}"
-        return file_name, None, [*problems, Problem("size_mismatch", name, value, outcome)]
+        return file_name, None, [*problems, Problem.in_file("size_mismatch", name, value, outcome)]
     labels = []
     for number, (category, box) in enumerate(annotation.objects, start=1):
         clipped = _checked_box(box, image_hw, f"{name}, box {number}", problems)
@@ -163,7 +172,7 @@ def _parse_object(element: Element, name: str, number: int, problems: list[Probl
     ]
     if missing:
         outcome = f"expected a class and four numbers; {_OBJECT_LEFT_OUT}"
-        problems.append(Problem("missing_field", f"{name}, object {number}", ", ".join(missing), outcome))
+        problems.append(Problem.in_file("missing_field", f"{name}, object {number}", ", ".join(missing), outcome))
         return None
     xmin, ymin, xmax, ymax = (float(value) for value in sides if value is not None)
     return category, (xmin, ymin, xmax, ymax)
@@ -175,15 +184,17 @@ def _checked_box(box: Box, image_hw: tuple[int, int], where: str, problems: list
     xmin, ymin, xmax, ymax = box
     if xmin > xmax or ymin > ymax:
         outcome = f"expected xmin <= xmax and ymin <= ymax; {_OBJECT_LEFT_OUT}"
-        problems.append(Problem("inverted_box", where, value, outcome))
+        problems.append(Problem.in_file("inverted_box", where, value, outcome))
         return None
     clipped = clip_voc_box(box, image_hw)
     size = f"{image_hw[1]} x {image_hw[0]}"
     if clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
-        problems.append(Problem("box_outside", where, value, f"outside the photo of {size} px; {_OBJECT_LEFT_OUT}"))
+        problems.append(
+            Problem.in_file("box_outside", where, value, f"outside the photo of {size} px; {_OBJECT_LEFT_OUT}")
+        )
         return None
     if clipped != (xmin - 1.0, ymin - 1.0, xmax, ymax):
-        problems.append(Problem("box_clipped", where, value, f"leaves the photo of {size} px; clipped to it"))
+        problems.append(Problem.in_file("box_clipped", where, value, f"leaves the photo of {size} px; clipped to it"))
     return clipped
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from face_mask.data.outputs import ManifestRow, read_manifest
+from face_mask.data.outputs import PhotoRow, read_manifest
 from fetal_hc.errors import DatasetError, raise_problems
 
 PARTS = ("train", "val")
@@ -35,6 +35,6 @@ def read_manifest_records(path: Path, part: str) -> tuple[list[dict[str, Any]], 
     return records, tuple(names[index] for index in sorted(names))
 
 
-def _to_record(number: int, row: ManifestRow) -> dict[str, Any]:
+def _to_record(number: int, row: PhotoRow) -> dict[str, Any]:
     annotation = {"category_id": row.class_index, "iscrowd": 0}
     return {"file_name": str(row.path), "image_id": number, "annotations": [annotation]}

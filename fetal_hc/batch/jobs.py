@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fetal_hc.errors import DatasetError
+from fetal_hc.errors import DatasetError, Problem, raise_if_fatal
 from hc18.dataset.labelled_image import annotation_name
 from hc18.dataset.pixel_size_table import PixelSizeRow, PixelSizeTable, read_pixel_size_table
-from hc18.dataset.problems import Problem, raise_if_fatal
 from hc18.dicom.header import is_dicom
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})

@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fetal_hc.errors import ConfigError
+from fetal_hc.errors import ConfigError, Problem, raise_if_fatal, warnings_of
 from fetal_hc.io.atomic import write_text_atomic
 from fetal_hc.io.coco import write_coco
 from fetal_hc.io.masks import polygon_area
 from fetal_hc.io.records import CocoAnnotation, CocoCategory, CocoDataset, CocoImage
-from hc18.dataset.folder import TRAINING_FOLDER, TrainingCase, scan_training_set
-from hc18.dataset.problems import Problem, raise_if_fatal, warnings_of
+from hc18.dataset.folder import TRAINING_FOLDER, LabelledImage, scan_training_set
 from hc18.dataset.splits import grouped_stratified_folds, write_folds
 
 TRAIN_FILE = "hc18_train.json"
@@ -31,7 +30,7 @@ _DECIMALS = 4  # of a pixel
 
 
 @dataclass(frozen=True, slots=True)
-class ConversionReport:
+class Hc18Conversion:
     """What a conversion did.
 
     Attributes:
@@ -69,7 +68,7 @@ def convert_hc18(
     val_fold: int = 0,
     seed: int = 0,
     progress: bool = False,
-) -> ConversionReport:
+) -> Hc18Conversion:
     """Writes `hc18_train.json`, `hc18_val.json`, `hc18_folds.csv` and `hc18_report.json` into `output`.
 
     Each file is replaced atomically; the same data and options give the same bytes. Nothing is written if the data has
@@ -116,7 +115,7 @@ def convert_hc18(
 
 
 def to_coco(
-    cases: Sequence[TrainingCase], identifiers: Mapping[str, int], folds: Mapping[str, int], info: Mapping[str, object]
+    cases: Sequence[LabelledImage], identifiers: Mapping[str, int], folds: Mapping[str, int], info: Mapping[str, object]
 ) -> CocoDataset:
     """The cases as a COCO dataset of one category, "head".
 
@@ -148,7 +147,7 @@ def to_coco(
     )
 
 
-def head_polygon(case: TrainingCase) -> NDArray[np.float64]:
+def head_polygon(case: LabelledImage) -> NDArray[np.float64]:
     """The ellipse as polygon (n, 2) x, y in px, corner convention, cut at the image rectangle."""
     polygon = clip_to_image(case.ellipse_px.outline(POLYGON_POINTS) + 0.5, case.image_hw)
     return np.round(polygon, _DECIMALS)
@@ -177,7 +176,7 @@ def clip_to_image(polygon_xy: NDArray[np.float64], image_hw: tuple[int, int]) ->
     return polygon_xy
 
 
-def _annotation(case: TrainingCase, identifier: int) -> CocoAnnotation:
+def _annotation(case: LabelledImage, identifier: int) -> CocoAnnotation:
     """The head of one image as a COCO annotation."""
     polygon = head_polygon(case)
     left, top = (float(value) for value in polygon.min(axis=0))
@@ -207,8 +206,8 @@ def _relative_folder(folder: Path, start: Path) -> str:
 
 
 def _report(
-    cases: Sequence[TrainingCase], folds: Mapping[str, int], options: tuple[int, int, int], problems: Sequence[Problem]
-) -> ConversionReport:
+    cases: Sequence[LabelledImage], folds: Mapping[str, int], options: tuple[int, int, int], problems: Sequence[Problem]
+) -> Hc18Conversion:
     """Counts and figures of a conversion."""
     n_folds, val_fold, seed = options
     hc_mm = np.array([case.hc_mm for case in cases])
@@ -216,7 +215,7 @@ def _report(
     fold = np.array([folds[case.filename] for case in cases])
     n_val = int((fold == val_fold).sum())
     figures = {"mean": difference_mm.mean(), "mean_abs": abs(difference_mm).mean(), "max_abs": abs(difference_mm).max()}
-    return ConversionReport(
+    return Hc18Conversion(
         n_images=len(cases),
         n_examinations=len({case.examination for case in cases}),
         n_train=len(cases) - n_val,

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from hc18.dataset.labelled_image import TrainingCase, annotation_name, check_image, examination_of, read_case
+from fetal_hc.errors import Problem, raise_if_fatal
+from hc18.dataset.labelled_image import LabelledImage, annotation_name, check_image, examination_of, read_case
 from hc18.dataset.pixel_size_table import (
     FILENAME_COLUMN,
     HC_COLUMN,
@@ -26,7 +27,6 @@ from hc18.dataset.pixel_size_table import (
     read_pixel_size_table,
     read_pixel_sizes,
 )
-from hc18.dataset.problems import Problem, raise_if_fatal
 
 __all__ = [
     "FILENAME_COLUMN",
@@ -36,10 +36,10 @@ __all__ = [
     "TEST_TABLE",
     "TRAINING_FOLDER",
     "TRAINING_TABLE",
+    "LabelledImage",
     "PixelSizeRow",
     "PixelSizeTable",
     "Problem",
-    "TrainingCase",
     "TrainingSet",
     "annotation_name",
     "check_folder",
@@ -62,13 +62,13 @@ _WORKERS = 2
 class TrainingSet:
     """The readable cases in the order of the table, and every problem found."""
 
-    cases: tuple[TrainingCase, ...]
+    cases: tuple[LabelledImage, ...]
     problems: tuple[Problem, ...]
 
 
 def read_training_set(
     root: str | os.PathLike[str], *, names: Collection[str] | None = None, progress: bool = False
-) -> list[TrainingCase]:
+) -> list[LabelledImage]:
     """All labelled cases, in the order of the table.
 
     Args:

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from fetal_hc.errors import Problem, fatal_problems
 from hc18.dataset.annotation import AnnotationFit, fit_annotation
 from hc18.dataset.pixel_size_table import PixelSizeRow
-from hc18.dataset.problems import Problem, fatal_problems
 from hc18.geometry.ellipse import Ellipse
 
 RING_HC_TOLERANCE_MM = 0.2  # the published outlines reproduce the table within 0.05 mm
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingCase:
+class LabelledImage:
     """One labelled image.
 
     Attributes:
@@ -68,7 +68,7 @@ def annotation_name(filename: str) -> str:
     return f"{Path(filename).stem}_Annotation.png"
 
 
-def read_case(folder: Path, row: PixelSizeRow) -> tuple[TrainingCase | None, list[Problem]]:
+def read_case(folder: Path, row: PixelSizeRow) -> tuple[LabelledImage | None, list[Problem]]:
     """The case of one table row, or None, and the problems of its files (those of the row are the table's).
 
     Args:
@@ -90,7 +90,7 @@ def read_case(folder: Path, row: PixelSizeRow) -> tuple[TrainingCase | None, lis
         problems.append(Problem("size_mismatch", f"{annotation_path}: {sizes}; expected equal sizes; {_RESTORE}"))
     if fit.ellipse is None or row.pixel_size_mm is None or row.hc_mm is None or fatal_problems(problems):
         return None, problems
-    case = TrainingCase(
+    case = LabelledImage(
         row.filename, image_path, annotation_path, image_hw, row.pixel_size_mm, row.hc_mm, fit, fit.ellipse
     )
     return case, problems + _circumference_problems(case)
@@ -148,7 +148,7 @@ def _fit_problems(path: Path, fit: AnnotationFit) -> list[Problem]:
     return []
 
 
-def _circumference_problems(case: TrainingCase) -> list[Problem]:
+def _circumference_problems(case: LabelledImage) -> list[Problem]:
     """A warning if the fitted circumference contradicts the table."""
     is_disc = case.annotation.kind == "disc"
     tolerance_mm = DISC_HC_TOLERANCE_PERCENT / 100 * case.hc_mm if is_disc else RING_HC_TOLERANCE_MM

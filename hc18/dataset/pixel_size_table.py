@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from hc18.dataset.problems import Problem, raise_if_fatal
+from fetal_hc.errors import Problem, raise_if_fatal
 
 FILENAME_COLUMN = "filename"
 PIXEL_SIZE_COLUMN = "pixel size(mm)"

@@ -18,7 +18,7 @@ from fetal_hc.io.atomic import write_text_atomic
 FOLD_COLUMNS = ("filename", "examination", "hc_mm", "fold")
 
 
-class LabelledImage(Protocol):
+class FoldItem(Protocol):
     """What a split needs to know of an image."""
 
     @property
@@ -34,7 +34,7 @@ class LabelledImage(Protocol):
         """Head circumference in mm, by which folds are balanced."""
 
 
-def grouped_stratified_folds(cases: Sequence[LabelledImage], n_folds: int, seed: int = 0) -> dict[str, int]:
+def grouped_stratified_folds(cases: Sequence[FoldItem], n_folds: int, seed: int = 0) -> dict[str, int]:
     """Fold in [0, n_folds) of every file name, in the order of `cases`.
 
     Examinations are sorted by their mean HC and cut into strata of `n_folds` neighbours; each stratum gives every fold
@@ -49,7 +49,7 @@ def grouped_stratified_folds(cases: Sequence[LabelledImage], n_folds: int, seed:
     Raises:
         ConfigError: if `n_folds` is out of range.
     """
-    examinations: dict[str, list[LabelledImage]] = defaultdict(list)
+    examinations: dict[str, list[FoldItem]] = defaultdict(list)
     for case in cases:
         examinations[case.examination].append(case)
     if not 2 <= n_folds <= len(examinations):
@@ -69,7 +69,7 @@ def grouped_stratified_folds(cases: Sequence[LabelledImage], n_folds: int, seed:
     return {case.filename: fold_of[case.examination] for case in cases}
 
 
-def write_folds(path: str | os.PathLike[str], cases: Sequence[LabelledImage], folds: Mapping[str, int]) -> None:
+def write_folds(path: str | os.PathLike[str], cases: Sequence[FoldItem], folds: Mapping[str, int]) -> None:
     """Writes the split as CSV with the columns `FOLD_COLUMNS`, one row per image, atomically.
 
     Raises:

@@ -17,9 +17,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fetal_hc.errors import DatasetError, raise_problems
+from fetal_hc.errors import DatasetError, Problem, raise_problems
 from fetal_hc.io.atomic import write_text_atomic
-from hc18.dataset.problems import Problem
 from hc18.geometry.ellipse import Ellipse
 
 SUBMISSION_COLUMNS = ("filename", "center_x_mm", "center_y_mm", "semi_axes_a_mm", "semi_axes_b_mm", "angle_rad")

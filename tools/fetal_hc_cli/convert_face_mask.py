@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from face_mask.data.classes import ClassMap
-from face_mask.data.convert import READERS, ConversionOptions, ConversionReport, convert_face_mask
+from face_mask.data.convert import READERS, ConversionOptions, PhotoConversion, convert_face_mask
 from fetal_hc.errors import FetalHCError
 
 _SHOWN_WARNINGS = 5
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _print_report(report: ConversionReport, output: Path) -> None:
+def _print_report(report: PhotoConversion, output: Path) -> None:
     what = "crops" if report.single_face else "photos"
     print(f"{report.n_found} labelled photos found; {report.n_used} {what} written")
     for part, labels in report.n_labels.items():

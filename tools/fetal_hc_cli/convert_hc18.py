@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fetal_hc.errors import FetalHCError
-from hc18.dataset.convert import REPORT_FILE, ConversionReport, convert_hc18
+from hc18.dataset.convert import REPORT_FILE, Hc18Conversion, convert_hc18
 
 _SHOWN_WARNINGS = 5
 
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _print_report(report: ConversionReport, output: Path) -> None:
+def _print_report(report: Hc18Conversion, output: Path) -> None:
     print(
         f"{report.n_images} images of {report.n_examinations} examinations: {report.n_train} for training, "
         f"{report.n_val} for validation (fold {report.val_fold} of {report.n_folds})"

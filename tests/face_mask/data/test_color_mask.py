@@ -46,7 +46,7 @@ def test_faulty_mask_is_reported_with_file_and_value(
     reading = read_color_mask(colour_root)
     (problem,) = reading.problems
     assert (problem.kind, problem.file) == (kind, "CWM/masks/00000_gt.png")
-    assert value in problem.value
+    assert value in problem.message
     assert len(reading.photos) == 7
 
 

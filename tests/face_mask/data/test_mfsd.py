@@ -49,7 +49,7 @@ def test_mask_on_a_bare_face_is_a_contradiction(mfsd_root: Path) -> None:
     Image.fromarray(np.full((60, 80), 255, np.uint8)).save(mfsd_root / "1" / "face_crop_segmentation" / "000000_2.png")
     (problem,) = read_mfsd(mfsd_root).problems
     assert problem.kind == "contradiction"
-    assert "has 4800 mask pixels" in problem.value
+    assert "has 4800 mask pixels" in problem.message
 
 
 def test_missing_column_is_an_error(mfsd_root: Path) -> None:
