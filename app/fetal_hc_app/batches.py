@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fetal_hc.errors import DatasetError, FetalHCError
+from fetal_hc.io.images import find_images
+from fetal_hc.io.storage import read_image_file
 from fetal_hc_app import wording
 from fetal_hc_app.intake import Refusal, StillImage, from_upload
 from fetal_hc_app.measuring import NOBODY, Sizes, register_still
 from fetal_hc_app.resources import Model
+from hc18.dataset.labelled_image import is_annotation
+from hc18.dicom.image import is_dicom
 from hc18.reviews.batch_import import import_batch
 from hc18.reviews.store import ReviewStore
 
 DETAILS_NAME = "details.csv"
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm")
-_ANNOTATION = "_annotation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +95,8 @@ def _checked(text: str, allowed: Path | None) -> Path:
 
 def _measure_folder(folder: Path, store: ReviewStore, model: Model, sizes: Sizes, reviewer: str) -> Iterator[BatchStep]:
     """Measures and registers the images of a folder that was not scored."""
-    for path in sorted(folder.iterdir()):
-        is_image = path.suffix.lower() in _SUFFIXES and not path.stem.lower().endswith(_ANNOTATION)
-        if not (is_image and path.is_file()):
+    for path in find_images(folder, is_dicom=is_dicom):
+        if is_annotation(path.name):
             continue
         yield BatchStep(wording.display_name(path.name), _measure_file(path, store, model, sizes, reviewer))
 
@@ -103,12 +104,10 @@ def _measure_folder(folder: Path, store: ReviewStore, model: Model, sizes: Sizes
 def _measure_file(path: Path, store: ReviewStore, model: Model, sizes: Sizes, reviewer: str) -> str:
     """Measures and registers one image; why not, empty if it was."""
     try:
-        intake = from_upload(path.name, path.read_bytes())
+        intake = from_upload(path.name, read_image_file(str(path))[0])
         if isinstance(intake, StillImage):
             register_still(store, model, intake, sizes, reviewer)
             return ""
-    except OSError as error:
-        return f"The file cannot be read ({error.strerror})."
     except FetalHCError as error:
         return wording.sentence(str(error))
     if isinstance(intake, Refusal):

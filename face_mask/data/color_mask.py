@@ -13,9 +13,10 @@ from pathlib import Path
 
 from face_mask.data.masks import mask_box, read_colour_mask, to_label
 from face_mask.data.pairs import LEFT_OUT, Pair, match_pairs, read_pair
-from face_mask.data.photos import by_stem, list_images, map_files, relative_name
+from face_mask.data.photos import by_stem, map_files, relative_name
 from face_mask.data.records import Label, LabelledPhoto, Reading
 from fetal_hc.errors import DatasetError, Problem
+from fetal_hc.io.images import find_images
 
 MASK_SUFFIX = "_gt"
 FOLDER_CLASSES = {
@@ -67,8 +68,8 @@ def read_color_mask(root: str | os.PathLike[str], *, parts: bool = False, progre
 
 def _folder_pairs(folder: Path, root: Path) -> tuple[dict[str, Pair], list[Problem]]:
     """Photos of one folder with their masks."""
-    photos, photo_problems = by_stem(list_images(folder / "images"), root)
-    files, mask_problems = by_stem(list_images(folder / "masks"), root)
+    photos, photo_problems = by_stem(find_images(folder / "images"), root)
+    files, mask_problems = by_stem(find_images(folder / "masks"), root)
     masks = {name.removesuffix(MASK_SUFFIX): path for name, path in files.items()}
     pairs, pair_problems = match_pairs(photos, masks, root)
     return pairs, photo_problems + mask_problems + pair_problems

@@ -7,9 +7,10 @@ from collections import defaultdict
 from functools import partial
 from pathlib import Path
 
-from face_mask.data.photos import list_images, map_files, probe_photo, relative_name, unreadable_image
+from face_mask.data.photos import map_files, probe_photo, relative_name, unreadable_image
 from face_mask.data.records import Label, LabelledPhoto, Reading
 from fetal_hc.errors import DatasetError, ImageError, Problem
+from fetal_hc.io.images import find_images
 
 
 def read_class_folders(root: str | os.PathLike[str], *, progress: bool = False) -> Reading:
@@ -26,7 +27,7 @@ def read_class_folders(root: str | os.PathLike[str], *, progress: bool = False) 
     """
     base = Path(root)
     folders = [path for path in sorted(base.glob("*")) if path.is_dir() and not path.name.startswith(".")]
-    files_of = {folder.name: files for folder in folders if (files := list_images(folder))}
+    files_of = {folder.name: files for folder in folders if (files := find_images(folder))}
     files = [path for class_files in files_of.values() for path in class_files]
     if not files:
         raise DatasetError(f"{base}: holds no folder with images; expected one folder per class; correct the path")

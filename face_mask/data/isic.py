@@ -11,9 +11,10 @@ from pathlib import Path
 
 from face_mask.data.masks import mask_box, read_binary_mask, to_label
 from face_mask.data.pairs import Pair, match_pairs, read_pair
-from face_mask.data.photos import IMAGE_SUFFIXES, by_stem, map_files, relative_name
+from face_mask.data.photos import by_stem, map_files, relative_name
 from face_mask.data.records import LabelledPhoto, Reading
 from fetal_hc.errors import DatasetError, Problem
+from fetal_hc.io.images import is_image_file
 
 MASK_SUFFIX = "_Segmentation"
 ISIC_CLASSES = {"lesion": "lesion"}
@@ -30,7 +31,7 @@ def read_isic(root: str | os.PathLike[str], *, progress: bool = False) -> Readin
         DatasetError: if there is no mask file.
     """
     base = Path(root)
-    files = [path for path in sorted(base.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."]
+    files = [path for path in sorted(base.rglob("*")) if is_image_file(str(path))]
     photos, photo_problems = by_stem((path for path in files if not path.stem.endswith(MASK_SUFFIX)), base)
     found, mask_problems = by_stem((path for path in files if path.stem.endswith(MASK_SUFFIX)), base)
     masks = {name.removesuffix(MASK_SUFFIX): path for name, path in found.items()}

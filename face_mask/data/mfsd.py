@@ -16,9 +16,10 @@ from pathlib import Path, PurePosixPath
 
 from face_mask.data.masks import read_binary_mask, to_label
 from face_mask.data.pairs import LEFT_OUT, Pair, match_pairs, read_pair
-from face_mask.data.photos import by_stem, list_images, map_files, probe_photo, relative_name, unreadable_image
+from face_mask.data.photos import by_stem, map_files, probe_photo, relative_name, unreadable_image
 from face_mask.data.records import Label, LabelledPhoto, Reading
 from fetal_hc.errors import DatasetError, ImageError, Problem
+from fetal_hc.io.images import find_images
 
 CROP_FOLDER = "face_crop"
 MASK_FOLDER = "face_crop_segmentation"
@@ -47,8 +48,8 @@ def read_mfsd(root: str | os.PathLike[str], *, progress: bool = False) -> Readin
         )
     folder = folders[0]
     worn, problems = read_mfsd_table(folder / TABLE)
-    crops, crop_problems = by_stem(list_images(folder / CROP_FOLDER), base)
-    masks, mask_problems = by_stem(list_images(folder / MASK_FOLDER), base)
+    crops, crop_problems = by_stem(find_images(folder / CROP_FOLDER), base)
+    masks, mask_problems = by_stem(find_images(folder / MASK_FOLDER), base)
     pairs, pair_problems = match_pairs(crops, masks, base)
     problems += crop_problems + mask_problems + pair_problems
     work = partial(_read_crop, worn=worn, root=base)

@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 from PIL import ExifTags, JpegImagePlugin
 from tqdm import tqdm
 
-from fetal_hc.errors import DatasetError, ImageError, Problem
+from fetal_hc.errors import ImageError, Problem
 from fetal_hc.io.images import MAX_PIXELS, read_image
-
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
 
 _WORKERS = 16  # most of the time goes by waiting for files, above all on network folders
 _JPEG_MAGIC = b"\xff\xd8\xff"
@@ -42,21 +40,6 @@ def probe_photo(path: str | os.PathLike[str]) -> tuple[tuple[int, int], int]:
     small = cv2.resize(grey, _HASH_WH, interpolation=cv2.INTER_AREA).astype(np.int16)
     bits = np.packbits(small[:, 1:] > small[:, :-1])
     return image_hw, int.from_bytes(bits.tobytes(), "big")
-
-
-def list_images(folder: Path) -> list[Path]:
-    """The image files directly in a folder, by name; hidden files do not count.
-
-    Raises:
-        DatasetError: if the folder cannot be listed.
-    """
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise DatasetError(
-            f"{folder}: cannot be listed ({error.strerror or error}); expected a folder of images; correct the path"
-        ) from error
-    return [entry for entry in entries if entry.suffix.lower() in IMAGE_SUFFIXES and not entry.name.startswith(".")]
 
 
 def by_stem(paths: Iterable[Path], root: Path) -> tuple[dict[str, Path], list[Problem]]:

@@ -18,9 +18,10 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from face_mask.data.photos import list_images, map_files, probe_photo, relative_name, unreadable_image
+from face_mask.data.photos import map_files, probe_photo, relative_name, unreadable_image
 from face_mask.data.records import Box, Label, LabelledPhoto, Reading
 from fetal_hc.errors import DatasetError, ImageError, Problem
+from fetal_hc.io.images import find_images
 
 # "weared" as the dataset spells it.
 VOC_CLASSES = {name: name for name in ("with_mask", "without_mask", "mask_weared_incorrect")}
@@ -52,7 +53,7 @@ def read_voc(root: str | os.PathLike[str], *, progress: bool = False) -> Reading
     """
     base = Path(root)
     annotation_folder, image_folder = (_first_folder(base, names) for names in (_ANNOTATION_FOLDERS, _IMAGE_FOLDERS))
-    images = {path.name: path for path in list_images(image_folder)}
+    images = {path.name: path for path in find_images(image_folder)}
     files = sorted(path for path in annotation_folder.glob("*.xml") if not path.name.startswith("."))
     if not files:
         raise DatasetError(

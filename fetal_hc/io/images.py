@@ -1,9 +1,10 @@
-"""Reading images of any common kind as 8-bit RGB."""
+"""Finding image files in a folder, and reading images of any common kind as 8-bit RGB."""
 
 from __future__ import annotations
 
 import io
 import os
+import stat
 import struct
 import zlib
 from collections.abc import Callable
@@ -15,9 +16,12 @@ from numpy.typing import NDArray
 from PIL import BmpImagePlugin, ImageFile, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 from PIL.Image import Image
 
-from fetal_hc.errors import ImageError
+from fetal_hc.errors import DatasetError, ImageError
 
 MAX_PIXELS = 100_000_000
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
+IsDicom = Callable[[str], bool]
 
 # The readers themselves instead of `PIL.Image.open`: the first bytes choose, and no process-wide pixel limit applies.
 _READERS: tuple[tuple[bytes, Callable[[io.BytesIO], ImageFile.ImageFile]], ...] = (
@@ -39,6 +43,52 @@ _DECODING_ERRORS = (
     zlib.error,
     NotImplementedError,
 )
+
+
+def find_images(folder: str | os.PathLike[str], *, is_dicom: IsDicom | None = None) -> list[Path]:
+    """The image files directly in a folder, by name; hidden files and subfolders do not count.
+
+    Args:
+        folder: the folder.
+        is_dicom: tells from a path whether the file is DICOM; None leaves DICOM files out.
+
+    Raises:
+        DatasetError: if the folder cannot be listed.
+    """
+    try:
+        paths = sorted(Path(folder).iterdir())
+    except OSError as error:
+        raise DatasetError(
+            f"{os.fspath(folder)}: cannot be listed ({error.strerror or error}); expected a folder of images; check "
+            "the path"
+        ) from error
+    return [path for path in paths if is_image_file(str(path), is_dicom=is_dicom)]
+
+
+def is_image_file(path: str, *, is_dicom: IsDicom | None = None) -> bool:
+    """Whether a file is an image by its name, or by its first bytes if it has no suffix or a number for one.
+
+    Broken links, pipes and devices that are named like an image count as images: reading them tells what is wrong.
+
+    Args:
+        path: the file.
+        is_dicom: tells from a path whether the file is DICOM; None takes no DICOM file for an image.
+    """
+    name, suffix = os.path.basename(path), os.path.splitext(path)[1].lower()  # noqa: PTH119, PTH122  # called for millions
+    if name.startswith("."):
+        return False
+    if suffix in IMAGE_SUFFIXES or (is_dicom is not None and suffix in DICOM_SUFFIXES):
+        return not _has_kind(path, stat.S_ISDIR)
+    has_no_suffix = not suffix or suffix[1:].isdecimal()
+    return is_dicom is not None and has_no_suffix and _has_kind(path, stat.S_ISREG) and is_dicom(path)
+
+
+def _has_kind(path: str, is_kind: Callable[[int], bool]) -> bool:
+    """Whether a path leads to an entry of a kind; a link that leads nowhere has none."""
+    try:
+        return is_kind(os.stat(path).st_mode)  # noqa: PTH116  # called for millions
+    except (OSError, ValueError):
+        return False
 
 
 def read_image(

@@ -18,6 +18,7 @@ from hc18.geometry.ellipse import Ellipse
 
 RING_HC_TOLERANCE_MM = 0.2  # the published outlines reproduce the table within 0.05 mm
 DISC_HC_TOLERANCE_PERCENT = 3.0  # a filled copy may end at either edge of the outline
+_ANNOTATION_ENDING = "_Annotation.png"
 _RESTORE = "restore it from the original archive"
 
 T = TypeVar("T")
@@ -65,7 +66,12 @@ def examination_of(filename: str) -> str:
 
 def annotation_name(filename: str) -> str:
     """Name of the annotation that belongs to an image: `010_HC_Annotation.png` for `010_HC.png`."""
-    return f"{Path(filename).stem}_Annotation.png"
+    return f"{Path(filename).stem}{_ANNOTATION_ENDING}"
+
+
+def is_annotation(filename: str) -> bool:
+    """Whether a file is named like the annotation of an image, in any case."""
+    return filename.lower().endswith(_ANNOTATION_ENDING.lower())
 
 
 def read_case(folder: Path, row: PixelSizeRow) -> tuple[LabelledImage | None, list[Problem]]:

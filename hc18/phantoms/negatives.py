@@ -15,13 +15,12 @@ from tqdm import trange
 from fetal_hc.errors import DatasetError, raise_problems
 from fetal_hc.io.atomic import atomic_path
 from fetal_hc.io.coco import write_coco
-from fetal_hc.io.images import read_image
+from fetal_hc.io.images import find_images, read_image
 from fetal_hc.io.records import CocoDataset, CocoImage
 from hc18.dataset.convert import HEAD_CATEGORY
 from hc18.phantoms.phantom import DistractorKind, render_distractor
 
 NO_HEAD_NAME = "no_head"
-_IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 # Half of the images show tissue, which is what a head is hardest to tell from.
 KINDS: tuple[DistractorKind, ...] = (
     *("no_skull", "noise", "no_skull", "blobs", "no_skull"),
@@ -75,9 +74,7 @@ def write_no_head_json(
         FetalHCError: if the file cannot be written.
     """
     folder = Path(folder)
-    files = (
-        sorted(file for file in folder.iterdir() if file.suffix.lower() in _IMAGE_SUFFIXES) if folder.is_dir() else []
-    )
+    files = find_images(folder)
     if not files:
         raise DatasetError(f"{folder}: holds no image; expected a folder of PNG, JPEG, TIFF or BMP files")
     if max_count is not None and max_count < len(files):

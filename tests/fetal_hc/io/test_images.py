@@ -1,16 +1,18 @@
 """Reading images of every mode; refusing what is none."""
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from fetal_hc.errors import ImageError
-from fetal_hc.io.images import read_image
+from fetal_hc.errors import DatasetError, ImageError
+from fetal_hc.io.images import find_images, read_image
 
 GREY = np.random.default_rng(0).integers(0, 256, (6, 9), dtype=np.uint8)
 COLOR = np.random.default_rng(1).integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -142,3 +144,30 @@ def test_limit_can_be_set_and_leaves_pillows_own_alone() -> None:
         read_image(encode(Image.fromarray(GREY)), max_pixels=53)
     assert read_image(encode(Image.fromarray(GREY)), max_pixels=54).shape == (6, 9, 3)
     assert before == Image.MAX_IMAGE_PIXELS
+
+
+def _names(folder: Path, **options: Any) -> list[str]:
+    return [path.name for path in find_images(folder, **options)]
+
+
+def test_images_of_a_folder_are_found_by_suffix_in_any_case_and_sorted(tmp_path: Path) -> None:
+    for name in ("b.png", "a.PNG", "c.tiff", "d.dcm", "note.txt", ".e.png", "IM0001", "1.2.840"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "folder.png").mkdir()
+    assert _names(tmp_path) == ["a.PNG", "b.png", "c.tiff"]
+    assert _names(tmp_path, is_dicom=lambda path: path.endswith("IM0001")) == [
+        "IM0001", "a.PNG", "b.png", "c.tiff", "d.dcm",
+    ]  # fmt: skip
+
+
+def test_links_that_lead_nowhere_and_pipes_named_like_images_are_found(tmp_path: Path) -> None:
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    os.mkfifo(tmp_path / "pipe")
+    assert _names(tmp_path, is_dicom=lambda _path: True) == ["gone.png", "loop.png", "pipe.png"]
+
+
+def test_folder_that_cannot_be_listed(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="none: cannot be listed"):
+        find_images(tmp_path / "none")

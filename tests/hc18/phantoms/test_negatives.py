@@ -70,5 +70,5 @@ def test_unreadable_images_are_all_named_and_nothing_is_written(tmp_path: Path) 
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="holds no image"):
+    with pytest.raises(DatasetError, match="missing: cannot be listed"):
         write_no_head_json(tmp_path / "missing", tmp_path / "photos.json")
