@@ -8,7 +8,6 @@ References: github.com/sadjadrz/MFSD; ABANet, Expert Systems (2024), doi 10.1111
 
 from __future__ import annotations
 
-import csv
 import os
 from collections import defaultdict
 from functools import partial
@@ -18,8 +17,9 @@ from face_mask.data.masks import read_binary_mask, to_label
 from face_mask.data.pairs import LEFT_OUT, Pair, match_pairs, read_pair
 from face_mask.data.photos import by_stem, map_files, probe_photo, relative_name, unreadable_image
 from face_mask.data.records import Label, LabelledPhoto, Reading
-from fetal_hc.errors import DatasetError, ImageError, Problem
+from fetal_hc.errors import DatasetError, ImageError, Problem, raise_if_fatal
 from fetal_hc.io.images import find_images
+from fetal_hc.io.tables import read_table
 
 CROP_FOLDER = "face_crop"
 MASK_FOLDER = "face_crop_segmentation"
@@ -65,25 +65,14 @@ def read_mfsd_table(path: Path) -> tuple[dict[str, set[bool]], list[Problem]]:
     Raises:
         DatasetError: if the file cannot be read or lacks the columns `filename` and `with_mask`.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, skipinitialspace=True)
-            columns = [column.strip() for column in reader.fieldnames or ()]
-            reader.fieldnames = columns
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path}: cannot be read ({error}); expected MFSD's table; restore it") from error
-    if not {"filename", "with_mask"} <= set(columns):
-        raise DatasetError(
-            f"{path}: has the columns {columns}; expected filename and with_mask among them; restore the table"
-        )
+    table = read_table(path, ("filename", "with_mask"), what="MFSD's table", remedy="restore the table")
+    raise_if_fatal(table.problems, f"{path} cannot be used")
     worn: dict[str, set[bool]] = defaultdict(set)
     problems = []
-    for line, row in enumerate(rows, start=2):
-        name, value = ((row.get(column) or "").strip() for column in ("filename", "with_mask"))
+    for row, name, value in table.cells.itertuples(name=None):
         truth = _TRUTH.get(value.lower().removesuffix(".0"))
         if not name or truth is None:
-            where, found = f"{path.name}, row {line}", f"filename '{name}', with_mask '{value}'"
+            where, found = f"{path.name}, row {row}", f"filename '{name}', with_mask '{value}'"
             problems.append(Problem.in_file("bad_row", where, found, "expected a name and true or false; row left out"))
         else:
             worn[PurePosixPath(name.replace("\\", "/")).stem].add(truth)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +9,9 @@ from pathlib import Path
 
 from face_mask.data.records import LabelledPhoto
 from face_mask.data.splits import TRAIN, VAL
-from fetal_hc.errors import DatasetError, raise_problems
-from fetal_hc.io.atomic import write_text_atomic
+from fetal_hc.errors import DatasetError, raise_if_fatal, raise_problems
 from fetal_hc.io.records import CocoAnnotation, CocoCategory, CocoDataset, CocoImage
+from fetal_hc.io.tables import read_table, write_csv
 
 MANIFEST_COLUMNS = ("file_name", "class_index", "class_name", "split", "path")
 
@@ -95,14 +93,11 @@ def write_manifest(
     Raises:
         FetalHCError: if `path` cannot be written.
     """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(MANIFEST_COLUMNS)
+    rows = []
     for photo in photos:
-        name = photo.labels[0].category
-        location = f"{image_root}/{photo.file_name}"
-        writer.writerow((photo.file_name, names.index(name), name, parts[photo.file_name], location))
-    write_text_atomic(path, buffer.getvalue())
+        name, location = photo.labels[0].category, f"{image_root}/{photo.file_name}"
+        rows.append((photo.file_name, names.index(name), name, parts[photo.file_name], location))
+    write_csv(path, MANIFEST_COLUMNS, rows)
 
 
 def read_manifest(path: str | os.PathLike[str]) -> list[PhotoRow]:
@@ -112,20 +107,16 @@ def read_manifest(path: str | os.PathLike[str]) -> list[PhotoRow]:
         DatasetError: lists every row that lacks a value, names an unknown part or repeats a file name.
     """
     manifest = Path(path)
-    try:
-        with manifest.open(encoding="utf-8-sig", newline="") as stream:
-            lines = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{manifest}: cannot be read ({error}); expected a manifest; convert again") from error
+    table = read_table(manifest, MANIFEST_COLUMNS, what="a manifest of photos", remedy="convert again")
+    raise_if_fatal(table.problems, f"{manifest} cannot be used")
     rows: list[PhotoRow] = []
-    problems = [] if lines else [f"{manifest}: holds no rows; expected one per photo; convert again"]
+    problems = [] if len(table.cells) else [f"{manifest}: holds no rows; expected one per photo; convert again"]
     seen: set[str] = set()
-    for number, line in enumerate(lines, start=2):
-        file_name, index, name, part, location = (line.get(column) or "" for column in MANIFEST_COLUMNS)
+    for row, file_name, index, name, part, location in table.cells.itertuples(name=None):
         usable = file_name and name and location and index.isascii() and index.isdigit() and part in (TRAIN, VAL)
         if not usable or file_name in seen:
             problems.append(
-                f"{manifest}, row {number}: file name '{file_name}', class {index} '{name}', split '{part}'; expected "
+                f"{manifest}, row {row}: file name '{file_name}', class {index} '{name}', split '{part}'; expected "
                 f"a new file name, a class number, and {TRAIN} or {VAL}; convert again"
             )
             continue

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 import os
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from fetal_hc.errors import Problem, raise_if_fatal
+from fetal_hc.io.tables import Table, number_remedy, parse_table, read_table, to_positive_numbers
 
 FILENAME_COLUMN = "filename"
 PIXEL_SIZE_COLUMN = "pixel size(mm)"
 HC_COLUMN = "head circumference (mm)"
 
+_WHAT = "the table of pixel sizes"
 _REMEDY = "restore it from the original archive"
 
 
@@ -79,9 +75,8 @@ def read_pixel_size_table(path: str | os.PathLike[str], *, require_hc: bool = Fa
         path: CSV file.
         require_hc: whether a row without a head circumference is a problem.
     """
-    table_path = Path(path)
-    lines, problems = _read_lines(table_path)
-    return _to_table(table_path, lines, problems, require_hc)
+    required, optional = _columns(require_hc)
+    return _to_table(read_table(path, required, optional, what=_WHAT, remedy=_REMEDY), require_hc)
 
 
 def pixel_size_table_from_text(text: str, name: str, *, require_hc: bool = False) -> PixelSizeTable:
@@ -92,144 +87,71 @@ def pixel_size_table_from_text(text: str, name: str, *, require_hc: bool = False
         name: what to call it in messages.
         require_hc: whether a row without a head circumference is a problem.
     """
-    table_path = Path(name)
-    lines, problems = _parse_lines(table_path, io.StringIO(text, newline=""))
-    return _to_table(table_path, lines, problems, require_hc)
+    required, optional = _columns(require_hc)
+    return _to_table(parse_table(text, name, required, optional, what=_WHAT, remedy=_REMEDY), require_hc)
 
 
-def _to_table(
-    table_path: Path, lines: list[tuple[int, list[str]]], problems: list[Problem], require_hc: bool
-) -> PixelSizeTable:
-    """The table in non-empty lines, unless there are problems already."""
-    if problems:
-        return PixelSizeTable(table_path, (), tuple(problems))
-    (_, header), *body = lines
-    columns, problems = _find_columns(table_path, header, require_hc)
-    if problems:
-        return PixelSizeTable(table_path, (), tuple(problems))
-    rows: dict[str, PixelSizeRow] = {}
-    for line, fields in body:
-        row, row_problems = _parse_row(table_path, line, fields, columns, len(header), require_hc)
-        problems += row_problems
-        if row is None:
-            continue
-        if row.filename in rows:
-            problems.append(
-                Problem(
-                    "duplicate_row",
-                    f"{table_path}, row {line}, '{FILENAME_COLUMN}': "
-                    f"'{row.filename}' already stands in row {rows[row.filename].row}; "
-                    "expected every file once; delete one of the two rows",
-                )
-            )
-            continue
-        rows[row.filename] = row
-    if not rows and not problems:
-        problems.append(Problem("empty_table", f"{table_path}: has a header but no rows; expected one row per image"))
-    return PixelSizeTable(table_path, tuple(rows.values()), tuple(problems))
+def _columns(require_hc: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The columns that a table must have, and those it may have."""
+    if require_hc:
+        return (FILENAME_COLUMN, PIXEL_SIZE_COLUMN, HC_COLUMN), ()
+    return (FILENAME_COLUMN, PIXEL_SIZE_COLUMN), (HC_COLUMN,)
 
 
-def _read_lines(path: Path) -> tuple[list[tuple[int, list[str]]], list[Problem]]:
-    """The non-empty lines as (line number, stripped fields), or the problem that prevents reading them."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            return _parse_lines(path, stream)
-    except FileNotFoundError:
-        return [], [Problem("missing_table", f"{path}: does not exist; expected the table of pixel sizes; {_REMEDY}")]
-    except OSError as error:
-        return [], [Problem("unreadable_table", f"{path}: cannot be read ({error.strerror}); expected a CSV file")]
+def _to_table(table: Table, require_hc: bool) -> PixelSizeTable:
+    """The rows of a table that could be read, each number checked."""
+    path = Path(table.name)
+    if table.problems:
+        return PixelSizeTable(path, (), table.problems)
+    if table.cells.empty:
+        finding = f"{path}: has a header but no rows; expected one row per image"
+        return PixelSizeTable(path, (), (Problem("empty_table", finding),))
+    names = table.column(FILENAME_COLUMN)
+    is_named = ~(names.isin(["", ".", ".."]) | names.str.contains(r"[/\\]"))
+    is_even = ~names.index.isin(table.uneven_rows())
+    problems = [*table.uneven_problems(), *(_name_problem(path, row, name) for row, name in names[~is_named].items())]
+    numbers = {}
+    for column in (PIXEL_SIZE_COLUMN, HC_COLUMN):
+        texts = table.column(column)
+        numbers[column] = to_positive_numbers(texts).where(is_even)
+        is_wanted = is_named & is_even & (True if column == PIXEL_SIZE_COLUMN or require_hc else texts.ne(""))
+        wrong = texts[is_wanted & numbers[column].isna()]
+        problems += [_number_problem(path, row, text, column) for row, text in wrong.items()]
+    names = names[is_named]
+    is_repeated = names.duplicated()
+    first_rows = {name: row for row, name in names[~is_repeated].items()} if is_repeated.any() else {}
+    problems += [_duplicate_problem(path, row, name, first_rows[name]) for row, name in names[is_repeated].items()]
+    kept = names[~is_repeated]
+    sizes, references = (numbers[column][kept.index].tolist() for column in (PIXEL_SIZE_COLUMN, HC_COLUMN))
+    rows = tuple(
+        PixelSizeRow(name, size if size > 0 else None, reference if reference > 0 else None, row)  # NaN is not > 0
+        for row, name, size, reference in zip(kept.index.tolist(), kept.tolist(), sizes, references, strict=True)
+    )
+    return PixelSizeTable(path, rows, tuple(sorted(problems, key=lambda problem: problem.row or 0)))
 
 
-def _parse_lines(path: Path, stream: TextIO) -> tuple[list[tuple[int, list[str]]], list[Problem]]:
-    """The non-empty lines of a text as (line number, stripped fields), or why they cannot be told apart.
-
-    Raises:
-        OSError: if the stream cannot be read.
-    """
-    try:
-        reader = csv.reader(stream, strict=True)
-        lines = [(reader.line_num, [field.strip() for field in fields]) for fields in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        return [], [
-            Problem("unreadable_table", f"{path}: is not a UTF-8 CSV file ({error}); save it as CSV UTF-8 or {_REMEDY}")
-        ]
-    lines = [(number, fields) for number, fields in lines if any(fields)]
-    if not lines:
-        return [], [Problem("empty_table", f"{path}: is empty; expected a header and one row per image; {_REMEDY}")]
-    return lines, []
+def _name_problem(path: Path, row: int, name: str) -> Problem:
+    """The problem of a cell that is not the bare name of a file."""
+    finding = f"{path}, row {row}, '{FILENAME_COLUMN}': '{name}' is not a file name"
+    return Problem("bad_filename", f"{finding}; expected the bare name of an image, without folders", row=row)
 
 
-def _find_columns(path: Path, header: Sequence[str], require_hc: bool) -> tuple[dict[str, int], list[Problem]]:
-    """Position of each known column; spaces, case and punctuation of the header do not matter."""
-    positions: dict[str, int] = {}
-    for index, name in enumerate(header):
-        positions.setdefault(_column_key(name), index)
-    wanted = {FILENAME_COLUMN: True, PIXEL_SIZE_COLUMN: True, HC_COLUMN: require_hc}
-    columns = {name: positions[_column_key(name)] for name in wanted if _column_key(name) in positions}
-    missing = [name for name, required in wanted.items() if required and name not in columns]
-    hint = "save it with commas between the columns" if ";" in "".join(header) else "restore the header line"
-    return columns, [
-        Problem("missing_column", f"{path}, row 1: no column '{name}' among {list(header)}; {hint}") for name in missing
-    ]
-
-
-def _column_key(name: str) -> str:
-    """Letters and digits of a column name in lower case."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-def _parse_row(
-    path: Path, line: int, fields: Sequence[str], columns: dict[str, int], n_columns: int, require_hc: bool
-) -> tuple[PixelSizeRow | None, list[Problem]]:
-    """The row with None for each unusable number, or None if it names no file; and its problems."""
-    where = f"{path}, row {line}"
-    problems: list[Problem] = []
-    if len(fields) != n_columns:
-        problems.append(
-            Problem(
-                "field_count",
-                f"{where}: has {len(fields)} fields, the header {n_columns}; expected "
-                "the same number; write numbers with a decimal point, not a comma",
-            )
-        )
-    name = fields[columns[FILENAME_COLUMN]] if columns[FILENAME_COLUMN] < len(fields) else ""
-    if not name or Path(name).name != name or "\\" in name:
-        problems.append(
-            Problem(
-                "bad_filename",
-                f"{where}, '{FILENAME_COLUMN}': '{name}' is not a file name; expected "
-                "the bare name of an image, without folders",
-            )
-        )
-        return None, problems
-    values: dict[str, float | None] = {PIXEL_SIZE_COLUMN: None, HC_COLUMN: None}
-    if len(fields) == n_columns:
-        for column in values:
-            text = fields[columns[column]] if column in columns else ""
-            if column == HC_COLUMN and not text and not require_hc:
-                continue
-            values[column] = _positive_number(text)
-            if values[column] is None:
-                problems.append(_number_problem(f"{where}, '{column}'", text, column))
-    return PixelSizeRow(name, values[PIXEL_SIZE_COLUMN], values[HC_COLUMN], line), problems
-
-
-def _positive_number(text: str) -> float | None:
-    """`text` as a finite number > 0, or None."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and value > 0 and "_" not in text else None
-
-
-def _number_problem(where: str, text: str, column: str) -> Problem:
+def _number_problem(path: Path, row: int, text: str, column: str) -> Problem:
     """The problem of a value that is not a positive number."""
     unit = "mm per pixel" if column == PIXEL_SIZE_COLUMN else "mm"
-    remedy = "restore the row from the original archive"
-    if re.fullmatch(r"\d+,\d+", text):
-        remedy = f"write it with a decimal point: {text.replace(',', '.')}"
+    remedy = number_remedy(text, "restore the row from the original archive")
     return Problem(
         "bad_pixel_size" if column == PIXEL_SIZE_COLUMN else "bad_hc",
-        f"{where}: '{text}' is not a positive number; expected {unit}; {remedy}",
+        f"{path}, row {row}, '{column}': '{text}' is not a positive number; expected {unit}; {remedy}",
+        row=row,
+    )
+
+
+def _duplicate_problem(path: Path, row: int, name: str, first_row: int) -> Problem:
+    """The problem of a file name that stands in an earlier row as well."""
+    return Problem(
+        "duplicate_row",
+        f"{path}, row {row}, '{FILENAME_COLUMN}': '{name}' already stands in row {first_row}; expected every file "
+        "once; delete one of the two rows",
+        row=row,
     )

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import Protocol
 
-from fetal_hc.errors import ConfigError, DatasetError, raise_problems
-from fetal_hc.io.atomic import write_text_atomic
+from fetal_hc.errors import ConfigError
+from fetal_hc.io.tables import write_csv
 
 FOLD_COLUMNS = ("filename", "examination", "hc_mm", "fold")
 
@@ -75,47 +72,8 @@ def write_folds(path: str | os.PathLike[str], cases: Sequence[FoldItem], folds: 
     Raises:
         FetalHCError: if `path` cannot be written.
     """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(FOLD_COLUMNS)
-    writer.writerows((case.filename, case.examination, case.hc_mm, folds[case.filename]) for case in cases)
-    write_text_atomic(path, buffer.getvalue())
-
-
-def read_folds(path: str | os.PathLike[str]) -> dict[str, int]:
-    """Fold of every file name, as `write_folds` saved it.
-
-    Raises:
-        DatasetError: lists every row that is not a file name with a fold, and every examination in two folds.
-    """
-    table = Path(path)
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{table}: cannot be read ({error}); expected the folds a conversion saved") from error
-    folds: dict[str, int] = {}
-    fold_of_examination: dict[str, str] = {}
-    problems = []
-    for line, row in enumerate(rows, start=2):
-        name, examination, fold = (row.get(key) or "" for key in ("filename", "examination", "fold"))
-        if not name or name in folds or not (fold.isascii() and fold.isdigit()):
-            problems.append(
-                f"{table}, row {line}: file name '{name}', fold '{fold}'; expected a new file name and a "
-                "fold number >= 0; convert again"
-            )
-            continue
-        if fold_of_examination.setdefault(examination, fold) != fold:
-            problems.append(
-                f"{table}, row {line}: examination '{examination}' is in fold {fold} and in fold "
-                f"{fold_of_examination[examination]}; expected one fold per examination; convert again"
-            )
-        folds[name] = int(fold)
-    if not rows:
-        problems.append(f"{table}: holds no rows; expected the folds a conversion saved")
-    if problems:
-        raise_problems(DatasetError, problems, f"{table} cannot be used")
-    return folds
+    rows = ((case.filename, case.examination, case.hc_mm, folds[case.filename]) for case in cases)
+    write_csv(path, FOLD_COLUMNS, rows)
 
 
 def _draw(seed: int, name: str) -> bytes:

@@ -9,16 +9,15 @@ empty values; so the writer returns the names it left out and `check_submission`
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from fetal_hc.errors import DatasetError, Problem, raise_problems
-from fetal_hc.io.atomic import write_text_atomic
+from fetal_hc.io.tables import BYTE_ORDER_MARK, parse_table, read_table_text, to_number, write_csv
 from hc18.geometry.ellipse import Ellipse
 
 SUBMISSION_COLUMNS = ("filename", "center_x_mm", "center_y_mm", "semi_axes_a_mm", "semi_axes_b_mm", "angle_rad")
@@ -29,7 +28,7 @@ MIN_PLAUSIBLE_AXIS_RATIO = 0.5  # minor / major axis; published heads have 0.66 
 
 _DECIMALS = 6  # of a mm
 _ANGLE_DECIMALS = 8  # of a radian; 3.14159265 < pi, so rounding never leaves [0, pi), as 6 decimals would
-_TEXT_ONLY_KINDS = ("byte_order_mark", "line_ends")  # wrong for the challenge, harmless for reading
+_TEXT_ONLY_KINDS = ("byte_order_mark", "line_ends", "empty_line")  # wrong for the challenge, harmless for reading
 
 
 def write_submission(
@@ -56,18 +55,9 @@ def write_submission(
     problems += [f"'{name}' is listed twice; expected every image once" for name in repeated]
     if problems:
         raise_problems(DatasetError, problems, f"{path} was not written")
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(SUBMISSION_COLUMNS)
-    omitted = []
-    for name in filenames:
-        ellipse = ellipses_mm.get(name)
-        if ellipse is None:
-            omitted.append(name)
-        else:
-            writer.writerow([name, *to_submission_numbers(ellipse)])
-    write_text_atomic(path, buffer.getvalue())
-    return omitted
+    measured = {name: ellipse for name in filenames if (ellipse := ellipses_mm.get(name)) is not None}
+    write_csv(path, SUBMISSION_COLUMNS, ([name, *to_submission_numbers(ellipse)] for name, ellipse in measured.items()))
+    return [name for name in filenames if name not in measured]
 
 
 def read_submission(path: str | os.PathLike[str]) -> dict[str, Ellipse]:
@@ -137,59 +127,47 @@ def to_submission_numbers(ellipse: Ellipse) -> list[str]:
 
 def _parse(path: Path) -> tuple[dict[str, Ellipse], list[Problem]]:
     """The valid rows of a submission and every problem of its format."""
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except OSError as error:
-        return {}, [Problem("unreadable_table", f"{path}: cannot be read ({error.strerror}); expected a CSV file")]
-    except UnicodeDecodeError as error:
-        return {}, [Problem("unreadable_table", f"{path}: is not UTF-8 text ({error}); expected a submission CSV")]
+    what, remedy = "a submission CSV", "write it again"
+    text = read_table_text(path, what=what, remedy=remedy)
+    if isinstance(text, Problem):
+        return {}, [text]
     problems = _text_problems(path, text)
-    try:
-        lines = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True))
-    except csv.Error as error:
-        return {}, [*problems, Problem("unreadable_table", f"{path}: is not a CSV file ({error}); write it again")]
-    if not lines or tuple(lines[0]) != SUBMISSION_COLUMNS:
-        found = lines[0] if lines else "nothing"
-        return {}, [
-            *problems,
-            Problem(
-                "bad_header",
-                f"{path}, row 1: {found}; expected {','.join(SUBMISSION_COLUMNS)} and no index column; write it again",
-            ),
-        ]
+    table = parse_table(text, str(path), (), SUBMISSION_COLUMNS, what=what, remedy=remedy, strip=False)
+    if table.problems:
+        return {}, [*problems, *table.problems]
+    if table.header != SUBMISSION_COLUMNS:
+        finding = f"{path}, row 1: {list(table.header)}; expected {','.join(SUBMISSION_COLUMNS)} and no index column"
+        return {}, [*problems, Problem("bad_header", f"{finding}; write it again", row=1)]
+    uneven = {problem.row: problem for problem in table.uneven_problems()}
     ellipses: dict[str, Ellipse] = {}
-    for line, fields in enumerate(lines[1:], start=2):
-        where = f"{path}, row {line}"
-        ellipse, row_problems = _parse_row(where, fields)
-        if fields and fields[0] in ellipses:
-            row_problems.append(
-                Problem(
-                    "duplicate_row",
-                    f"{where}: '{fields[0]}' already has a row; expected every image once; delete one of the two rows",
-                )
-            )
+    for row, *fields in table.cells.itertuples(name=None):
+        where = f"{path}, row {row}"
+        ellipse, row_problems = (None, [uneven[row]]) if row in uneven else _parse_row(where, fields)
+        if fields[0] in ellipses:
+            finding = f"{where}: '{fields[0]}' already has a row; expected every image once"
+            row_problems.append(Problem("duplicate_row", f"{finding}; delete one of the two rows"))
         elif ellipse is not None:
             ellipses[fields[0]] = ellipse
-        problems += row_problems
+        problems += [replace(problem, row=row) for problem in row_problems]
     return ellipses, problems
 
 
 def _text_problems(path: Path, text: str) -> list[Problem]:
-    """A byte-order mark and line ends other than LF."""
+    """A byte-order mark, line ends other than LF, and empty lines."""
     problems = []
-    if text.startswith("\ufeff"):
+    if text.startswith(BYTE_ORDER_MARK):
         problems.append(Problem("byte_order_mark", f"{path}: starts with a byte-order mark; expected plain UTF-8"))
     if "\r" in text:
         problems.append(Problem("line_ends", f"{path}: has carriage returns; expected LF line ends"))
     elif text and not text.endswith("\n"):
         problems.append(Problem("line_ends", f"{path}: does not end with a line end; the file may be cut off"))
+    if "\n\n" in text or text.startswith("\n"):
+        problems.append(Problem("empty_line", f"{path}: has empty lines; expected one row per image; remove them"))
     return problems
 
 
 def _parse_row(where: str, fields: Sequence[str]) -> tuple[Ellipse | None, list[Problem]]:
     """The ellipse of one row, or None and why."""
-    if len(fields) != len(SUBMISSION_COLUMNS):
-        return None, [Problem("field_count", f"{where}: has {len(fields)} fields; expected {len(SUBMISSION_COLUMNS)}")]
     problems = []
     if not fields[0] or fields[0] != fields[0].strip() or Path(fields[0]).name != fields[0]:
         problems.append(
@@ -197,8 +175,8 @@ def _parse_row(where: str, fields: Sequence[str]) -> tuple[Ellipse | None, list[
         )
     values = []
     for column, text in zip(SUBMISSION_COLUMNS[1:], fields[1:], strict=True):
-        value = _finite(text)
-        if value is None:
+        value = to_number(text)
+        if math.isnan(value):
             problems.append(
                 Problem(
                     "bad_number",
@@ -222,15 +200,6 @@ def _parse_row(where: str, fields: Sequence[str]) -> tuple[Ellipse | None, list[
     if not 0.0 <= angle < math.pi:
         problems.append(Problem("bad_angle", f"{where}, 'angle_rad': {angle}; expected [0, pi); reduce it modulo pi"))
     return (None, problems) if problems else (Ellipse(center_x, center_y, axis_a, axis_b, angle), [])
-
-
-def _finite(text: str) -> float | None:
-    """`text` as a finite number, or None."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
 
 
 def implausible_problems(where: str, ellipse: Ellipse) -> list[Problem]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +12,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from fetal_hc.errors import ConfigError, ImageError
-from fetal_hc.io.atomic import write_bytes_atomic, write_text_atomic
+from fetal_hc.io.atomic import write_bytes_atomic
 from fetal_hc.io.drawing import PREDICTION_RGB, TRUTH_RGB, draw_label, draw_outline
 from fetal_hc.io.images import read_image
-from fetal_hc.io.spreadsheet import to_safe_cell
+from fetal_hc.io.tables import to_safe_cell, write_csv
 from hc18.evaluation.overlay_items import OverlayItem
 
 INDEX_TABLE = "index.csv"
@@ -88,7 +87,7 @@ def write_gallery(
             n_sheets += 1
             _write_png(output / _sheet_name(n_sheets), _to_sheet(cells))
             cells = []
-    write_text_atomic(output / INDEX_TABLE, _to_csv(rows))
+    write_csv(output / INDEX_TABLE, _COLUMNS, rows)
     while (stale := output / _sheet_name(n_sheets := n_sheets + 1)).exists():  # of an earlier, larger gallery
         stale.unlink()
     return n_unreadable
@@ -137,14 +136,6 @@ def _index_row(case: OverlayItem, overlay: str, note: str) -> list[str]:
     numbers = (case.truth_hc_mm, case.predicted_hc_mm, case.difference_mm)
     figures = ("" if number is None else f"{number:.4f}" for number in numbers)
     return [to_safe_cell(case.file_name), to_safe_cell(overlay), *figures, to_safe_cell(note)]
-
-
-def _to_csv(rows: Sequence[Sequence[str]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    writer.writerows(rows)
-    return buffer.getvalue()
 
 
 def _overlay_name(file_name: str) -> str:

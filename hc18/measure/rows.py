@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fetal_hc.errors import MeasurementError
-from fetal_hc.io.spreadsheet import from_safe_cell, to_safe_cell
+from fetal_hc.io.tables import from_safe_cell, to_safe_cell
 from hc18.geometry.ellipse import Ellipse
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import shutil
 from collections.abc import Sequence
@@ -16,7 +14,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from fetal_hc.errors import DatasetError
-from fetal_hc.io.atomic import atomic_path, write_text_atomic
+from fetal_hc.io.atomic import atomic_path
+from fetal_hc.io.tables import write_csv
 from hc18.dataset.folder import (
     FILENAME_COLUMN,
     HC_COLUMN,
@@ -196,13 +195,13 @@ def _write_tables(folder: Path, cases: Sequence[PhantomCase]) -> None:
     """Writes the two tables of HC18 and the truth."""
     train = [case for case in cases if case.folder == TRAINING_FOLDER]
     test = [case for case in cases if case.folder == TEST_FOLDER]
-    _write_csv(folder / TRUTH_TABLE, _TRUTH_COLUMNS, [_truth_row(case) for case in cases])
-    _write_csv(
+    write_csv(folder / TRUTH_TABLE, _TRUTH_COLUMNS, [_truth_row(case) for case in cases])
+    write_csv(
         folder / TRAINING_TABLE,
         (FILENAME_COLUMN, PIXEL_SIZE_COLUMN, HC_COLUMN),
         [(case.filename, repr(case.spec.pixel_size_mm), f"{case.spec.hc_mm:.2f}") for case in train],
     )
-    _write_csv(
+    write_csv(
         folder / TEST_TABLE,
         (FILENAME_COLUMN, PIXEL_SIZE_COLUMN),
         [(case.filename, repr(case.spec.pixel_size_mm)) for case in test],
@@ -222,10 +221,3 @@ def _truth_row(case: PhantomCase) -> tuple[str, ...]:
         ellipse.angle_rad,
     )
     return (case.filename, case.folder, *(repr(number) for number in numbers))
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Writes a table with plain line feeds."""
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows([header, *rows])
-    write_text_atomic(path, stream.getvalue())

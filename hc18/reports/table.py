@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from fetal_hc.io.spreadsheet import to_safe_cell
+from fetal_hc.io.tables import to_safe_cell
 from hc18.dataset.submission import write_submission
 from hc18.geometry.ellipse import Ellipse
 from hc18.reports.case import RESEARCH_USE, Decision, Report, to_single_line

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fetal_hc.errors import DatasetError, raise_problems
 from fetal_hc.io.coco import read_coco
-from fetal_hc.io.spreadsheet import from_safe_cell
+from fetal_hc.io.tables import from_safe_cell
 from hc18.measure.details import read_details
 from hc18.measure.interval_model import QualityFeatures
 from hc18.measure.rows import DETAILS_COLUMNS, MeasurementRow

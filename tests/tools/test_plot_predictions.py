@@ -43,7 +43,7 @@ def test_folder_without_training_is_bad_input(tmp_path: Path, capsys: pytest.Cap
 def test_table_of_another_form_is_bad_input(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (run / "classification_faces.csv").write_text("file_name,p_a\nx,0.5\n")
     assert main(["--run", str(run)]) == 2
-    assert "is no table of predicted classes" in capsys.readouterr().err
+    assert "no column 'truth' among ['file_name', 'p_a']; evaluate the model again" in capsys.readouterr().err
 
 
 def test_curve_encloses_the_area() -> None:

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import io
 import json
 import math
@@ -23,6 +22,7 @@ from matplotlib.figure import Figure
 from fetal_hc.engine.evaluation.results import flatten_results
 from fetal_hc.errors import ConfigError, DatasetError, FetalHCError
 from fetal_hc.io.atomic import write_bytes_atomic, write_text_atomic
+from fetal_hc.io.tables import to_csv_text
 
 _OURS, _REPORTED = "#0072B2", "#E69F00"
 
@@ -92,12 +92,12 @@ def plot_bars(names: Sequence[str], metrics: Sequence[str], ours: np.ndarray, re
 
 def to_csv(names: Sequence[str], metrics: Sequence[str], ours: np.ndarray, reported: np.ndarray) -> str:
     """The drawn figures as CSV text; what is unknown is empty."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["run", *metrics, *(f"reported {metric}" for metric in metrics)])
-    for name, row in zip(names, np.hstack([ours, reported]), strict=True):
-        writer.writerow([name, *(f"{value:.6g}" if math.isfinite(value) else "" for value in row)])
-    return buffer.getvalue()
+    figures = np.hstack([ours, reported])
+    rows = (
+        [name, *(f"{value:.6g}" if math.isfinite(value) else "" for value in row)]
+        for name, row in zip(names, figures, strict=True)
+    )
+    return to_csv_text(["run", *metrics, *(f"reported {metric}" for metric in metrics)], rows)
 
 
 def compare(

@@ -9,7 +9,6 @@ shows images of each dataset in DATASETS.TEST, truth in blue, prediction in oran
 from __future__ import annotations
 
 import argparse
-import csv
 import io
 import sys
 from collections.abc import Sequence
@@ -25,8 +24,9 @@ from fetal_hc.engine.checkpoints import checkpoint
 from fetal_hc.engine.config import load_config
 from fetal_hc.engine.data.datasets import load_dataset
 from fetal_hc.engine.modeling import build_model
-from fetal_hc.errors import ConfigError, DatasetError, FetalHCError
+from fetal_hc.errors import ConfigError, DatasetError, FetalHCError, raise_if_fatal
 from fetal_hc.io.atomic import write_bytes_atomic
+from fetal_hc.io.tables import read_table, to_numbers
 
 _PREFIX = "classification_"
 
@@ -37,15 +37,17 @@ def read_probabilities(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     Raises:
         DatasetError: if the file is not one.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            reader = csv.DictReader(stream)
-            names = [column.removeprefix("p_") for column in reader.fieldnames or () if column.startswith("p_")]
-            rows = list(reader)
-        truth = np.array([names.index(row["truth"]) for row in rows], dtype=np.int64)
-        probabilities = np.array([[float(row[f"p_{name}"]) for name in names] for row in rows])
-    except (OSError, ValueError, KeyError) as error:
-        raise DatasetError(f"{path}: is no table of predicted classes ({error}); evaluate the model again") from error
+    remedy = "evaluate the model again"
+    header = read_table(path, ["truth"], remedy=remedy).header
+    columns = [title for title in header if title.startswith("p_")]
+    table = read_table(path, ["truth", *columns], what="predicted classes", remedy=remedy)
+    raise_if_fatal([*table.problems, *table.uneven_problems()], f"{path} cannot be drawn")
+    names = [title.removeprefix("p_") for title in columns]
+    probabilities = np.column_stack([to_numbers(table.column(title)) for title in columns])
+    if np.isnan(probabilities).any() or not table.column("truth").isin(names).all():
+        finding = "has values that are not probabilities, or true classes without a column"
+        raise DatasetError(f"{path}: {finding}; expected the table of an evaluation; {remedy}")
+    truth = np.array([names.index(name) for name in table.column("truth")], dtype=np.int64)
     return names, truth, probabilities
 
 

@@ -10,7 +10,6 @@ Beside the picture, `training.csv` holds every point that was drawn. Several fil
 from __future__ import annotations
 
 import argparse
-import csv
 import io
 import json
 import math
@@ -25,6 +24,7 @@ from matplotlib.figure import Figure
 
 from fetal_hc.errors import ConfigError, DatasetError, FetalHCError, raise_problems
 from fetal_hc.io.atomic import write_bytes_atomic, write_text_atomic
+from fetal_hc.io.tables import to_csv_text
 
 # Okabe and Ito's colours, told apart with any colour vision.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#F0E442")
@@ -177,11 +177,8 @@ def _draw_panel(axes: Axes, panel: Panel, points: Sequence[Point]) -> None:
 
 def to_csv(points: Sequence[Point]) -> str:
     """The drawn points as CSV text."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(_CSV_COLUMNS)
-    writer.writerows((point.panel, point.series, point.iteration, repr(point.value)) for point in points)
-    return buffer.getvalue()
+    rows = ((point.panel, point.series, point.iteration, point.value) for point in points)
+    return to_csv_text(_CSV_COLUMNS, rows)
 
 
 def write_plot(metrics: Sequence[Path], labels: Sequence[str], output: Path, *, overwrite: bool) -> Path:

@@ -54,7 +54,7 @@ def test_mask_on_a_bare_face_is_a_contradiction(mfsd_root: Path) -> None:
 
 def test_missing_column_is_an_error(mfsd_root: Path) -> None:
     (mfsd_root / "1" / "dataset.csv").write_text("name,mask\n", encoding="utf-8")
-    with pytest.raises(DatasetError, match="expected filename and with_mask"):
+    with pytest.raises(DatasetError, match=r"(?s)no column 'filename'.*no column 'with_mask'.*restore the table"):
         read_mfsd(mfsd_root)
 
 

@@ -13,8 +13,8 @@ from fetal_hc.errors import ConfigError, DatasetError, FetalHCError
 from fetal_hc.io.coco import read_coco, resolve_image_path
 from fetal_hc.io.masks import polygon_area
 from fetal_hc.io.records import CocoAnnotation, CocoImage
+from fetal_hc.io.tables import read_table
 from hc18.dataset.convert import FOLDS_FILE, REPORT_FILE, TRAIN_FILE, VAL_FILE, clip_to_image, convert_hc18
-from hc18.dataset.splits import read_folds
 from hc18.geometry.ellipse import Ellipse
 from tests.synthetic_hc18 import (
     ELLIPSES,
@@ -31,6 +31,11 @@ from tests.synthetic_hc18 import (
 
 OUTPUTS = (TRAIN_FILE, VAL_FILE, FOLDS_FILE, REPORT_FILE)
 CUT = Ellipse(80.0, 30.0, 55.0, 42.0, 0.2)  # leaves the image at the top
+
+
+def read_folds(path: Path) -> dict[str, int]:
+    table = read_table(path, ["filename", "fold"])
+    return {name: int(fold) for _, name, fold in table.cells.itertuples(name=None)}
 
 
 @pytest.fixture

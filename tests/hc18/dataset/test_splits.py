@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fetal_hc.errors import ConfigError, DatasetError
-from hc18.dataset.splits import grouped_stratified_folds, read_folds, write_folds
+from fetal_hc.errors import ConfigError
+from hc18.dataset.splits import grouped_stratified_folds, write_folds
 
 
 @dataclass(frozen=True)
@@ -79,30 +79,8 @@ def test_impossible_number_of_folds_is_refused(n_folds: int) -> None:
         grouped_stratified_folds(cases, n_folds)
 
 
-def test_saved_folds_read_back(tmp_path: Path) -> None:
-    folds = grouped_stratified_folds(CASES, 5)
-    write_folds(tmp_path / "folds.csv", CASES, folds)
-    assert read_folds(tmp_path / "folds.csv") == folds
-    assert (tmp_path / "folds.csv").read_bytes().startswith(b"filename,examination,hc_mm,fold\n")
-
-
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        ("a.png,1,50,0\na.png,1,50,0\n", "row 3: file name 'a.png'"),
-        ("a.png,1,50,-1\n", "row 2: file name 'a.png', fold '-1'"),
-        ("a.png,1\n", "row 2: file name 'a.png', fold ''"),
-        ("a.png,1,50,0\nb.png,1,60,2\n", "row 3: examination '1' is in fold 2 and in fold 0"),
-        ("", "holds no rows"),
-    ],
-)
-def test_damaged_folds_are_refused(tmp_path: Path, rows: str, message: str) -> None:
-    path = tmp_path / "folds.csv"
-    path.write_text("filename,examination,hc_mm,fold\n" + rows, encoding="utf-8")
-    with pytest.raises(DatasetError, match=message):
-        read_folds(path)
-
-
-def test_missing_folds_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="cannot be read"):
-        read_folds(tmp_path / "absent.csv")
+def test_folds_are_saved_one_row_per_image(tmp_path: Path) -> None:
+    cases = [Labelled("a.png", "1", 50.25), Labelled("b.png", "2", 60.0)]
+    write_folds(tmp_path / "folds.csv", cases, {"a.png": 1, "b.png": 0})
+    expected = b"filename,examination,hc_mm,fold\na.png,1,50.25,1\nb.png,2,60.0,0\n"
+    assert (tmp_path / "folds.csv").read_bytes() == expected

@@ -94,7 +94,7 @@ def test_unwritable_path_is_one_clear_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "kind", "text"),
     [
-        ("80,60,50,40", "field_count", "row 2: has 5 fields; expected 6"),
+        ("80,60,50,40", "field_count", "row 2: has 5 fields, the header 6"),
         ("80,60,50,40,nan", "bad_number", "row 2, 'angle_rad': 'nan'"),
         ("inf,60,50,40,0.5", "bad_number", "row 2, 'center_x_mm': 'inf'"),
         ("80,60,,40,0.5", "bad_number", "row 2, 'semi_axes_a_mm': ''"),
@@ -174,5 +174,11 @@ def test_file_that_is_no_submission(tmp_path: Path, content: bytes) -> None:
 
 
 def test_missing_file_is_one_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="cannot be read"):
+    with pytest.raises(DatasetError, match="does not exist"):
         read_submission(tmp_path / "absent.csv")
+
+
+def test_empty_line_is_reported_and_read_over(tmp_path: Path) -> None:
+    path = write_rows(tmp_path, row("000_HC.png"), "", row("006_HC.png"), row("012_HC.png"))
+    assert kinds(path) == ["empty_line"]
+    assert list(read_submission(path)) == NAMES
