@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fetal_hc.errors import Problem, raise_if_fatal
 from fetal_hc.io.tables import Table, number_remedy, parse_table, read_table, to_positive_numbers
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILENAME_COLUMN = "filename"
 PIXEL_SIZE_COLUMN = "pixel size(mm)"
@@ -109,18 +113,18 @@ def _to_table(table: Table, require_hc: bool) -> PixelSizeTable:
     names = table.column(FILENAME_COLUMN)
     is_named = ~(names.isin(["", ".", ".."]) | names.str.contains(r"[/\\]"))
     is_even = ~names.index.isin(table.uneven_rows())
-    problems = [*table.uneven_problems(), *(_name_problem(path, row, name) for row, name in names[~is_named].items())]
+    problems = [*table.uneven_problems(), *(_name_problem(path, row, name) for row, name in _items(names[~is_named]))]
     numbers = {}
     for column in (PIXEL_SIZE_COLUMN, HC_COLUMN):
         texts = table.column(column)
         numbers[column] = to_positive_numbers(texts).where(is_even)
         is_wanted = is_named & is_even & (True if column == PIXEL_SIZE_COLUMN or require_hc else texts.ne(""))
         wrong = texts[is_wanted & numbers[column].isna()]
-        problems += [_number_problem(path, row, text, column) for row, text in wrong.items()]
+        problems += [_number_problem(path, row, text, column) for row, text in _items(wrong)]
     names = names[is_named]
     is_repeated = names.duplicated()
-    first_rows = {name: row for row, name in names[~is_repeated].items()} if is_repeated.any() else {}
-    problems += [_duplicate_problem(path, row, name, first_rows[name]) for row, name in names[is_repeated].items()]
+    first_rows = {name: row for row, name in _items(names[~is_repeated])} if is_repeated.any() else {}
+    problems += [_duplicate_problem(path, row, name, first_rows[name]) for row, name in _items(names[is_repeated])]
     kept = names[~is_repeated]
     sizes, references = (numbers[column][kept.index].tolist() for column in (PIXEL_SIZE_COLUMN, HC_COLUMN))
     rows = tuple(
@@ -128,6 +132,11 @@ def _to_table(table: Table, require_hc: bool) -> PixelSizeTable:
         for row, name, size, reference in zip(kept.index.tolist(), kept.tolist(), sizes, references, strict=True)
     )
     return PixelSizeTable(path, rows, tuple(sorted(problems, key=lambda problem: problem.row or 0)))
+
+
+def _items(cells: pd.Series[str]) -> list[tuple[int, str]]:
+    """Line and text of every cell."""
+    return list(zip(cells.index.tolist(), cells.tolist(), strict=True))
 
 
 def _name_problem(path: Path, row: int, name: str) -> Problem:
