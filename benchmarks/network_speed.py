@@ -23,7 +23,8 @@ from fetal_hc.engine.config import load_config
 from fetal_hc.engine.modeling import build_model
 from fetal_hc.model.predictor import OnnxPredictor
 from fetal_hc.model.preprocess import InputSpec, to_network_input
-from hc18.measure.head_measurement import measure_image
+from hc18.geometry.pixel_size import from_table
+from hc18.measure.pipeline import measure_frame
 from hc18.measure.shipped_model import bundled_model_path
 from hc18.phantoms.phantom import render_phantom, sample_spec
 
@@ -77,7 +78,7 @@ def _seconds(call: Callable[[Image], object], image: Image) -> float:
 
 
 def _measuring(predictor: OnnxPredictor) -> Callable[[Image], object]:
-    return lambda image: measure_image(predictor, image, (0.1, 0.1))
+    return lambda image: measure_frame(predictor, image, [from_table(0.1)])
 
 
 def _detecting_with_r50() -> Callable[[Image], object]:

@@ -34,10 +34,12 @@ from fetal_hc.errors import FetalHCError
 from fetal_hc.io.storage import read_image_file
 from fetal_hc.model.predictor import OnnxPredictor
 from fetal_hc.model.preprocess import to_network_input
+from hc18.geometry.pixel_size import from_table
 from hc18.measure.frames import open_frames
-from hc18.measure.head_measurement import calibrated, measure_image
-from hc18.measure.measurement import MIN_SCORE, measure_head
+from hc18.measure.measurement import apply_pixel_size
+from hc18.measure.outline import MIN_SCORE, find_outline
 from hc18.measure.photograph_check import rejection_reason
+from hc18.measure.pipeline import measure_frame
 from hc18.measure.shipped_model import bundled_model_path
 from hc18.measure.worker import MeasureWork
 
@@ -125,15 +127,15 @@ def _stages(folder: Path, phantoms: Sequence[Path], model: Path) -> bool:
     jobs = [ImageTask(path.name, str(path), (PIXEL_SIZE_MM,) * 2, "csv", "", n) for n, path in enumerate(phantoms)]
     results = list(MeasureWork(model, 1, MIN_SCORE)()(jobs))
     writer = ShardWriter(folder)
-    size_mm, indices = (PIXEL_SIZE_MM, PIXEL_SIZE_MM), range(len(phantoms))
+    size, indices = from_table(PIXEL_SIZE_MM), range(len(phantoms))
     read = median_ms(lambda i: read_image_file(str(phantoms[i])), indices)
     decode = median_ms(lambda i: open_frames(data[i], "phantom"), indices)
     resize = median_ms(lambda i: to_network_input(images[i], predictor.spec.input_spec), indices)
     checks = median_ms(lambda i: rejection_reason(images[i]), indices)
     found = [(predictor.predict(image), image.shape[:2]) for image in images]
-    ellipse = median_ms(lambda i: calibrated(predictor, measure_head(*found[i], None), size_mm), indices)
+    ellipse = median_ms(lambda i: apply_pixel_size(find_outline(*found[i]), size, predictor.spec.trust), indices)
     _, second_look = second_look_ms(predictor, images)
-    whole = median_ms(lambda i: measure_image(predictor, images[i], size_mm), indices)
+    whole = median_ms(lambda i: measure_frame(predictor, images[i], [size]), indices)
     write = median_ms(lambda i: writer.append(_numbered(results[i], i)), indices)
     writer.close()
     kept_bytes = sum(path.stat().st_size for path in folder.glob("part-*")) / len(results)

@@ -23,7 +23,9 @@ from fetal_hc.errors import FetalHCError
 from fetal_hc.io.images import read_image
 from fetal_hc.model.predictor import OnnxPredictor
 from fetal_hc.model.preprocess import to_network_input
-from hc18.measure.measurement import measure_head
+from hc18.geometry.pixel_size import from_table
+from hc18.measure.measurement import apply_pixel_size
+from hc18.measure.outline import find_outline
 from hc18.measure.shipped_model import bundled_model_path
 from hc18.phantoms.folder import write_phantom_folder
 
@@ -149,7 +151,8 @@ def _stages(phantoms: Sequence[Path], model: Path) -> bool:
     decode = median_ms(lambda i: read_image(phantoms[i]), indices)
     prepare = median_ms(lambda i: to_network_input(images[i], predictor.spec.input_spec), indices)
     predict = median_ms(lambda i: predictor.predict(images[i]), indices)
-    measure = median_ms(lambda i: measure_head(found[i], images[i].shape[:2], (0.2, 0.2)), indices)
+    size = from_table(0.2)
+    measure = median_ms(lambda i: apply_pixel_size(find_outline(found[i], images[i].shape[:2]), size).hc_mm, indices)
     second_network, second_rest = second_look_ms(predictor, images)
     first_look_ms = decode + prepare + measure
     outside_ms = first_look_ms + second_rest

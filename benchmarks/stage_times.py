@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fetal_hc.model.predictor import OnnxPredictor
 from fetal_hc.model.preprocess import to_grey
-from hc18.measure.measurement import measure_head
+from hc18.measure.outline import find_outline
 from hc18.measure.outline_refinement import refine_outline
 from hc18.measure.polar_band import N_ANGLES
 
@@ -38,7 +38,7 @@ def second_look_ms(predictor: OnnxPredictor, images_rgb: Sequence[NDArray[np.uin
     refiner = predictor.refiner
     if refiner is None:
         return 0.0, 0.0
-    measured = [measure_head(predictor.predict(image), image.shape[:2], None).ellipse_px for image in images_rgb]
+    measured = [find_outline(predictor.predict(image), image.shape[:2]).ellipse_px for image in images_rgb]
     heads = [(image, ellipse) for image, ellipse in zip(images_rgb, measured, strict=True) if ellipse is not None]
     still = np.ones((1, N_ANGLES)), np.ones((1, N_ANGLES))
     whole = median_ms(lambda i: refiner.refine(to_grey(heads[i][0]), heads[i][1]), range(len(heads)))

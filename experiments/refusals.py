@@ -26,7 +26,9 @@ from fetal_hc.io.coco import read_coco, resolve_image_path
 from fetal_hc.io.images import read_image
 from fetal_hc.model.predictor import OnnxPredictor
 from hc18.dicom.image import read_dicom
-from hc18.measure.head_measurement import measure_image
+from hc18.geometry.pixel_size import from_table
+from hc18.measure.measurement import Measurement
+from hc18.measure.pipeline import measure_frame
 from hc18.measure.shipped_model import bundled_model_path
 from hc18.phantoms.phantom import DistractorKind, render_distractor
 
@@ -35,7 +37,7 @@ MAX_STRUCTURED_SHARE = 0.1
 MAX_MISSED_SHARE = 1 / 200
 PLAIN: tuple[DistractorKind, ...] = ("blank", "grey", "noise")
 # Any will do: the count is of heads found, not of their size.
-PIXEL_SIZE_MM = (0.1, 0.1)
+PIXEL_SIZE = from_table(0.1)
 NamedImage = tuple[str, NDArray[np.uint8]]
 
 
@@ -111,11 +113,15 @@ def _count(predictor: OnnxPredictor, group: str, images: Iterable[NamedImage], m
     n_images, measured = 0, []
     for name, image in tqdm(images, group, disable=None, leave=False):
         n_images += 1
-        found = measure_image(predictor, image, PIXEL_SIZE_MM)
+        found = _measure(predictor, image)
         if found.hc_mm is not None:
             measured.append(f"{name} ({'flagged' if found.flags else 'NOT flagged'})")
     print(f"{group}: {len(measured)} of {n_images} measured as a head{': ' if measured else ''}{', '.join(measured)}")
     return len(measured) <= max_share * n_images
+
+
+def _measure(predictor: OnnxPredictor, image_rgb: NDArray[np.uint8]) -> Measurement:
+    return measure_frame(predictor, image_rgb, [PIXEL_SIZE]).measurement
 
 
 def _count_missed(predictor: OnnxPredictor, path: Path) -> bool:
@@ -123,7 +129,7 @@ def _count_missed(predictor: OnnxPredictor, path: Path) -> bool:
     missed = [
         image.file_name
         for image in tqdm(dataset.images, "heads", disable=None, leave=False)
-        if measure_image(predictor, read_image(resolve_image_path(path, dataset, image)), PIXEL_SIZE_MM).hc_mm is None
+        if _measure(predictor, read_image(resolve_image_path(path, dataset, image))).hc_mm is None
     ]
     print(f"real heads: {len(missed)} of {len(dataset.images)} refused{': ' if missed else ''}{', '.join(missed)}")
     return len(missed) <= MAX_MISSED_SHARE * len(dataset.images)

@@ -25,7 +25,8 @@ from fetal_hc.errors import FetalHCError
 from fetal_hc.io.atomic import write_text_atomic
 from fetal_hc.io.images import read_image
 from fetal_hc.model.predictor import OnnxPredictor
-from hc18.measure.head_measurement import measure_image
+from hc18.geometry.pixel_size import from_table
+from hc18.measure.pipeline import measure_frame
 from hc18.measure.shipped_model import bundled_model_path
 
 LARGE_ERROR_MM = 4.0
@@ -108,7 +109,7 @@ def _measure(predictor: OnnxPredictor, cases: Sequence[LabelledHead], kind: str,
         if kind != "none":
             damaged = DEGRADATIONS[kind].apply(image, case.ellipse_px, strength, np.random.default_rng([SEED, index]))
         size_mm = case.pixel_size_mm * damaged.pixel_size_factor
-        found = measure_image(predictor, damaged.image, (size_mm, size_mm))
+        found = measure_frame(predictor, damaged.image, [from_table(size_mm)]).measurement
         if found.hc_mm is not None:
             errors_mm[index], is_flagged[index] = abs(found.hc_mm - case.hc_mm), bool(found.flags)
     is_measured = np.isfinite(errors_mm)

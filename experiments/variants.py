@@ -32,8 +32,8 @@ from hc18.evaluation.evaluate import ReferenceCase, ScoredImage, score_case
 from hc18.evaluation.score_summary import summarise
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.fits import fit_soft_mask
-from hc18.measure.head_measurement import measure_instances
-from hc18.measure.measurement import MIN_SCORE, measure_head
+from hc18.measure.outline import MIN_SCORE, find_outline
+from hc18.measure.pipeline import detect_outline
 
 # Name -> whether columns and rows are reversed.
 MIRRORS = {"as it is": (False, False), "left-right": (True, False), "up-down": (False, True), "both": (True, True)}
@@ -110,11 +110,11 @@ def _variants(predictors: Sequence[OnnxPredictor], image_rgb: NDArray[np.uint8])
 
 def _measure(predictor: OnnxPredictor, image_rgb: NDArray[np.uint8]) -> Ellipse | None:
     """The head with all looks that the model has."""
-    return measure_instances(predictor, image_rgb, predictor.predict(image_rgb)).ellipse_px
+    return detect_outline(predictor, image_rgb)[0].ellipse_px
 
 
 def _first_look(predictor: OnnxPredictor, image_rgb: NDArray[np.uint8]) -> Ellipse | None:
-    return measure_head(predictor.predict(image_rgb), (image_rgb.shape[0], image_rgb.shape[1]), None).ellipse_px
+    return find_outline(predictor.predict(image_rgb), (image_rgb.shape[0], image_rgb.shape[1])).ellipse_px
 
 
 def _measure_by_moments(predictor: OnnxPredictor, image_rgb: NDArray[np.uint8]) -> Ellipse | None:

@@ -8,11 +8,11 @@ import streamlit as st
 
 from fetal_hc.errors import FetalHCError
 from fetal_hc_app.intake import Annotation, DicomToPrepare, PixelTable, Refusal
-from fetal_hc_app.measuring import Origin, Sizes, calibration_by_name
+from fetal_hc_app.measuring import Sizes, UploadSource
 from hc18.dicom.image import source_reference as read_source_reference
 from hc18.dicom.reference import SourceReference
 from hc18.geometry.ellipse import Ellipse
-from hc18.geometry.pixel_size import Calibration
+from hc18.geometry.pixel_size import Calibration, choose_pixel_size
 from hc18.reviews.records import CaseId
 
 _KEY = "uploads"
@@ -35,7 +35,7 @@ class Uploads:
     """
 
     seen: set[str] = field(default_factory=set)
-    origins: dict[CaseId, Origin] = field(default_factory=dict)
+    origins: dict[CaseId, UploadSource] = field(default_factory=dict)
     to_prepare: dict[str, DicomToPrepare] = field(default_factory=dict)
     prepared: set[str] = field(default_factory=set)
     tables: list[PixelTable] = field(default_factory=list)
@@ -85,13 +85,8 @@ def offered_calibration(case_id: CaseId, reviewer: str, ellipse_px: Ellipse | No
     origin = uploads().origins.get(case_id)
     if origin is None:
         return None
-    if origin.dicom is not None:
-        own = origin.dicom.calibrate(ellipse_px, origin.frame_index)
-        if own.pixel_size_xy_mm is not None:
-            return own
-    elif origin.calibration.pixel_size_xy_mm is not None:
-        return origin.calibration
-    return calibration_by_name(origin.name, sizes(reviewer))
+    chosen = choose_pixel_size(origin.candidates(sizes(reviewer), ellipse_px))
+    return None if chosen.pixel_size_xy_mm is None else chosen
 
 
 def source_reference(case_id: CaseId) -> SourceReference | None:

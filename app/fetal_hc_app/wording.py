@@ -6,29 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from hc18.geometry.pixel_size import CalibrationSource
-from hc18.measure.measurement import Status
+from hc18.measure.flags import Status, flag_text
 from hc18.reports.case import Decision
 from hc18.reviews.queue import QueueFilter, QueueRow
 from hc18.reviews.records import CaseState, ReviewAction
 
 BANNER = "Research use only. Not a medical device. Not for clinical decisions."
 
-FLAG_NAMES = {
-    "touches_border": "Head cut off",
-    "low_score": "Low confidence",
-    "fits_disagree": "Ragged outline",
-    "several_heads": "Second head?",
-    "implausible_hc": "Unusual size or shape",
-    "uncertain": "Uncertain",
-}
-FLAG_SENTENCES = {
-    "touches_border": "The head reaches beyond the visible field; the ellipse is extrapolated there.",
-    "low_score": "The model is not sure that this is a head. Check the plane and the ellipse.",
-    "fits_disagree": "The outline found is not a clean ellipse. Compare it with the skull all the way round.",
-    "several_heads": "The model sees another head in this image. Check that the right one is measured.",
-    "uncertain": "The expected error is large. Look at the outline closely.",
-    "implausible_hc": "Size or shape is unlike a fetal head. Check the pixel size and the ellipse.",
-}
 STATUS_SENTENCES: dict[str, str] = {
     Status.NO_HEAD: "The model found no head in this image. Draw the ellipse by hand, or reject the image.",
     Status.FIT_FAILED: "No ellipse fits the outline that the model found. Draw one by hand, or reject the image.",
@@ -84,7 +68,7 @@ def state_name(state: CaseState | QueueRow) -> str:
 
 def attention(row: QueueRow) -> str:
     """Why a case needs a look, in a few words; empty if it does not."""
-    names = [FLAG_NAMES.get(flag, flag) for flag in row.flags]
+    names = [flag_text(flag).name for flag in row.flags]
     if row.status in (Status.NO_HEAD, Status.FIT_FAILED):
         names.insert(0, "No ellipse")
     elif row.model_hc_mm is None:

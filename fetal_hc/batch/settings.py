@@ -9,7 +9,7 @@ from pathlib import Path
 from fetal_hc.batch.runners import RUNNERS
 from fetal_hc.errors import ConfigError, raise_problems
 from fetal_hc.model.cores import usable_cores
-from hc18.measure.measurement import MIN_SCORE
+from hc18.measure.outline import MIN_SCORE
 
 RAY = "ray"
 RUNNER_NAMES = (*RUNNERS, RAY)

@@ -19,12 +19,11 @@ from pathlib import Path
 from fetal_hc.errors import DatasetError, Problem, raise_problems
 from fetal_hc.io.tables import BYTE_ORDER_MARK, parse_table, read_table_text, to_number, write_csv
 from hc18.geometry.ellipse import Ellipse
+from hc18.obstetrics.plausible_head import PLAUSIBLE_AXIS_RATIO, PLAUSIBLE_HC_MM, is_plausible_hc, is_too_flat
 
 SUBMISSION_COLUMNS = ("filename", "center_x_mm", "center_y_mm", "semi_axes_a_mm", "semi_axes_b_mm", "angle_rad")
 
-PLAUSIBLE_HC_MM = (30.0, 450.0)  # beyond it the calibration is wrong, whatever the week
 PLAUSIBLE_CENTER_MM = (0.0, 500.0)  # the deepest fetal scans show 300 mm
-MIN_PLAUSIBLE_AXIS_RATIO = 0.5  # minor / major axis; published heads have 0.66 to 0.93
 
 _DECIMALS = 6  # of a mm
 _ANGLE_DECIMALS = 8  # of a radian; 3.14159265 < pi, so rounding never leaves [0, pi), as 6 decimals would
@@ -206,12 +205,12 @@ def implausible_problems(where: str, ellipse: Ellipse) -> list[Problem]:
     """Warnings for values in mm that no fetal head has, beginning with `where`."""
     found = []
     hc_mm = ellipse.circumference()
-    if not PLAUSIBLE_HC_MM[0] <= hc_mm <= PLAUSIBLE_HC_MM[1]:
+    if not is_plausible_hc(hc_mm):
         found.append(f"circumference {hc_mm:.1f} mm; expected {PLAUSIBLE_HC_MM[0]:g} to {PLAUSIBLE_HC_MM[1]:g} mm")
-    if ellipse.semi_axis_b < MIN_PLAUSIBLE_AXIS_RATIO * ellipse.semi_axis_a:
+    if is_too_flat(ellipse):
         found.append(
             f"axes {ellipse.semi_axis_a:.1f} and {ellipse.semi_axis_b:.1f} mm; expected a ratio of at least "
-            f"{MIN_PLAUSIBLE_AXIS_RATIO:g}"
+            f"{PLAUSIBLE_AXIS_RATIO:g}"
         )
     low, high = PLAUSIBLE_CENTER_MM
     if not (low <= ellipse.center_x <= high and low <= ellipse.center_y <= high):

@@ -1,8 +1,9 @@
-"""How many millimetres a pixel has, where that number came from, and whether it is believable."""
+"""How many millimetres a pixel has, where that number came from, which one counts, and whether it is believable."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -24,6 +25,22 @@ class CalibrationSource(StrEnum):
     NONE = "none"
 
 
+# The first of these that a frame has counts; `choose_pixel_size`.
+PRECEDENCE = (
+    CalibrationSource.DICOM_REGION,
+    CalibrationSource.CSV,
+    CalibrationSource.USER,
+    CalibrationSource.DICOM_PIXEL_SPACING,
+    CalibrationSource.NONE,
+)
+_SOURCE_PHRASES = {
+    CalibrationSource.CSV: "The table of pixel sizes gives",
+    CalibrationSource.DICOM_REGION: "The ultrasound region of the DICOM file gives",
+    CalibrationSource.DICOM_PIXEL_SPACING: "The DICOM file states a second pixel size,",
+    CalibrationSource.USER: "The pixel size that was typed is",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """The pixel size of one frame, or why it has none.
@@ -33,12 +50,15 @@ class Calibration:
         source: where it came from.
         detail: one sentence for a clinician: which region, attribute or table row, or why there are no millimetres.
         warnings: sentences to show beside every value in millimetres.
+        other_sizes_xy_mm: pixel sizes that other sources give and that differ by more than `SAME_SIZE`; each has a
+            sentence in `warnings`.
     """
 
     pixel_size_xy_mm: tuple[float, float] | None
     source: CalibrationSource
     detail: str
     warnings: tuple[str, ...] = ()
+    other_sizes_xy_mm: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuses a pixel size without a source, a source without one, and impossible values.
@@ -57,18 +77,19 @@ class Calibration:
                 raise MeasurementError(problem)
 
 
-def from_table(pixel_size_mm: float, row: int | None = None) -> Calibration:
-    """The pixel size of a table row, the same along x and y.
+def from_table(pixel_size_mm: float | tuple[float, float], row: int | None = None) -> Calibration:
+    """The pixel size of a table row.
 
     Args:
-        pixel_size_mm: mm per px.
+        pixel_size_mm: mm per px, or mm per px along x and y.
         row: line of the table, the header being line 1; None if unknown.
 
     Raises:
         MeasurementError: if the value is no possible pixel size.
     """
+    size_xy = pixel_size_mm if isinstance(pixel_size_mm, tuple) else (pixel_size_mm, pixel_size_mm)
     return _calibration(
-        (pixel_size_mm, pixel_size_mm),
+        size_xy,
         CalibrationSource.CSV,
         "From the table of pixel sizes" + ("" if row is None else f", line {row}"),
     )
@@ -115,23 +136,63 @@ def from_pixel_spacing(pixel_size_xy_mm: tuple[float, float]) -> Calibration:
     )
 
 
-def warn_of_other_size(calibration: Calibration, other_xy_mm: tuple[float, float]) -> Calibration:
-    """The calibration, with a warning if the file states another pixel size elsewhere.
+def choose_pixel_size(candidates: Sequence[Calibration]) -> Calibration:
+    """The pixel size that counts: the DICOM region that holds the ellipse, then a table, then a person.
+
+    Pixel Spacing of a DICOM file counts where there is nothing else. A candidate that differs from the chosen one by
+    more than 1 % is named in its warnings and `other_sizes_xy_mm`, which raises the flag `pixel_sizes_disagree`.
+
+    Args:
+        candidates: what each source gives for this frame and ellipse, in any order, or why it gives nothing.
+    """
+    ranked = sorted(candidates, key=lambda candidate: PRECEDENCE.index(candidate.source))
+    if not ranked:
+        return uncalibrated("No millimetres: nothing says how large a pixel is. Type the pixel size.")
+    chosen, *others = ranked
+    if chosen.pixel_size_xy_mm is None:
+        return uncalibrated(" ".join(dict.fromkeys(candidate.detail for candidate in candidates)))
+    for other in others:
+        if other.pixel_size_xy_mm is not None:
+            chosen = warn_of_other_size(chosen, other.pixel_size_xy_mm, other.source)
+    return chosen
+
+
+def warn_of_other_size(
+    calibration: Calibration,
+    other_xy_mm: tuple[float, float],
+    source: CalibrationSource = CalibrationSource.DICOM_PIXEL_SPACING,
+) -> Calibration:
+    """The calibration, with a warning if another source gives a different pixel size.
 
     Args:
         calibration: the one that counts.
         other_xy_mm: mm per px along x and y.
+        source: where the other one comes from.
     """
     used = calibration.pixel_size_xy_mm
-    if used is None or all(
-        abs(other - size) <= SAME_SIZE * size for other, size in zip(other_xy_mm, used, strict=True)
-    ):
+    if used is None or is_same_size(used, other_xy_mm):
         return calibration
     warning = (
-        f"The DICOM file states a second pixel size, {format_pixel_size(other_xy_mm)}, which was not used. "
+        f"{_SOURCE_PHRASES[source]} {format_pixel_size(other_xy_mm)}, which was not used. "
         "Compare with a caliper or the depth scale of the image."
     )
-    return replace(calibration, warnings=(*calibration.warnings, warning))
+    others = (*calibration.other_sizes_xy_mm, other_xy_mm)
+    return replace(calibration, warnings=(*calibration.warnings, warning), other_sizes_xy_mm=others)
+
+
+def is_same_size(size_xy_mm: tuple[float, float] | None, other_xy_mm: tuple[float, float] | None) -> bool:
+    """Whether two pixel sizes, mm per px along x and y, differ by at most `SAME_SIZE`; None equals only None."""
+    if size_xy_mm is None or other_xy_mm is None:
+        return size_xy_mm is other_xy_mm
+    return all(abs(other - size) <= SAME_SIZE * size for other, size in zip(other_xy_mm, size_xy_mm, strict=True))
+
+
+def candidate(make: Callable[..., Calibration], *values: object) -> Calibration:
+    """`make(*values)`, or the reason why there are no millimetres where it refuses an impossible value."""
+    try:
+        return make(*values)
+    except MeasurementError as error:
+        return uncalibrated(f"No millimetres: {error}")
 
 
 def uncalibrated(reason: str) -> Calibration:

@@ -13,10 +13,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 from fetal_hc.errors import ModelError
-from hc18.measure.measurement import Flag, HeadMeasurement
+from hc18.measure.outline import Quality
 
 # Smallest and largest expected error, in mm: an interval is never narrower than the ruler and never without end.
 EXPECTED_ERROR_LIMITS_MM = (0.3, 60.0)
@@ -38,6 +38,14 @@ class QualityFeatures:
     disagreement_percent: float
     mask_entropy: float
 
+    @classmethod
+    def from_quality(cls, hc_mm: float | None, quality: Quality) -> QualityFeatures | None:
+        """The features of one measurement; None without millimetres or where its fits could not be compared."""
+        residual, disagreement, entropy = quality.residual_percent, quality.disagreement_percent, quality.mask_entropy
+        if hc_mm is None or residual is None or disagreement is None or entropy is None:
+            return None
+        return cls(hc_mm, residual, disagreement, entropy)
+
 
 # Each grows, or may grow, with the error; all are near 0 to 3 for good images, so that their weights compare.
 FEATURES: dict[str, Callable[[QualityFeatures], float]] = {
@@ -49,18 +57,20 @@ FEATURES: dict[str, Callable[[QualityFeatures], float]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Assessment:
-    """How far to trust one measurement.
+class Interval:
+    """How far one measurement may be off.
 
     Attributes:
-        interval_mm: lower and upper bound of the predictive interval for the reference HC, mm.
-        expected_error_mm: expected |error|, mm.
-        needs_review: whether the expected error is above the model's limit.
+        low_mm: lower bound of the predictive interval for the reference HC, mm.
+        high_mm: upper bound, mm.
+        expected_error_mm: expected |error|, mm; None in results of earlier versions that did not state it.
+        coverage: share of references that such intervals hold, 0 to 1; None in results of earlier versions.
     """
 
-    interval_mm: tuple[float, float]
-    expected_error_mm: float
-    needs_review: bool
+    low_mm: float
+    high_mm: float
+    expected_error_mm: float | None = None
+    coverage: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +107,16 @@ class IntervalModel:
         total = sum(weight * FEATURES[name](evidence) for name, weight in self.weights.items())
         return min(max(math.exp(min(self.intercept + total, 50.0)), low), high)
 
-    def assess(self, evidence: QualityFeatures) -> Assessment:
-        """Interval, expected error and whether to review a measurement."""
+    def assess(self, evidence: QualityFeatures) -> Interval:
+        """The interval of a measurement."""
         expected_mm = self.expected_error_mm(evidence)
         half_mm = self.interval_factor * expected_mm
-        interval_mm = (max(evidence.hc_mm - half_mm, 0.0), evidence.hc_mm + half_mm)
-        return Assessment(interval_mm, expected_mm, expected_mm > self.review_above_mm)
+        low_mm, high_mm = max(evidence.hc_mm - half_mm, 0.0), evidence.hc_mm + half_mm
+        return Interval(low_mm, high_mm, expected_mm, self.coverage)
+
+    def needs_review(self, interval: Interval) -> bool:
+        """Whether the expected error of a measurement is above the model's limit."""
+        return interval.expected_error_mm is not None and interval.expected_error_mm > self.review_above_mm
 
     def to_json(self) -> str:
         """One line of JSON, to be stored with the network."""
@@ -124,40 +138,3 @@ class IntervalModel:
             return cls(weights=weights, n_images=int(fields["n_images"]), **numbers)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelError(f"trust model cannot be read ({type(error).__name__}: {error})") from error
-
-
-def quality_features_of(measurement: HeadMeasurement) -> QualityFeatures | None:
-    """What a measurement shows of its own quality; None without millimetres or where its fits could not be checked."""
-    values = (
-        measurement.hc_mm,
-        measurement.residual_percent,
-        measurement.disagreement_percent,
-        measurement.mask_entropy,
-    )
-    hc_mm, residual_percent, disagreement_percent, mask_entropy = values
-    if hc_mm is None or residual_percent is None or disagreement_percent is None or mask_entropy is None:
-        return None
-    return QualityFeatures(hc_mm, residual_percent, disagreement_percent, mask_entropy)
-
-
-def add_interval(measurement: HeadMeasurement, model: IntervalModel | None) -> HeadMeasurement:
-    """The measurement with interval, expected error and, if that is large, the flag `uncertain`.
-
-    One whose fits could not be checked is flagged and has no interval.
-
-    Args:
-        measurement: of one image.
-        model: of the network that made it; without one the measurement is returned as it is.
-    """
-    if model is None or measurement.hc_mm is None:
-        return measurement
-    evidence = quality_features_of(measurement)
-    found = None if evidence is None else model.assess(evidence)
-    flags = measurement.flags
-    if (found is None or found.needs_review) and Flag.UNCERTAIN not in flags:
-        flags = (*flags, Flag.UNCERTAIN)
-    if found is None:
-        return replace(measurement, flags=flags)
-    return replace(
-        measurement, hc_interval_mm=found.interval_mm, expected_error_mm=found.expected_error_mm, flags=flags
-    )

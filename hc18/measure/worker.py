@@ -16,10 +16,10 @@ from fetal_hc.batch.jobs import SOURCE_FILE, SOURCE_NONE, ImageTask
 from fetal_hc.errors import DatasetError, ModelError
 from fetal_hc.io.storage import FileStamp, read_image_file
 from fetal_hc.model.predictor import OnnxPredictor
-from hc18.geometry.pixel_size import Calibration
+from hc18.geometry.pixel_size import Calibration, candidate, from_table, uncalibrated
 from hc18.measure.frames import ImageFrames, open_frames
-from hc18.measure.head_measurement import calibrated, measure_image
-from hc18.measure.measurement import HeadMeasurement
+from hc18.measure.measurement import Measurement
+from hc18.measure.pipeline import measure_frame
 from hc18.measure.rows import MeasurementRow, RowStatus
 
 HEAD_CLASSES = ("head",)
@@ -118,26 +118,41 @@ def _score_frame(
     """The row of one picture; whatever goes wrong with it becomes a status and a reason."""
     try:
         image_rgb = frames.frame_rgb(index)
-        measurement = measure_image(predictor, image_rgb, job.pixel_size_xy_mm, min_score=min_score)
-        calibration = None
-        if job.pixel_size_source == SOURCE_FILE and frames.calibrate is not None:
-            calibration = frames.calibrate(measurement.ellipse_px, index)  # depends on where the head lies
-            measurement = calibrated(predictor, measurement, calibration.pixel_size_xy_mm)
-        return _measured_row(job, image_rgb, measurement, calibration)
+        calibrate = frames.calibrate
+        found = measure_frame(
+            predictor,
+            image_rgb,
+            _candidates(job, has_own=calibrate is not None),
+            None if calibrate is None else lambda ellipse_px: calibrate(ellipse_px, index),
+            min_score=min_score,
+        )
+        return _measured_row(job, image_rgb, found.measurement, has_own=calibrate is not None)
     except Exception as error:  # noqa: BLE001  # a mistake of ours in one image must not cost the others their results
         return _row_of_error(job, error)
 
 
+def _candidates(job: ImageTask, *, has_own: bool) -> tuple[Calibration, ...]:
+    """What the table says about the pixel size of an image, or why it says nothing.
+
+    Args:
+        job: the image.
+        has_own: whether its file may know it too, so that a table without a row is no reason.
+    """
+    if job.pixel_size_xy_mm is not None:
+        return (candidate(from_table, job.pixel_size_xy_mm),)
+    return () if has_own and job.pixel_size_source == SOURCE_FILE else (uncalibrated(job.note),)
+
+
 def _measured_row(
-    job: ImageTask, image_rgb: NDArray[np.uint8], measurement: HeadMeasurement, calibration: Calibration | None
+    job: ImageTask, image_rgb: NDArray[np.uint8], measurement: Measurement, *, has_own: bool
 ) -> MeasurementRow:
-    """The row of a picture in which a head was looked for."""
-    status = RowStatus(measurement.status.value)
-    no_pixel_size = job.note if calibration is None else calibration.detail
+    """The row of a picture in which a head was looked for; `has_own` as in `_candidates`."""
+    calibration, interval, quality = measurement.calibration, measurement.interval, measurement.outline.quality
+    is_remarkable = has_own or calibration.warnings
     return MeasurementRow(
         file_name=job.file_name,
-        status=status,
-        reason=no_pixel_size if status == RowStatus.NO_PIXEL_SIZE else measurement.reason,
+        status=RowStatus(measurement.status.value),
+        reason=measurement.reason,
         hc_mm=measurement.hc_mm,
         hc_px=measurement.hc_px,
         ellipse_px=measurement.ellipse_px,
@@ -145,14 +160,14 @@ def _measured_row(
         confidence=measurement.score,
         flags=measurement.flags,
         image_hw=(image_rgb.shape[0], image_rgb.shape[1]),
-        pixel_size_xy_mm=job.pixel_size_xy_mm if calibration is None else calibration.pixel_size_xy_mm,
-        pixel_size_source=_row_source(job) if calibration is None else calibration.source.value,
-        calibration="" if calibration is None else " ".join((calibration.detail, *calibration.warnings)),
-        hc_interval_mm=measurement.hc_interval_mm,
-        expected_error_mm=measurement.expected_error_mm,
-        residual_percent=measurement.residual_percent,
-        disagreement_percent=measurement.disagreement_percent,
-        mask_entropy=measurement.mask_entropy,
+        pixel_size_xy_mm=calibration.pixel_size_xy_mm,
+        pixel_size_source=calibration.source.value,
+        calibration=" ".join((calibration.detail, *calibration.warnings)) if is_remarkable else "",
+        hc_interval_mm=None if interval is None else (interval.low_mm, interval.high_mm),
+        expected_error_mm=None if interval is None else interval.expected_error_mm,
+        residual_percent=quality.residual_percent,
+        disagreement_percent=quality.disagreement_percent,
+        mask_entropy=quality.mask_entropy,
     )
 
 

@@ -24,10 +24,11 @@ from pydicom.valuerep import DA, DT, TM
 from fetal_hc.errors import MeasurementError
 from hc18.dicom.reference import SourceReference
 from hc18.geometry.ellipse import Ellipse
+from hc18.measure.flags import flag_text
 from hc18.obstetrics.gestational_age import age_text
 from hc18.obstetrics.growth_standards import HADLOCK_1984, Standard
 from hc18.reports.case import RESEARCH_USE, Report
-from hc18.reports.wording import DECISION_TEXTS, flag_text, interval_text, status_text
+from hc18.reports.wording import DECISION_TEXTS, interval_text, status_text
 
 _CORNER_SHIFT_PX = 0.5  # DICOM's origin is the corner of the first pixel, ours its centre
 _OUTLINE_POINTS = 180
@@ -174,7 +175,7 @@ def _comments(case: Report, ellipse_px: Ellipse) -> list[hd.sr.TextContentItem]:
     texts += [f"Reviewer's reason: {case.reason}"] if case.reason else []
     texts += [f"Interval of the model: {interval_text(case)}."] if interval_text(case) else []
     texts.append(" ".join([f"Calibration: {case.calibration.detail}", *case.calibration.warnings]))
-    texts += [flag_text(flag) for flag in case.flags]
+    texts += [flag_text(flag).sentence for flag in case.flags]
     if _leaves_image(case, ellipse_px):
         texts.append(
             "The ellipse leaves the image; the region shows the part inside, the circumference is of the whole."

@@ -15,10 +15,11 @@ from xml.sax.saxutils import escape
 from fhir.resources.R4B.observation import Observation
 
 from fetal_hc.errors import MeasurementError, raise_problems
+from hc18.measure.flags import flag_text
 from hc18.obstetrics.gestational_age import GestationalAge, age_text
 from hc18.obstetrics.growth_standards import HADLOCK_1984
 from hc18.reports.case import RESEARCH_USE, Decision, Report, ReportStatus, utc_text
-from hc18.reports.wording import DECISION_TEXTS, flag_text, interval_text, status_text
+from hc18.reports.wording import DECISION_TEXTS, interval_text, status_text
 
 OBSERVATION_STATUSES = frozenset(
     {"registered", "preliminary", "final", "amended", "corrected", "cancelled", "entered-in-error", "unknown"}
@@ -121,7 +122,7 @@ def _notes(case: Report) -> list[str]:
     if interval_text(case):
         notes.append(f"Interval of the model: {interval_text(case)}.")
     notes.append(" ".join([f"Calibration: {case.calibration.detail}", *case.calibration.warnings]))
-    notes += [f"Quality flag {flag}: {flag_text(flag)}" for flag in case.flags]
+    notes += [f"Quality flag {flag}: {flag_text(flag).sentence}" for flag in case.flags]
     notes += [text for age in case.ages for text in _age_notes(age)]
     if case.hc_mm is not None and not case.growth:
         notes.append(f"No percentile: {case.growth.reason}")

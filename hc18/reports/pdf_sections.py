@@ -12,13 +12,14 @@ from reportlab.lib.colors import HexColor
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, Image, KeepTogether, Paragraph, Spacer, Table, TableStyle
 
+from hc18.measure.flags import flag_text
 from hc18.obstetrics.gestational_age import age_text
 from hc18.obstetrics.growth import percentile_text
 from hc18.reports.case import Decision, Report, utc_text
 from hc18.reports.growth_chart import growth_chart
 from hc18.reports.pdf_image import Outline, OutlinedImage
 from hc18.reports.pdf_text import BOLD, MONOSPACED, REGULAR, markup_paragraph, paragraph, to_markup
-from hc18.reports.wording import CALIBRATION_TEXTS, DECISION_TEXTS, flag_text, interval_text, status_text
+from hc18.reports.wording import CALIBRATION_TEXTS, DECISION_TEXTS, interval_text, status_text
 
 CONTENT_WIDTH_PT = 174.0 * mm
 MODEL_COLOR = "#E69F00"  # Okabe and Ito: orange and sky blue
@@ -101,7 +102,7 @@ def measurement(case: Report) -> list[Flowable]:
         rows.append(("Interval of the model", interval_text(case)))
     if case.confidence is not None:
         rows.append(("Confidence of the model", f"{case.confidence:.3f}"))
-    rows.append(("Quality flags", " ".join(flag_text(flag) for flag in case.flags) or "none"))
+    rows.append(("Quality flags", " ".join(flag_text(flag).sentence for flag in case.flags) or "none"))
     source = CALIBRATION_TEXTS[case.calibration.source]
     rows.append(("Calibration", " ".join([f"Source: {source}.", case.calibration.detail, *case.calibration.warnings])))
     return _section("Measurement", _rows(rows))

@@ -23,14 +23,6 @@ CALIBRATION_TEXTS = {
     CalibrationSource.USER: "typed by a user",
     CalibrationSource.NONE: "none",
 }
-FLAG_TEXTS = {
-    "touches_border": "The head leaves the field of view; the ellipse is extrapolated there.",
-    "low_score": "The detector is unsure.",
-    "fits_disagree": "The outline is ragged, or two ways to find the ellipse differ.",
-    "several_heads": "There is another detection that is not the same head.",
-    "implausible_hc": "The size or the shape is implausible for a fetal head.",
-    "uncertain": "The expected error is large; the outline needs a look.",
-}
 
 
 def status_text(case: Report) -> str:
@@ -39,11 +31,6 @@ def status_text(case: Report) -> str:
     if case.was_amended and not case.is_signed:
         return f"{text}; an earlier signed version was reopened"
     return text
-
-
-def flag_text(flag: str) -> str:
-    """A quality flag as a sentence; one that is not known keeps its name."""
-    return FLAG_TEXTS.get(flag, flag)
 
 
 def interval_text(case: Report) -> str:

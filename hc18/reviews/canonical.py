@@ -16,6 +16,7 @@ from typing import Any
 from fetal_hc.errors import FetalHCError
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, CalibrationSource
+from hc18.measure.interval_model import IntervalModel
 from hc18.reviews.records import IndependentAge, ModelMeasurement, ModelVersion, Outline, ReviewAction, ReviewEvent
 
 FORMAT = 1
@@ -140,12 +141,13 @@ def _to_outline(fields: Mapping[str, Any]) -> Outline:
 
 
 def _from_calibration(calibration: Calibration) -> dict[str, Any]:
-    size = calibration.pixel_size_xy_mm
+    size, others = calibration.pixel_size_xy_mm, calibration.other_sizes_xy_mm
     return {
         "pixel_size_xy_mm": None if size is None else [float(side) for side in size],
         "source": calibration.source.value,
         "detail": calibration.detail,
         "warnings": list(calibration.warnings),
+        **({"other_sizes_xy_mm": [list(size) for size in others]} if others else {}),  # absent in earlier versions
     }
 
 
@@ -156,10 +158,12 @@ def _to_calibration(fields: Mapping[str, Any]) -> Calibration:
         source=CalibrationSource(fields["source"]),
         detail=fields["detail"],
         warnings=tuple(fields["warnings"]),
+        other_sizes_xy_mm=tuple((across, down) for across, down in fields.get("other_sizes_xy_mm", ())),
     )
 
 
 def _from_measurement(measurement: ModelMeasurement) -> dict[str, Any]:
+    model = measurement.interval_model
     return {
         "model": asdict(measurement.model),
         "status": str(measurement.status),
@@ -169,11 +173,12 @@ def _from_measurement(measurement: ModelMeasurement) -> dict[str, Any]:
         "flags": [str(flag) for flag in measurement.flags],
         **{name: getattr(measurement, name) for name in _EVIDENCE},
         "hc_interval_mm": None if measurement.hc_interval_mm is None else list(measurement.hc_interval_mm),
+        **({} if model is None else {"interval_model": json.loads(model.to_json())}),  # absent in earlier versions
     }
 
 
 def _to_measurement(fields: Mapping[str, Any]) -> ModelMeasurement:
-    interval = fields["hc_interval_mm"]
+    interval, model = fields["hc_interval_mm"], fields.get("interval_model")
     return ModelMeasurement(
         model=ModelVersion(**fields["model"]),
         status=fields["status"],
@@ -183,4 +188,5 @@ def _to_measurement(fields: Mapping[str, Any]) -> ModelMeasurement:
         flags=tuple(fields["flags"]),
         **{name: fields[name] for name in _EVIDENCE},
         hc_interval_mm=None if interval is None else (interval[0], interval[1]),
+        interval_model=None if model is None else IntervalModel.from_json(json.dumps(model)),
     )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from fetal_hc.errors import MeasurementError
 from hc18.geometry.pixel_size import Calibration, CalibrationSource, from_table, uncalibrated
-from hc18.measure.measurement import HeadMeasurement
+from hc18.measure.flags import PIXEL_SIZE_FLAGS, Flag, Status
+from hc18.measure.interval_model import Interval, IntervalModel
+from hc18.measure.measurement import Measurement
+from hc18.measure.outline import HeadOutline, Quality
 from hc18.measure.rows import MeasurementRow, RowStatus
 from hc18.reviews.records import ModelMeasurement, ModelVersion
 
@@ -15,16 +18,17 @@ _REASONS = {
 }
 
 
-def from_head_measurement(
-    model: ModelVersion, found: HeadMeasurement, interval_level: float | None = None
+def from_measurement(
+    model: ModelVersion, found: Measurement, interval_model: IntervalModel | None = None
 ) -> ModelMeasurement:
     """A measurement just made.
 
     Args:
         model: that made it.
         found: what it found.
-        interval_level: share of references that the model's intervals hold, 0 to 1; None if it has none.
+        interval_model: of that model, so that the record alone gives the interval for another pixel size.
     """
+    interval, quality = found.interval, found.outline.quality
     return ModelMeasurement(
         model=model,
         status=found.status.value,
@@ -32,13 +36,35 @@ def from_head_measurement(
         ellipse_px=found.ellipse_px,
         confidence=found.score,
         flags=tuple(flag.value for flag in found.flags),
-        residual_percent=found.residual_percent,
-        disagreement_percent=found.disagreement_percent,
-        mask_entropy=found.mask_entropy,
-        hc_interval_mm=found.hc_interval_mm,
-        hc_interval_level=None if found.hc_interval_mm is None else interval_level,
-        expected_error_mm=found.expected_error_mm,
+        residual_percent=quality.residual_percent,
+        disagreement_percent=quality.disagreement_percent,
+        mask_entropy=quality.mask_entropy,
+        hc_interval_mm=None if interval is None else (interval.low_mm, interval.high_mm),
+        hc_interval_level=None if interval is None else interval.coverage,
+        expected_error_mm=None if interval is None else interval.expected_error_mm,
+        interval_model=interval_model,
     )
+
+
+def recorded_interval(measurement: ModelMeasurement) -> Interval | None:
+    """The interval as it was measured; None without one."""
+    if measurement.hc_interval_mm is None:
+        return None
+    return Interval(*measurement.hc_interval_mm, measurement.expected_error_mm, measurement.hc_interval_level)
+
+
+def to_outline_px(measurement: ModelMeasurement) -> HeadOutline:
+    """The head in px of a recorded measurement, without the flags that depend on the pixel size.
+
+    Flags of earlier versions that this one does not know are left out; `ModelMeasurement.flags` still has them.
+    """
+    failure = None
+    if measurement.ellipse_px is None:
+        failure = Status.FIT_FAILED if measurement.status == Status.FIT_FAILED else Status.NO_HEAD
+    flags = tuple(flag for flag in Flag if flag in measurement.flags and flag not in PIXEL_SIZE_FLAGS)
+    quality = Quality(measurement.residual_percent, measurement.disagreement_percent, measurement.mask_entropy)
+    reason = "" if failure is None else measurement.reason
+    return HeadOutline(measurement.ellipse_px, failure, reason, measurement.confidence, quality, flags)
 
 
 def from_score_row(model: ModelVersion, row: MeasurementRow) -> ModelMeasurement:

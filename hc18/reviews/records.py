@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration
+from hc18.measure.interval_model import Interval, IntervalModel
 from hc18.reports.case import Decision
 
 CaseId = NewType("CaseId", int)
@@ -63,6 +64,8 @@ class ModelMeasurement:
         hc_interval_mm: predictive interval of the circumference, with the calibration of the measurement.
         hc_interval_level: share of references that such intervals hold, 0 to 1.
         expected_error_mm: expected |error| of the circumference, with the calibration of the measurement.
+        interval_model: what the interval follows from, so that another pixel size gives its own; None in records of
+            earlier versions and for models without one.
     """
 
     model: ModelVersion
@@ -77,6 +80,7 @@ class ModelMeasurement:
     hc_interval_mm: tuple[float, float] | None = None
     hc_interval_level: float | None = None
     expected_error_mm: float | None = None
+    interval_model: IntervalModel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +212,8 @@ class CaseState:
         calibration: in force.
         age: independent gestational age; None if none was given.
         model_outline: the model's ellipse with the calibration in force.
-        hc_interval_mm: predictive interval of the model's circumference; None if the model has none, or measured with
-            another pixel size than the one in force.
+        interval: predictive interval of the model's circumference with the calibration in force; None if the model has
+            none, or if the record is of an earlier version and its pixel size was changed.
         outline: the ellipse that counts: the model's, the corrected one, or none if rejected.
         flags: what to look at; those of the measurement, the implausible circumference judged anew.
         reviewer: who decided; empty while unreviewed.
@@ -231,7 +235,7 @@ class CaseState:
     calibration: Calibration
     age: IndependentAge | None
     model_outline: Outline
-    hc_interval_mm: tuple[float, float] | None
+    interval: Interval | None
     outline: Outline
     flags: tuple[str, ...]
     reviewer: str

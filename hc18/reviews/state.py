@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration
-from hc18.measure.measurement import PLAUSIBLE_AXIS_RATIO, PLAUSIBLE_HC_MM, Flag
+from hc18.measure.flags import Flag
+from hc18.measure.interval_model import Interval
+from hc18.measure.measurement import apply_pixel_size, to_mm
 from hc18.reports.case import Decision
 from hc18.reviews.errors import ReviewRefused
+from hc18.reviews.measured import recorded_interval, to_outline_px
 from hc18.reviews.records import CaseState, ModelMeasurement, Outline, ReviewAction, ReviewEvent
 from hc18.reviews.rules import ReviewRequest, check_request
 
@@ -27,10 +30,8 @@ def to_outline(ellipse_px: Ellipse | None, calibration: Calibration) -> Outline:
     Raises:
         MeasurementError: if the pixel size is not positive.
     """
-    size = calibration.pixel_size_xy_mm
-    if ellipse_px is None or size is None:
-        return Outline(ellipse_px)
-    return Outline(ellipse_px, ellipse_px.to_mm(*size).circumference())
+    ellipse_mm = to_mm(ellipse_px, calibration)
+    return Outline(ellipse_px, None if ellipse_mm is None else ellipse_mm.circumference())
 
 
 def outline_after(state: CaseState, request: ReviewRequest) -> Outline:
@@ -98,6 +99,7 @@ def _first_state(event: ReviewEvent) -> CaseState:
             f"the case begins with '{event.action}' as revision {event.revision}; expected 'measured' as revision 1"
         )
     outline = to_outline(measurement.ellipse_px, event.calibration)
+    model_values = _model_values(measurement, event.calibration, recorded_interval(measurement))
     agrees = event.before == Outline() and _is_same_outline(event.after, outline)
     if not agrees or event.model != measurement.model:
         raise ReviewRefused("the first event's outlines or model do not agree with its measurement")
@@ -112,9 +114,9 @@ def _first_state(event: ReviewEvent) -> CaseState:
         calibration=event.calibration,
         age=event.age,
         model_outline=outline,
-        hc_interval_mm=measurement.hc_interval_mm,
+        interval=model_values.interval,
         outline=outline,
-        flags=_flags(measurement, outline),
+        flags=model_values.flags,
         reviewer="",
         reason="",
         signed_by="",
@@ -154,35 +156,50 @@ def _changed(state: CaseState, event: ReviewEvent) -> CaseState:
             return state
         case ReviewAction.CALIBRATE:
             is_same_size = event.calibration.pixel_size_xy_mm == pixel_size
-            return _with_model_values(state, state.measurement, state.hc_interval_mm if is_same_size else None)
+            return _with_model_values(state, state.measurement, state.interval if is_same_size else None)
         case ReviewAction.MEASURED:
             measurement = event.measurement or state.measurement
             state = replace(state, measured_at_utc=event.at_utc)
-            return _with_model_values(state, measurement, measurement.hc_interval_mm)
+            return _with_model_values(state, measurement, recorded_interval(measurement))
 
 
-def _with_model_values(
-    state: CaseState, measurement: ModelMeasurement, hc_interval_mm: tuple[float, float] | None
-) -> CaseState:
-    """`state` with what a measurement gives under the calibration in force."""
-    outline = to_outline(measurement.ellipse_px, state.calibration)
+def _with_model_values(state: CaseState, measurement: ModelMeasurement, recorded: Interval | None) -> CaseState:
+    """`state` with what a measurement gives under the calibration in force; `recorded` as in `_model_values`."""
+    values = _model_values(measurement, state.calibration, recorded)
     return replace(
         state,
         measurement=measurement,
-        model_outline=outline,
-        hc_interval_mm=hc_interval_mm,
-        flags=_flags(measurement, outline),
+        model_outline=to_outline(measurement.ellipse_px, state.calibration),
+        interval=values.interval,
+        flags=values.flags,
     )
 
 
-def _flags(measurement: ModelMeasurement, outline: Outline) -> tuple[str, ...]:
-    """Flags of a measurement, the one about the circumference judged with the calibration in force."""
-    flags = [str(flag) for flag in measurement.flags if flag != Flag.IMPLAUSIBLE_HC]
-    ellipse, (low, high) = outline.ellipse_px, PLAUSIBLE_HC_MM
-    is_flat = ellipse is not None and ellipse.semi_axis_b < PLAUSIBLE_AXIS_RATIO * ellipse.semi_axis_a
-    if is_flat or (outline.hc_mm is not None and not low <= outline.hc_mm <= high):
-        flags.append(Flag.IMPLAUSIBLE_HC.value)
-    return tuple(flags)
+@dataclass(frozen=True, slots=True)
+class _ModelValues:
+    """What a measurement says of itself under one calibration: interval and flags."""
+
+    interval: Interval | None
+    flags: tuple[str, ...]
+
+
+def _model_values(measurement: ModelMeasurement, calibration: Calibration, recorded: Interval | None) -> _ModelValues:
+    """Interval and flags of a measurement under a calibration, whenever that became known.
+
+    Args:
+        measurement: as recorded.
+        calibration: in force.
+        recorded: the interval to keep where the record lacks its interval model; None if the pixel size has changed.
+    """
+    found = apply_pixel_size(to_outline_px(measurement), calibration, measurement.interval_model)
+    known = {flag.value for flag in Flag}
+    flags = [flag.value for flag in found.flags]
+    flags += [flag for flag in measurement.flags if flag not in known]  # of earlier versions
+    if measurement.interval_model is not None:
+        return _ModelValues(found.interval, tuple(flags))
+    if Flag.UNCERTAIN in measurement.flags:
+        flags.append(Flag.UNCERTAIN.value)
+    return _ModelValues(recorded, tuple(flags))
 
 
 def _check_continues(state: CaseState, request: ReviewRequest, event: ReviewEvent) -> None:

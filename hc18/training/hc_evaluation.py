@@ -17,7 +17,7 @@ from fetal_hc.io.atomic import write_text_atomic
 from hc18.evaluation.evaluate import HcEvaluation, ReferenceCase, evaluate
 from hc18.evaluation.score_summary import GroupSummary
 from hc18.geometry.ellipse import Ellipse
-from hc18.measure.measurement import measure_head
+from hc18.measure.outline import find_outline
 
 STATISTICS = ("mean", "sd", "median", "p95", "max")
 
@@ -61,7 +61,8 @@ class HcEvaluator:
                 ellipse_mm = None if output.ellipse_px is None else output.ellipse_px.to_mm(spacing, spacing)
             else:
                 image_hw = (int(model_input["height"]), int(model_input["width"]))
-                ellipse_mm = measure_head(output.to_predictions(), image_hw, (spacing, spacing)).ellipse_mm
+                ellipse_px = find_outline(output.to_predictions(), image_hw).ellipse_px
+                ellipse_mm = None if ellipse_px is None else ellipse_px.to_mm(spacing, spacing)
             self._measured_mm[Path(model_input["file_name"]).name] = ellipse_mm
 
     def evaluate(self) -> dict[str, dict[str, float]]:

@@ -4,14 +4,12 @@ import pytest
 
 from fetal_hc_app import wording
 from hc18.geometry.pixel_size import CalibrationSource
-from hc18.measure.measurement import Flag
 from hc18.reports.case import Decision
 from hc18.reviews.queue import QueueFilter
 from hc18.reviews.records import ReviewAction
 
 
 def test_everything_has_a_name() -> None:
-    assert set(wording.FLAG_NAMES) == set(wording.FLAG_SENTENCES) == {flag.value for flag in Flag}
     assert set(wording.DECISION_NAMES) == set(Decision)
     assert set(wording.ACTION_NAMES) == set(ReviewAction)
     assert set(wording.SOURCE_NAMES) == set(CalibrationSource)

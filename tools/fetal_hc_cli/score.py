@@ -20,7 +20,7 @@ from types import FrameType
 from fetal_hc.batch.settings import RUNNER_NAMES, BatchSettings
 from fetal_hc.batch.sources import open_source
 from fetal_hc.errors import FetalHCError
-from hc18.measure.measurement import MIN_SCORE
+from hc18.measure.outline import MIN_SCORE
 from hc18.measure.scoring import BatchInterrupted, measure_batch
 
 INTERRUPTED = 130

@@ -74,8 +74,7 @@ def _numbers(case: ReviewCase, draft: Draft, reference: Ellipse | None) -> None:
             hc_px,
             state.model_outline.hc_mm,
             to_outline(reference, state.calibration).hc_mm,
-            state.hc_interval_mm,
-            state.measurement.hc_interval_level,
+            state.interval,
             is_rejected=is_rejected,
         )
         if not is_rejected:

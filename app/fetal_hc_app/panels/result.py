@@ -8,6 +8,8 @@ import streamlit as st
 
 from fetal_hc_app import wording
 from hc18.geometry.pixel_size import Calibration
+from hc18.measure.flags import flag_text
+from hc18.measure.interval_model import Interval
 from hc18.obstetrics.gestational_age import GestationalAge, age_text
 from hc18.obstetrics.growth import GrowthAssessment, percentile_text
 
@@ -17,8 +19,7 @@ def circumference_panel(
     hc_px: float | None,
     model_hc_mm: float | None,
     reference_hc_mm: float | None,
-    interval_mm: tuple[float, float] | None,
-    interval_level: float | None,
+    interval: Interval | None,
     *,
     is_rejected: bool,
 ) -> None:
@@ -29,8 +30,7 @@ def circumference_panel(
         hc_px: the same in px; None without an ellipse.
         model_hc_mm: of the model's ellipse.
         reference_hc_mm: of the annotated ellipse; None without.
-        interval_mm: of the model's value; None where the model gives none.
-        interval_level: share of references that such intervals hold, 0 to 1.
+        interval: of the model's value; None where the model gives none.
         is_rejected: whether a reviewer rejected the measurement, so that it counts for nothing.
     """
     in_px = "no ellipse" if hc_px is None else f"{hc_px:.0f} px"
@@ -40,9 +40,9 @@ def circumference_panel(
         delta = f"{hc_mm - model_hc_mm:+.1f} mm to the model's {model_hc_mm:.1f} mm"
     label = "Rejected: the model's circumference" if is_rejected else "Head circumference"
     st.metric(label, value, delta, delta_color="off", delta_arrow="off")
-    if interval_mm is not None:
-        level = "" if interval_level is None else f" ({interval_level:.0%} of such intervals hold the reference)"
-        st.caption(f"Model: {interval_mm[0]:.1f} to {interval_mm[1]:.1f} mm{level}")
+    if interval is not None:
+        level = "" if interval.coverage is None else f" ({interval.coverage:.0%} of such intervals hold the reference)"
+        st.caption(f"Model: {interval.low_mm:.1f} to {interval.high_mm:.1f} mm{level}")
     if hc_mm is not None and reference_hc_mm is not None:
         st.caption(f"Reference {reference_hc_mm:.1f} mm, difference {hc_mm - reference_hc_mm:+.1f} mm.")
 
@@ -83,8 +83,8 @@ def trust_panel(
         if reason:
             st.caption(wording.plain(wording.sentence(reason)))
     for flag in flags:
-        name, text = wording.FLAG_NAMES.get(flag, flag), wording.FLAG_SENTENCES.get(flag, "")
-        st.warning(f"**{wording.plain(name)}.** {wording.plain(text)}", icon=":material/flag:")
+        text = flag_text(flag)
+        st.warning(f"**{wording.plain(text.name)}.** {wording.plain(text.sentence)}", icon=":material/flag:")
     if confidence is not None:
         quality = "" if flags else " No quality flag was raised."
         st.markdown(

@@ -10,8 +10,9 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from fetal_hc_app import session, wording
 from fetal_hc_app.intake import PixelTable, Refusal
-from fetal_hc_app.measuring import Origin
+from fetal_hc_app.measuring import UploadSource
 from fetal_hc_app.settings import MAX_IMAGE_PIXELS
+from hc18.measure.flags import flag_text
 from hc18.reviews.records import CaseId, ReviewCase
 
 _TABLE_HEIGHT = 144  # px: a header and three rows
@@ -60,7 +61,7 @@ def upload_messages(refusals: Sequence[Refusal], tables: Sequence[PixelTable]) -
             st.caption(f":material/table: {text}")
 
 
-def results_table(cases: Sequence[tuple[ReviewCase, Origin]]) -> CaseId:
+def results_table(cases: Sequence[tuple[ReviewCase, UploadSource]]) -> CaseId:
     """The measured images of this session, one of which is chosen."""
     rows = [_row(case, origin) for case, origin in cases]
     event: Any = st.dataframe(
@@ -85,9 +86,9 @@ def _files_key(generation: int) -> str:
     return f"files-{generation}"
 
 
-def _row(case: ReviewCase, origin: Origin) -> dict[str, Any]:
+def _row(case: ReviewCase, origin: UploadSource) -> dict[str, Any]:
     state = case.state
-    flags = [wording.FLAG_NAMES.get(flag, flag) for flag in state.flags]
+    flags = [flag_text(flag).name for flag in state.flags]
     if state.outline.ellipse_px is None and state.model_outline.ellipse_px is None:
         flags.insert(0, "No ellipse")
     elif state.calibration.pixel_size_xy_mm is None:

@@ -10,7 +10,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from fetal_hc.errors import FetalHCError
 from fetal_hc_app import access, casework, resources, session, wording
 from fetal_hc_app.intake import Annotation, DicomToPrepare, PixelTable, Refusal, StillImage, from_upload
-from fetal_hc_app.measuring import NOBODY, Origin, register_still
+from fetal_hc_app.measuring import NOBODY, UploadSource, register_still
 from fetal_hc_app.panels.batch import batch_panel
 from fetal_hc_app.panels.case import case_panel
 from fetal_hc_app.panels.dicom import dicom_panel
@@ -84,7 +84,7 @@ def _measure(still: StillImage) -> None:
     uploads.origins[case_id] = origin
 
 
-def _list_buttons(cases: Sequence[tuple[ReviewCase, Origin]]) -> None:
+def _list_buttons(cases: Sequence[tuple[ReviewCase, UploadSource]]) -> None:
     """What can be done with all images of this session at once."""
     without = [case for case, _ in cases if _can_be_calibrated(case)]
     left, middle, right = st.columns([3, 3, 1.2], vertical_alignment="center")

@@ -106,3 +106,49 @@ def test_size_without_source_or_source_without_size_is_refused(
 def test_impossible_size_is_refused_by_the_record_itself() -> None:
     with pytest.raises(MeasurementError, match="The pixel size along x is 5 mm"):
         Calibration((5.0, 5.0), CalibrationSource.USER, "made up")
+
+
+REGION = calibration.from_region((0.2, 0.2), "region 1 of 1")
+TABLE = calibration.from_table(0.25)
+TYPED = calibration.from_user(0.3, "ann")
+SPACING = calibration.from_pixel_spacing((0.35, 0.35))
+
+
+@pytest.mark.parametrize(
+    ("candidates", "chosen"),
+    [
+        ([TYPED, TABLE, SPACING, REGION], CalibrationSource.DICOM_REGION),
+        ([SPACING, TYPED, TABLE], CalibrationSource.CSV),
+        ([SPACING, TYPED], CalibrationSource.USER),
+        ([SPACING], CalibrationSource.DICOM_PIXEL_SPACING),
+        ([calibration.uncalibrated("No millimetres: seconds."), TABLE], CalibrationSource.CSV),
+    ],
+)
+def test_region_then_table_then_person_counts(candidates: list[Calibration], chosen: CalibrationSource) -> None:
+    assert calibration.choose_pixel_size(candidates).source is chosen
+
+
+def test_every_other_size_is_named() -> None:
+    found = calibration.choose_pixel_size([TABLE, TYPED, REGION])
+    assert found.pixel_size_xy_mm == (0.2, 0.2)
+    assert found.other_sizes_xy_mm == ((0.25, 0.25), (0.3, 0.3))
+    table, typed = found.warnings
+    assert table.startswith("The table of pixel sizes gives 0.25 mm per pixel, which was not used.")
+    assert typed.startswith("The pixel size that was typed is 0.3 mm per pixel, which was not used.")
+
+
+def test_sizes_within_one_percent_are_one() -> None:
+    found = calibration.choose_pixel_size([calibration.from_table(0.2019), REGION])
+    assert found == REGION
+
+
+def test_without_a_size_all_reasons_are_given() -> None:
+    reasons = [calibration.uncalibrated("No millimetres: seconds."), calibration.uncalibrated("The row is empty.")]
+    assert calibration.choose_pixel_size(reasons).detail == "No millimetres: seconds. The row is empty."
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e9, 0.009, 2.01])
+def test_impossible_candidate_becomes_a_reason(size: float) -> None:
+    found = calibration.candidate(calibration.from_table, size)
+    assert found.pixel_size_xy_mm is None
+    assert "expected millimetres per pixel between 0.01 and 2" in found.detail

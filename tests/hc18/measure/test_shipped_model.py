@@ -10,8 +10,10 @@ import pytest
 from fetal_hc.io.images import read_image
 from fetal_hc.model.predictor import OnnxPredictor
 from hc18.dataset.folder import read_training_set
-from hc18.measure.head_measurement import measure_image
-from hc18.measure.measurement import HeadMeasurement, Status
+from hc18.geometry.pixel_size import from_table
+from hc18.measure.flags import Status
+from hc18.measure.measurement import Measurement
+from hc18.measure.pipeline import measure_frame
 from hc18.measure.shipped_model import bundled_model_path
 from hc18.phantoms.phantom import DistractorKind, render_distractor, render_phantom, sample_spec
 from hc18.uncertainty.calibration_cases import read_common_evidence
@@ -22,8 +24,8 @@ def predictor() -> OnnxPredictor:
     return OnnxPredictor(bundled_model_path())
 
 
-def measure(predictor: OnnxPredictor, image_rgb: np.ndarray, pixel_size_mm: float) -> HeadMeasurement:
-    return measure_image(predictor, image_rgb, (pixel_size_mm, pixel_size_mm))
+def measure(predictor: OnnxPredictor, image_rgb: np.ndarray, pixel_size_mm: float) -> Measurement:
+    return measure_frame(predictor, image_rgb, [from_table(pixel_size_mm)]).measurement
 
 
 def as_rgb(grey: np.ndarray) -> np.ndarray:
@@ -75,6 +77,7 @@ def test_intervals_are_about_as_wide_as_those_of_the_network_before_the_last_sta
     trust = predictor.spec.trust
     assert trust is not None
     # The card: 8.0 mm for the network before the last stage.
-    widths_mm = [np.diff(trust.assess(evidence).interval_mm) for evidence in of_model]
+    intervals = [trust.assess(evidence) for evidence in of_model]
+    widths_mm = [interval.high_mm - interval.low_mm for interval in intervals]
     assert 6.0 < np.mean(widths_mm) < 10.0
     assert trust.n_images == 801

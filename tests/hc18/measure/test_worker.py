@@ -12,7 +12,7 @@ from PIL import Image
 from fetal_hc.batch.jobs import ImageTask
 from fetal_hc.errors import ModelError
 from hc18.geometry.ellipse import Ellipse
-from hc18.measure.measurement import Status
+from hc18.measure.flags import Status
 from hc18.measure.rows import MeasurementRow, RowStatus
 from hc18.measure.worker import MeasureWork, crashed_result, measure_tasks
 from tests.synthetic_heads import draw_head

@@ -1,51 +1,89 @@
+"""What a model found, on its way into the record."""
+
+import math
+from dataclasses import replace
+
 import pytest
 
 from fetal_hc.errors import MeasurementError
 from hc18.geometry.ellipse import Ellipse
-from hc18.geometry.pixel_size import CalibrationSource
-from hc18.measure.measurement import Flag, HeadMeasurement, Status
+from hc18.geometry.pixel_size import (
+    Calibration,
+    CalibrationSource,
+    choose_pixel_size,
+    from_table,
+    from_user,
+    uncalibrated,
+)
+from hc18.measure.flags import Flag, Status
+from hc18.measure.interval_model import IntervalModel
+from hc18.measure.measurement import apply_pixel_size
+from hc18.measure.outline import HeadOutline, Quality
 from hc18.measure.rows import MeasurementRow, RowStatus
-from hc18.reviews.measured import calibration_of_row, from_head_measurement, from_score_row
+from hc18.reviews.measured import calibration_of_row, from_measurement, from_score_row, to_outline_px
 from hc18.reviews.records import ReviewAction
 from hc18.reviews.store import ReviewStore
-from tests.hc18.reviews.cases import MODEL, MODEL_ELLIPSE, new_case
+from tests.hc18.reviews.cases import MODEL, MODEL_ELLIPSE, PIXEL_SIZE_MM, new_case
 
-FOUND = HeadMeasurement(
-    status=Status.OK,
-    ellipse_px=MODEL_ELLIPSE,
-    hc_px=110.0,
-    hc_mm=165.0,
-    score=0.9,
-    disagreement_percent=0.25,
-    residual_percent=1.5,
-    mask_entropy=0.0625,
-    hc_interval_mm=(160.0, 170.0),
-    expected_error_mm=2.5,
-    flags=(Flag.LOW_SCORE, Flag.UNCERTAIN),
-)
+LEVEL = IntervalModel(math.log(2.0), {"log_hc": 1.0, "entropy": 0.5}, 2.5, 0.9, 1.5, 160)
+OUTLINE = HeadOutline(MODEL_ELLIPSE, None, "", 0.9, Quality(1.5, 0.25, 0.0625), (Flag.LOW_SCORE,), 0)
+FOUND = apply_pixel_size(OUTLINE, from_table(PIXEL_SIZE_MM), LEVEL)
+NOTHING = HeadOutline(failure=Status.NO_HEAD, reason="C:\\scans\\doe.png and /home/doe/x.png cannot be used")
 
 
 def test_measurement_just_made_keeps_its_evidence(sqlite_store: ReviewStore) -> None:
-    found = from_head_measurement(MODEL, FOUND, 0.9)
+    found = from_measurement(MODEL, FOUND, LEVEL)
     assert (found.status, found.confidence, found.flags) == ("ok", 0.9, ("low_score", "uncertain"))
-    assert (found.hc_interval_mm, found.hc_interval_level, found.expected_error_mm) == ((160.0, 170.0), 0.9, 2.5)
+    assert FOUND.interval is not None
+    assert (found.hc_interval_mm, found.hc_interval_level) == ((FOUND.interval.low_mm, FOUND.interval.high_mm), 0.9)
     sqlite_store.register_case(new_case(1, found=found), "ann")
     assert sqlite_store.state(1).measurement == found
+    assert sqlite_store.state(1).interval == FOUND.interval
 
 
-def test_model_without_intervals_has_no_level() -> None:
-    assert from_head_measurement(MODEL, HeadMeasurement(Status.NO_HEAD, "nothing"), 0.9).hc_interval_level is None
+def test_recorded_outline_is_the_measured_one_without_the_flags_of_the_pixel_size() -> None:
+    assert to_outline_px(from_measurement(MODEL, FOUND, LEVEL)) == replace(OUTLINE, detection_index=None)
 
 
-def test_interval_ends_with_its_pixel_size(sqlite_store: ReviewStore) -> None:
-    sqlite_store.register_case(new_case(1, found=from_head_measurement(MODEL, FOUND, 0.9)), "ann")
-    assert sqlite_store.state(1).hc_interval_mm == (160.0, 170.0)
-    from hc18.geometry.pixel_size import from_user
+@pytest.mark.parametrize("first", [uncalibrated("No millimetres yet."), from_table(0.5)])
+def test_late_pixel_size_gives_what_an_early_one_gives(sqlite_store: ReviewStore, first: Calibration) -> None:
+    typed = from_user(PIXEL_SIZE_MM, "ann")
+    early = apply_pixel_size(OUTLINE, typed, LEVEL)
+    sqlite_store.register_case(new_case(1, found=from_measurement(MODEL, early, LEVEL), calibration=typed), "ann")
+    late = apply_pixel_size(OUTLINE, first, LEVEL)
+    sqlite_store.register_case(new_case(2, found=from_measurement(MODEL, late, LEVEL), calibration=first), "ann")
+    state = sqlite_store.append(2, 1, ReviewAction.CALIBRATE, "ann", calibration=typed)
+    expected = sqlite_store.state(1)
+    assert (state.interval, state.flags, state.model_outline) == (
+        expected.interval,
+        expected.flags,
+        expected.model_outline,
+    )
+    assert state.interval == early.interval
+    assert "uncertain" in state.flags
 
-    same = sqlite_store.append(1, 1, ReviewAction.CALIBRATE, "ann", calibration=from_user(1.5, "ann"))
-    assert same.hc_interval_mm == (160.0, 170.0)
+
+def test_record_of_an_earlier_version_loses_its_interval_with_its_pixel_size(sqlite_store: ReviewStore) -> None:
+    old = replace(from_measurement(MODEL, FOUND), flags=("fits_disagree", "uncertain"))
+    sqlite_store.register_case(new_case(1, found=old), "ann")
+    assert sqlite_store.state(1).interval == FOUND.interval
+    assert set(sqlite_store.state(1).flags) == {"fits_disagree", "uncertain"}
+    same = sqlite_store.append(1, 1, ReviewAction.CALIBRATE, "ann", calibration=from_user(PIXEL_SIZE_MM, "ann"))
+    assert same.interval == FOUND.interval
     other = sqlite_store.append(1, 2, ReviewAction.CALIBRATE, "ann", calibration=from_user(1.4, "ann"))
-    assert other.hc_interval_mm is None
+    assert other.interval is None
+    assert set(other.flags) == {"fits_disagree", "uncertain"}
+
+
+def test_second_pixel_size_stays_with_the_record(sqlite_store: ReviewStore) -> None:
+    chosen = choose_pixel_size([from_table(PIXEL_SIZE_MM), from_user(1.6, "ann")])
+    found = from_measurement(MODEL, apply_pixel_size(OUTLINE, chosen, LEVEL), LEVEL)
+    sqlite_store.register_case(new_case(1, found=found, calibration=chosen), "ann")
+    state = sqlite_store.state(1)
+    assert state.calibration == chosen
+    assert "pixel_sizes_disagree" in state.flags
+    agreed = sqlite_store.append(1, 1, ReviewAction.CALIBRATE, "ann", calibration=from_table(PIXEL_SIZE_MM))
+    assert "pixel_sizes_disagree" not in agreed.flags
 
 
 @pytest.mark.parametrize("status", [RowStatus.NO_PIXEL_SIZE, RowStatus.NO_HEAD, RowStatus.FIT_FAILED])
@@ -57,8 +95,7 @@ def test_reason_of_a_row_is_worded_anew_because_rows_name_paths(status: RowStatu
 
 
 def test_path_in_a_reason_does_not_reach_the_store(sqlite_store: ReviewStore) -> None:
-    reason = "C:\\scans\\doe.png and /home/doe/x.png cannot be used"
-    found = from_head_measurement(MODEL, HeadMeasurement(Status.NO_HEAD, reason))
+    found = from_measurement(MODEL, apply_pixel_size(NOTHING, from_table(PIXEL_SIZE_MM)))
     sqlite_store.register_case(new_case(1, found=found), "ann")
     sqlite_store.append(1, 1, ReviewAction.MEASURED, "ann", measurement=found)
     reasons = {event.measurement.reason for event in sqlite_store.events(1) if event.measurement}
