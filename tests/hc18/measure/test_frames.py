@@ -77,11 +77,28 @@ def test_pixels_that_may_show_a_name_are_measured_and_not_shown() -> None:
         frames.visible_rgb(0)
 
 
-def test_pixel_size_of_a_table_comes_before_that_of_the_file(tmp_path: Path, bright_model: Path) -> None:
+def test_region_comes_before_the_table_and_both_sizes_are_named(tmp_path: Path, bright_model: Path) -> None:
     (tmp_path / "a.dcm").write_bytes(written(draw_head(HEAD), [region(WHOLE, (0.05, 0.05))]))
     (tmp_path / "m.csv").write_text("path,pixel_size_mm\na.dcm,0.3\n")
     (row,) = _rows(tmp_path / "m.csv", bright_model)
-    assert (row.pixel_size_xy_mm, row.pixel_size_source, row.calibration) == ((0.3, 0.3), "csv", "")
+    assert (row.pixel_size_xy_mm, row.pixel_size_source) == ((0.5, 0.5), "dicom_region")
+    assert "pixel_sizes_disagree" in row.flags
+    assert "The table of pixel sizes gives 0.3 mm per pixel, which was not used." in row.calibration
+
+
+def test_table_comes_before_pixel_spacing(tmp_path: Path, bright_model: Path) -> None:
+    (tmp_path / "a.dcm").write_bytes(written(draw_head(HEAD), [], PixelSpacing=[0.5, 0.5]))
+    (tmp_path / "m.csv").write_text("path,pixel_size_mm\na.dcm,0.3\n")
+    (row,) = _rows(tmp_path / "m.csv", bright_model)
+    assert (row.pixel_size_xy_mm, row.pixel_size_source) == ((0.3, 0.3), "csv")
+    assert "0.5 mm per pixel, which was not used" in row.calibration
+
+
+def test_table_counts_where_the_file_is_measured_in_seconds(tmp_path: Path, bright_model: Path) -> None:
+    (tmp_path / "a.dcm").write_bytes(written(draw_head(HEAD), [region(WHOLE, (0.05, 0.05), PhysicalUnitsXDirection=4)]))
+    (tmp_path / "m.csv").write_text("path,pixel_size_mm\na.dcm,0.3\n")
+    (row,) = _rows(tmp_path / "m.csv", bright_model)
+    assert (row.pixel_size_xy_mm, row.pixel_size_source, row.flags) == ((0.3, 0.3), "csv", ())
 
 
 def test_damaged_frames_cost_only_their_own_row(tmp_path: Path, bright_model: Path) -> None:
