@@ -28,7 +28,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import from_table
 from hc18.phantoms.folder import write_phantom_folder
-from hc18.reviews.records import ModelMeasurement, ModelVersion, NewCase
+from hc18.reviews.models import ModelMeasurement, ModelVersion, NewCase
 from hc18.reviews.store import ReviewStore
 
 MAX_START_S = 6.0

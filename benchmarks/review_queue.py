@@ -21,8 +21,8 @@ import numpy as np
 from fetal_hc.errors import FetalHCError
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import from_table
+from hc18.reviews.models import ModelMeasurement, ModelVersion, NewCase, ReviewAction, SoftMask
 from hc18.reviews.queue import QueueFilter
-from hc18.reviews.records import ModelMeasurement, ModelVersion, NewCase, ReviewAction, SoftMask
 from hc18.reviews.store import ReviewStore
 
 N_CASES = 10_000

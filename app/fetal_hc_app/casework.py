@@ -17,8 +17,8 @@ from fetal_hc_app.editor import read_edit
 from fetal_hc_app.resources import store
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, from_user
-from hc18.reviews.errors import ReviewConflict, StoreError
-from hc18.reviews.records import CaseId, CaseState, IndependentAge, ReviewAction, ReviewCase
+from hc18.obstetrics.gestational_age import IndependentAge
+from hc18.reviews.models import CaseId, CaseState, ReviewAction, ReviewCase, ReviewConflict, StoreError
 
 FIELD_NAMES = ("center_x", "center_y", "semi_axis_a", "semi_axis_b", "angle_deg")
 

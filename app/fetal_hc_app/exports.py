@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from hc18.dicom.reference import SourceReference
-from hc18.reports.case import Decision, Report
+from hc18.reports.case import Report
 from hc18.reports.table import to_csv, to_submission
-from hc18.reviews.records import CaseId, ReviewCase
+from hc18.reviews.models import CaseId, Decision, ReviewCase
 from hc18.reviews.store import ReviewStore
 
 _NO_PICTURE = np.zeros((1, 1, 3), dtype=np.uint8)
@@ -36,7 +36,7 @@ def submission_csv(store: ReviewStore, names: Mapping[CaseId, str]) -> str:
     """
     cases = zip(names.values(), store.cases(names), strict=True)
     reports = {name: to_report(store, case, None, with_picture=False) for name, case in cases}
-    return to_submission(reports, list(names.values())).text
+    return to_submission(reports, list(names.values()))
 
 
 def to_report(
@@ -76,7 +76,7 @@ def to_report(
         decision=state.decision,
         reason=state.reason,
         is_signed=state.is_signed,
-        was_amended=state.n_signatures > 1 or (state.n_signatures == 1 and not state.is_signed),
+        was_amended=state.was_amended,
         reviewer=state.reviewer,
         signed_by=state.signed_by,
         signed_at_utc=state.signed_at_utc,

@@ -12,8 +12,8 @@ from hc18.dicom.image import DicomImage
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, candidate, from_table, from_user
 from hc18.measure.pipeline import measure_frame
-from hc18.reviews.measured import from_measurement
-from hc18.reviews.records import CaseId, NewCase, SoftMask
+from hc18.reviews.adapters import from_measurement
+from hc18.reviews.models import CaseId, NewCase, SoftMask
 from hc18.reviews.store import ReviewStore
 
 NOBODY = "no name given"  # for measurements before the reviewer has typed a name; decisions need one

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import streamlit as st
 
-from hc18.reviews.records import CaseId
+from hc18.reviews.models import CaseId
 
 CASE_PARAMETER = "case"
 _PAGES_KEY = "pages"

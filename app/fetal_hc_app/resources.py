@@ -11,15 +11,15 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from fetal_hc import installed_version
 from fetal_hc.model.checksum import file_sha256
 from fetal_hc.model.predictor import OnnxPredictor
 from fetal_hc_app import settings
 from hc18.geometry.mask_edge import mask_edge_points
 from hc18.measure.shipped_model import MODEL_VARIABLE, bundled_model_path
+from hc18.reviews.models import CaseId, ModelVersion
 from hc18.reviews.pictures import to_png
-from hc18.reviews.records import CaseId, ModelVersion
 from hc18.reviews.store import ReviewStore
-from hc18.reviews.version import app_version
 
 _THREADS = 2  # of the network: one image at a time and per person
 _PICTURES = 64  # cases kept in memory, about 2 MB each
@@ -59,7 +59,7 @@ def model() -> Model:
     path = bundled_model_path()
     predictor = OnnxPredictor(path, num_threads=_THREADS)
     predictor.predict(np.zeros((540, 800, 3), dtype=np.uint8))
-    version = "custom" if os.environ.get(MODEL_VARIABLE) else app_version()
+    version = "custom" if os.environ.get(MODEL_VARIABLE) else installed_version()
     return Model(predictor, ModelVersion(path.stem, version, file_sha256(path)), _read_card(path))
 
 

@@ -13,7 +13,7 @@ from hc18.dicom.image import source_reference as read_source_reference
 from hc18.dicom.reference import SourceReference
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, choose_pixel_size
-from hc18.reviews.records import CaseId
+from hc18.reviews.models import CaseId
 
 _KEY = "uploads"
 TYPED_SIZE_KEY = "typed_pixel_size_mm"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from fetal_hc import DISCLAIMER
 from fetal_hc.errors import FetalHCError
 from fetal_hc_app import access, casework, navigation, resources, wording
 from fetal_hc_app.screens.about import about_page
@@ -50,7 +51,7 @@ def run() -> None:
     navigation.keep_pages(pages)
     casework.needs_whole_page()
     left, right = st.columns([4, 1.25], vertical_alignment="center")
-    left.html(f'<div class="research-banner" role="note">{wording.BANNER}</div>')
+    left.html(f'<div class="research-banner" role="note">{DISCLAIMER}</div>')
     access.require_access()
     with right:
         access.reviewer_panel()

@@ -7,11 +7,8 @@ from datetime import datetime
 
 from hc18.geometry.pixel_size import CalibrationSource
 from hc18.measure.flags import Status, flag_text
-from hc18.reports.case import Decision
+from hc18.reviews.models import CaseState, Decision, ReviewAction
 from hc18.reviews.queue import QueueFilter, QueueRow
-from hc18.reviews.records import CaseState, ReviewAction
-
-BANNER = "Research use only. Not a medical device. Not for clinical decisions."
 
 STATUS_SENTENCES: dict[str, str] = {
     Status.NO_HEAD: "The model found no head in this image. Draw the ellipse by hand, or reject the image.",

@@ -6,11 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fetal_hc import DISCLAIMER
 from fetal_hc.batch.message_log import MessageLog
 from fetal_hc.io.tables import to_safe_cell
 from hc18.measure.rows import MeasurementRow, RowStatus
-
-DISCLAIMER = "Research use only. Not a medical device."
 
 
 @dataclass(slots=True)

@@ -17,7 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from fetal_hc.errors import DatasetError, Problem, raise_problems
-from fetal_hc.io.tables import BYTE_ORDER_MARK, parse_table, read_table_text, to_number, write_csv
+from fetal_hc.io.atomic import write_text_atomic
+from fetal_hc.io.tables import BYTE_ORDER_MARK, parse_table, read_table_text, to_csv_text, to_number
 from hc18.geometry.ellipse import Ellipse
 from hc18.obstetrics.plausible_head import PLAUSIBLE_AXIS_RATIO, PLAUSIBLE_HC_MM, is_plausible_hc, is_too_flat
 
@@ -33,16 +34,26 @@ _TEXT_ONLY_KINDS = ("byte_order_mark", "line_ends", "empty_line")  # wrong for t
 def write_submission(
     path: str | os.PathLike[str], ellipses_mm: Mapping[str, Ellipse | None], filenames: Sequence[str]
 ) -> list[str]:
-    """Names of `filenames` that got no row, after the rows of all measured images were written atomically.
+    """Writes `to_submission_text` atomically and returns the names of `filenames` that have no row.
+
+    Raises:
+        DatasetError: if a measured image is not among `filenames`, or a name is listed twice.
+        FetalHCError: if `path` cannot be written.
+    """
+    text, omitted = to_submission_text(ellipses_mm, filenames)
+    write_text_atomic(path, text)
+    return omitted
+
+
+def to_submission_text(ellipses_mm: Mapping[str, Ellipse | None], filenames: Sequence[str]) -> tuple[str, list[str]]:
+    """The text of a submission with a row for every measured image, and the names of `filenames` that have no row.
 
     Args:
-        path: CSV file.
         ellipses_mm: ellipse in mm of each measured image; None or no entry for an image that was not measured.
         filenames: all images, in the order of the challenge's table.
 
     Raises:
         DatasetError: if a measured image is not among `filenames`, or a name is listed twice.
-        FetalHCError: if `path` cannot be written.
     """
     unknown = sorted(set(ellipses_mm) - set(filenames))
     repeated = [name for name, count in Counter(filenames).items() if count > 1]
@@ -53,10 +64,10 @@ def write_submission(
     ]
     problems += [f"'{name}' is listed twice; expected every image once" for name in repeated]
     if problems:
-        raise_problems(DatasetError, problems, f"{path} was not written")
+        raise_problems(DatasetError, problems, "the submission cannot be written")
     measured = {name: ellipse for name in filenames if (ellipse := ellipses_mm.get(name)) is not None}
-    write_csv(path, SUBMISSION_COLUMNS, ([name, *to_submission_numbers(ellipse)] for name, ellipse in measured.items()))
-    return [name for name in filenames if name not in measured]
+    rows = ([name, *to_submission_numbers(ellipse)] for name, ellipse in measured.items())
+    return to_csv_text(SUBMISSION_COLUMNS, rows), [name for name in filenames if name not in measured]
 
 
 def read_submission(path: str | os.PathLike[str]) -> dict[str, Ellipse]:

@@ -1,7 +1,7 @@
 """Gestational age: from a head circumference, or independently of it from dates or a crown-rump length.
 
 Dating and growth equations are different regressions: neither is the inverse of the other, and nothing here maps an
-age from a head circumference (HC) back to an HC. An age without a value carries the reason, never a guess.
+age from a head circumference (HC) back to an HC. Where an equation gives no age, the reason is given instead.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
+from fetal_hc.errors import MeasurementError
 from hc18.obstetrics.growth_standards import HADLOCK_1984, INTERGROWTH_CRL_2014, INTERGROWTH_DATING_2016, Standard
 
 DAYS_PER_WEEK = 7
 PREGNANCY_DAYS = 280  # due date minus first day of the last menstrual period
-LONGEST_PREGNANCY_DAYS = 44 * DAYS_PER_WEEK  # beyond it a date is wrong
+LONGEST_PREGNANCY_DAYS = 44 * DAYS_PER_WEEK  # a longer one means that a date is wrong
 LATE_PREGNANCY_DAYS = 28 * DAYS_PER_WEEK  # above it, one head circumference no longer dates a pregnancy reliably
 HC_RANGE_MM = (68.0, 360.0)  # of the published Hadlock table
 INTERGROWTH_WINDOW_DAYS = (98, 181)  # 14+0 to 25+6
@@ -64,20 +65,15 @@ class GestationalAge:
 
 @dataclass(frozen=True, slots=True)
 class IndependentAge:
-    """An age that does not come from the head circumference; truthy when there is one. Holds no date.
+    """Gestational age at the examination that does not come from the head circumference. It contains no date.
 
     Attributes:
-        days: age on the day of the examination, in whole days; None when the dates or the length give none.
-        source: what it was reckoned from.
-        reason: why there is no value; empty when there is one.
+        days: since the first day of the last menstrual period, more than 0.
+        source: where it comes from, in words: a value of `AGE_SOURCE_NAMES`, or a reviewer's own.
     """
 
-    days: int | None
-    source: AgeSource
-    reason: str = ""
-
-    def __bool__(self) -> bool:
-        return self.days is not None
+    days: float
+    source: str
 
 
 def hadlock_1984(hc_mm: float) -> GestationalAge:
@@ -117,28 +113,39 @@ def gestational_ages(hc_mm: float) -> tuple[GestationalAge, ...]:
 
 
 def age_from_lmp(lmp: date, examination: date) -> IndependentAge:
-    """Age on the day of the examination, from the first day of the last menstrual period."""
+    """Age on the day of the examination, from the first day of the last menstrual period.
+
+    Raises:
+        MeasurementError: if the dates give an impossible age.
+    """
     return _checked((examination - lmp).days, AgeSource.LMP)
 
 
 def age_from_due_date(due: date, examination: date) -> IndependentAge:
-    """Age on the day of the examination, from the estimated due date (40+0 weeks)."""
+    """Age on the day of the examination, from the estimated due date (40+0 weeks).
+
+    Raises:
+        MeasurementError: if the dates give an impossible age.
+    """
     return _checked(PREGNANCY_DAYS - (due - examination).days, AgeSource.EDD)
 
 
 def age_from_crl(crl_mm: float, crl_examination: date, examination: date) -> IndependentAge:
     """Age on the day of the examination, from a crown-rump length of 15 to 95 mm measured on or before that day.
 
+    Raises:
+        MeasurementError: if the length is outside that range, or the dates give an impossible age.
+
     References: INTERGROWTH-21st 2014, GA_days = 40.9041 + 3.21585 sqrt(CRL) + 0.348956 CRL, CRL in mm.
     """
     low, high = CRL_RANGE_MM
     if not low <= crl_mm <= high:  # NaN included
-        reason = f"The crown-rump length is {crl_mm:g} mm; {INTERGROWTH_CRL_2014} covers {low:g} to {high:g} mm."
-        return IndependentAge(None, AgeSource.CRL, reason)
+        raise MeasurementError(
+            f"The crown-rump length is {crl_mm:g} mm; {INTERGROWTH_CRL_2014} covers {low:g} to {high:g} mm."
+        )
     elapsed = (examination - crl_examination).days
     if elapsed < 0:
-        reason = "The crown-rump length was measured after this examination; check the two dates."
-        return IndependentAge(None, AgeSource.CRL, reason)
+        raise MeasurementError("The crown-rump length was measured after this examination; check the two dates.")
     days_at_crl = 40.9041 + 3.21585 * math.sqrt(crl_mm) + 0.348956 * crl_mm
     return _checked(round(days_at_crl) + elapsed, AgeSource.CRL)
 
@@ -165,8 +172,13 @@ def _late_pregnancy_warning(days: float) -> tuple[str, ...]:
 
 
 def _checked(days: int, source: AgeSource) -> IndependentAge:
-    """The age, unless the dates contradict each other."""
+    """The age, unless the dates contradict each other.
+
+    Raises:
+        MeasurementError: if they do.
+    """
     if 0 < days <= LONGEST_PREGNANCY_DAYS:
-        return IndependentAge(days, source)
+        return IndependentAge(float(days), AGE_SOURCE_NAMES[source])
     found = f"{age_text(days)} weeks" if days > 0 else f"{days} days"
-    return IndependentAge(None, source, f"These dates give an age of {found}; expected up to 44 weeks; check them.")
+    longest = age_text(LONGEST_PREGNANCY_DAYS)
+    raise MeasurementError(f"These dates give an age of {found}; expected up to {longest} weeks; check them.")

@@ -1,17 +1,17 @@
-"""Agreement of model and reviewers as a Bland-Altman diagram, without pyplot's global state, and as a table."""
+"""Agreement of the model with the reviewers of a store: analysis, Bland-Altman diagram and table."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hc18.evaluation.agreement import Agreement, Estimate
-from hc18.reports.case import Decision
-from hc18.reports.table import BYTE_ORDER_MARK, to_line_cell
+from fetal_hc.io.tables import to_csv_text
+from hc18.evaluation.agreement import Agreement, Estimate, ReviewedHc, score_agreement
+from hc18.reports.table import to_line_cell
+from hc18.reviews.models import Decision
+from hc18.reviews.queue import QueueRow
 
 AGREEMENT_COLUMNS = ("case", "decision", "model_hc_mm", "reviewer_hc_mm", "mean_hc_mm", "model_minus_reviewer_mm")
 
@@ -20,6 +20,23 @@ _CORRECTED_COLOR = "#D55E00"
 _ACCEPTED_COLOR = "#0072B2"
 _LINE_COLOR = "#333333"
 _SMALLEST_RANGE_MM = 1.0  # below, the axis would blow up differences that no reader of an image can see
+
+
+def score_reviews(rows: Iterable[QueueRow]) -> Agreement:
+    """Bland-Altman analysis and correction rate of all decided cases, signed or not.
+
+    Args:
+        rows: of the queue; those that nobody has decided on are left out.
+    """
+    decided = [row for row in rows if row.decision is not Decision.UNREVIEWED]
+    return score_agreement(
+        (
+            ReviewedHc(row.label, row.model_hc_mm, row.hc_mm, row.decision is Decision.CORRECTED)
+            for row in decided
+            if row.decision is not Decision.REJECTED
+        ),
+        n_rejected=sum(row.decision is Decision.REJECTED for row in decided),
+    )
 
 
 def agreement_figure(agreement: Agreement, *, size_inch: tuple[float, float] = (7.0, 4.4)) -> Figure:
@@ -54,14 +71,12 @@ def agreement_figure(agreement: Agreement, *, size_inch: tuple[float, float] = (
 
 def agreement_csv(agreement: Agreement) -> str:
     """One row per compared case under a header, in mm; for spreadsheets, as `hc18.reports.table.to_csv` writes them."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow(AGREEMENT_COLUMNS)
+    rows = []
     for case in agreement.differences:
         values = (case.model_hc_mm, case.reviewer_hc_mm, case.mean_mm, case.difference_mm)
         decision = Decision.CORRECTED if case.is_corrected else Decision.ACCEPTED
-        writer.writerow([to_line_cell(case.label), decision.value, *(f"{value:.2f}" for value in values)])
-    return BYTE_ORDER_MARK + buffer.getvalue()
+        rows.append([to_line_cell(case.label), decision.value, *(f"{value:.2f}" for value in values)])
+    return to_csv_text(AGREEMENT_COLUMNS, rows, for_spreadsheets=True)
 
 
 def _draw_points(axes: Axes, agreement: Agreement) -> None:

@@ -17,20 +17,11 @@ from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration
 from hc18.obstetrics.gestational_age import GestationalAge, gestational_ages
 from hc18.obstetrics.growth import GrowthAssessment, intergrowth_hc
+from hc18.reviews.models import Decision
 
-RESEARCH_USE = "Research use only. Not a medical device. Not for clinical decisions."
 HC_TOLERANCE_MM = 0.05  # between a stated circumference and the one of its ellipse; printed to 0.1 mm
 
 _SHA256 = re.compile("[0-9a-f]{64}")
-
-
-class Decision(StrEnum):
-    """What the reviewer decided about the model's measurement."""
-
-    UNREVIEWED = "unreviewed"
-    ACCEPTED = "accepted"
-    CORRECTED = "corrected"
-    REJECTED = "rejected"
 
 
 class ReportStatus(StrEnum):

@@ -21,13 +21,14 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.valuerep import DA, DT, TM
 
+from fetal_hc import DISCLAIMER
 from fetal_hc.errors import MeasurementError
 from hc18.dicom.reference import SourceReference
 from hc18.geometry.ellipse import Ellipse
 from hc18.measure.flags import flag_text
 from hc18.obstetrics.gestational_age import age_text
 from hc18.obstetrics.growth_standards import HADLOCK_1984, Standard
-from hc18.reports.case import RESEARCH_USE, Report
+from hc18.reports.case import Report
 from hc18.reports.wording import DECISION_TEXTS, interval_text, status_text
 
 _CORNER_SHIFT_PX = 0.5  # DICOM's origin is the corner of the first pixel, ours its centre
@@ -171,7 +172,7 @@ def _context(case: Report) -> hd.sr.ObservationContext:
 
 def _comments(case: Report, ellipse_px: Ellipse) -> list[hd.sr.TextContentItem]:
     """What a reader has to know beside the numbers, as comments of the report."""
-    texts = [RESEARCH_USE, f"{DECISION_TEXTS[case.decision]}. Status: {status_text(case)}."]
+    texts = [DISCLAIMER, f"{DECISION_TEXTS[case.decision]}. Status: {status_text(case)}."]
     texts += [f"Reviewer's reason: {case.reason}"] if case.reason else []
     texts += [f"Interval of the model: {interval_text(case)}."] if interval_text(case) else []
     texts.append(" ".join([f"Calibration: {case.calibration.detail}", *case.calibration.warnings]))

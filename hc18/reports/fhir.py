@@ -14,12 +14,14 @@ from xml.sax.saxutils import escape
 
 from fhir.resources.R4B.observation import Observation
 
+from fetal_hc import DISCLAIMER
 from fetal_hc.errors import MeasurementError, raise_problems
 from hc18.measure.flags import flag_text
 from hc18.obstetrics.gestational_age import GestationalAge, age_text
 from hc18.obstetrics.growth_standards import HADLOCK_1984
-from hc18.reports.case import RESEARCH_USE, Decision, Report, ReportStatus, utc_text
+from hc18.reports.case import Report, ReportStatus, utc_text
 from hc18.reports.wording import DECISION_TEXTS, interval_text, status_text
+from hc18.reviews.models import Decision
 
 OBSERVATION_STATUSES = frozenset(
     {"registered", "preliminary", "final", "amended", "corrected", "cancelled", "entered-in-error", "unknown"}
@@ -91,7 +93,7 @@ def check_observation(observation: Observation) -> None:
         problems.append(f"the unit is '{value.code}' of '{value.system}'; expected mm of UCUM")
     if value is not None and str(observation.status) in ("cancelled", "entered-in-error"):
         problems.append(f"a value in an Observation that is {observation.status}")
-    if not any(RESEARCH_USE in (note.text or "") for note in observation.note or ()):
+    if not any(DISCLAIMER in (note.text or "") for note in observation.note or ()):
         problems.append("the note that this is for research only is missing")
     if problems:
         raise_problems(MeasurementError, problems, "the FHIR Observation is not valid")
@@ -114,7 +116,7 @@ def _method(case: Report) -> str:
 
 def _notes(case: Report) -> list[str]:
     """What a reader has to know beside the value, one sentence or more each."""
-    notes = [RESEARCH_USE, f"{DECISION_TEXTS[case.decision]}. Status: {status_text(case)}."]
+    notes = [DISCLAIMER, f"{DECISION_TEXTS[case.decision]}. Status: {status_text(case)}."]
     if case.reason:
         notes.append(f"Reviewer's reason: {case.reason}")
     if case.decision is Decision.CORRECTED and case.model_hc_mm is not None:
@@ -192,7 +194,7 @@ def _narrative(case: Report) -> str:
         f"Fetal head circumference: {value}",
         f"{status_text(case)}. {DECISION_TEXTS[case.decision]}.",
         f"Measured {utc_text(case.measured_at_utc)}",
-        RESEARCH_USE,
+        DISCLAIMER,
     ]
     body = "".join(f"<p>{escape(line)}</p>" for line in lines)
     return f'<div xmlns="http://www.w3.org/1999/xhtml">{body}</div>'

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 
-from fetal_hc.io.tables import to_safe_cell
-from hc18.dataset.submission import write_submission
+from fetal_hc import DISCLAIMER
+from fetal_hc.io.tables import to_csv_text, to_safe_cell
+from hc18.dataset.submission import to_submission_text
 from hc18.geometry.ellipse import Ellipse
-from hc18.reports.case import RESEARCH_USE, Decision, Report, to_single_line
+from hc18.reports.case import Report, to_single_line
+from hc18.reviews.models import Decision
 
-BYTE_ORDER_MARK = "\ufeff"  # without it, spreadsheets read UTF-8 as a local code page
 _ELLIPSE_FIELDS = {"center_x_px": 4, "center_y_px": 4, "semi_axis_a_px": 4, "semi_axis_b_px": 4, "angle_rad": 8}
 
 _EllipseOf = Callable[[Report], Ellipse | None]
-
-
-@dataclass(frozen=True, slots=True)
-class ReviewedSubmission:
-    """The text of a submission CSV, and the images that have no row in it."""
-
-    text: str
-    omitted: tuple[str, ...]
 
 
 def to_csv(cases: Iterable[Report]) -> str:
@@ -35,15 +23,12 @@ def to_csv(cases: Iterable[Report]) -> str:
 
     What does not apply is empty, never 0. Text that a spreadsheet would take for a formula begins with an apostrophe.
     """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow(CSV_COLUMNS)
-    writer.writerows([value(case) for value in _COLUMNS.values()] for case in cases)
-    return BYTE_ORDER_MARK + buffer.getvalue()
+    rows = ([value(case) for value in _COLUMNS.values()] for case in cases)
+    return to_csv_text(CSV_COLUMNS, rows, for_spreadsheets=True)
 
 
-def to_submission(cases: Mapping[str, Report], filenames: Sequence[str]) -> ReviewedSubmission:
-    """The challenge's CSV from the cases that a reviewer accepted or corrected.
+def to_submission(cases: Mapping[str, Report], filenames: Sequence[str]) -> str:
+    """The challenge's CSV with a row for every case that a reviewer accepted or corrected.
 
     Args:
         cases: by the file name of their image in the challenge.
@@ -53,10 +38,7 @@ def to_submission(cases: Mapping[str, Report], filenames: Sequence[str]) -> Revi
         DatasetError: if a case is not among `filenames`, or a name is listed twice.
     """
     ellipses_mm = {name: _reviewed_ellipse_mm(case) for name, case in cases.items()}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "submission.csv"
-        omitted = write_submission(path, ellipses_mm, filenames)
-        return ReviewedSubmission(path.read_text(encoding="utf-8"), tuple(omitted))
+    return to_submission_text(ellipses_mm, filenames)[0]
 
 
 def to_line_cell(text: str) -> str:
@@ -138,6 +120,6 @@ _COLUMNS: dict[str, Callable[[Report], str]] = {
     "model": lambda case: to_line_cell(case.model_name),
     "model_version": lambda case: to_line_cell(case.model_version),
     "model_sha256": lambda case: case.model_sha256,
-    "note": lambda _case: RESEARCH_USE,
+    "note": lambda _case: DISCLAIMER,
 }
 CSV_COLUMNS = tuple(_COLUMNS)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from hc18.geometry.pixel_size import CalibrationSource
-from hc18.reports.case import Decision, Report, ReportStatus
+from hc18.reports.case import Report, ReportStatus
+from hc18.reviews.models import Decision
 
 STATUS_TEXTS = {
     ReportStatus.PRELIMINARY: "PRELIMINARY: not signed",

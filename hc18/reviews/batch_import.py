@@ -18,8 +18,8 @@ from fetal_hc.batch.manifest import read_manifest
 from fetal_hc.errors import DatasetError, FetalHCError, ImageError
 from hc18.measure.frames import open_frames
 from hc18.measure.rows import REQUIRED_COLUMNS, RowStatus, from_details_fields
-from hc18.reviews.measured import calibration_of_row, from_score_row
-from hc18.reviews.records import ModelVersion, NewCase, Registration
+from hc18.reviews.adapters import calibration_of_row, from_score_row
+from hc18.reviews.models import ModelVersion, NewCase, Registration
 from hc18.reviews.store import ReviewStore
 
 CASES_PER_TRANSACTION = 20  # a few megabytes of pixels at a time

@@ -17,7 +17,8 @@ from fetal_hc.errors import FetalHCError
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, CalibrationSource
 from hc18.measure.interval_model import IntervalModel
-from hc18.reviews.records import IndependentAge, ModelMeasurement, ModelVersion, Outline, ReviewAction, ReviewEvent
+from hc18.obstetrics.gestational_age import IndependentAge
+from hc18.reviews.models import ModelMeasurement, ModelVersion, Outline, ReviewAction, ReviewEvent
 
 FORMAT = 1
 GENESIS_HASH = "0" * 64  # `prev_hash` of the first event

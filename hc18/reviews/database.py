@@ -11,12 +11,15 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from hc18.reviews.errors import StoreError
+from hc18.reviews.models import StoreBusy, StoreDamaged, StoreError
 
 BUSY_TIMEOUT_MS = 5000
 _WRITER_OPTION = "fetal_hc_writer"
 _WRITER_LOCK = 0x66_65_74_61_6C_68_63  # "fetalhc"; PostgreSQL's advisory locks are numbers
-_LOCKED = frozenset({"SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED", "55P03"})  # the last: lock_not_available
+# Codes of SQLite and SQLSTATEs of PostgreSQL.
+_LOCKED = frozenset({"SQLITE_BUSY", "SQLITE_BUSY_RECOVERY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED", "55P03"})
+_DAMAGED = frozenset({"SQLITE_CORRUPT", "SQLITE_CORRUPT_INDEX", "XX001", "XX002", "42P01", "42703"})
+_DAMAGED_WORDS = ("no such table", "no such column", "malformed database schema")  # SQLite has no code for these
 
 
 def to_url(store: str) -> URL:
@@ -96,14 +99,25 @@ def translated_errors(url: URL) -> Iterator[None]:
     name = url.render_as_string(hide_password=True)
     try:
         yield
+    except UnicodeDecodeError as error:  # SQLite's message on a damaged schema repeats its bytes
+        raise _damaged(name, "its schema contains bytes that are not text") from error
     except SQLAlchemyError as error:
         original = getattr(error, "orig", None) or error
         cause = " ".join(str(original).split())
-        if {getattr(original, "sqlite_errorname", ""), getattr(original, "sqlstate", "")} & _LOCKED:
-            raise StoreError(f"{name}: is being written by somebody else; nothing was saved, try again") from error
+        codes = {getattr(original, "sqlite_errorname", ""), getattr(original, "sqlstate", "")}
+        if codes & _LOCKED:
+            raise StoreBusy(f"{name}: is being written by somebody else; nothing was saved, try again") from error
+        if codes & _DAMAGED or any(words in cause for words in _DAMAGED_WORDS):
+            raise _damaged(name, cause) from error
+        if "SQLITE_NOTADB" in codes:
+            raise StoreError(f"{name}: is not an SQLite database; expected a review store; check the path") from error
         raise StoreError(
             f"{name}: the database refused ({cause}); check the address, its rights and its space"
         ) from error
+
+
+def _damaged(name: str, cause: str) -> StoreDamaged:
+    return StoreDamaged(f"{name}: is damaged ({cause}); keep this file, restore a copy and check the disk")
 
 
 def sqlite_path(url: URL) -> Path | None:

@@ -10,23 +10,22 @@ from sqlalchemy import Connection, insert, select, update
 
 from hc18.dicom.privacy import pixel_sha256
 from hc18.reviews.canonical import GENESIS_HASH, to_utc_text
-from hc18.reviews.errors import ReviewConflict, StoreError
-from hc18.reviews.pictures import content_sha256, to_mask_content, to_png
-from hc18.reviews.records import (
+from hc18.reviews.models import (
     CaseId,
     CaseState,
     NewCase,
     Outline,
     Registration,
     ReviewAction,
+    ReviewConflict,
     ReviewEvent,
     SoftMask,
+    StoreError,
 )
-from hc18.reviews.rows import read_events_of, to_case_columns, to_event_columns
-from hc18.reviews.rules import ReviewRequest, check_request
-from hc18.reviews.schema import CASES, EVENTS, IMAGES, MASKS
+from hc18.reviews.pictures import content_sha256, to_mask_content, to_png
 from hc18.reviews.state import derive_state, next_state, outline_after, to_outline
-from hc18.reviews.texts import to_label, without_paths
+from hc18.reviews.tables import CASES, EVENTS, IMAGES, MASKS, read_events_of, to_case_columns, to_event_columns
+from hc18.reviews.validation import ReviewRequest, check_limits, check_request, to_label, without_paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +112,7 @@ def append(
     _check_revision(events, expected_revision)
     state = derive_state(events)
     check_request(state, request)
+    check_limits(request)
     if request.measurement is not None:
         reason = without_paths(request.measurement.reason)
         request = replace(request, measurement=replace(request.measurement, reason=reason))

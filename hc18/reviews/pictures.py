@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from fetal_hc.errors import ImageError
 from fetal_hc.io.images import read_image
-from hc18.reviews.errors import StoreError
-from hc18.reviews.records import SoftMask
+from hc18.reviews.models import SoftMask, StoreError
 
 _BOX = struct.Struct("<4f")
 

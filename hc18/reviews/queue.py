@@ -10,10 +10,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, func, select
 
-from hc18.reports.case import Decision
 from hc18.reviews.canonical import from_utc_text
-from hc18.reviews.records import CaseId
-from hc18.reviews.schema import CASES
+from hc18.reviews.models import CaseId, Decision
+from hc18.reviews.tables import CASES
 
 PAGE_SIZE = 50
 _CHUNK = 1000

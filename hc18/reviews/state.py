@@ -11,11 +11,9 @@ from hc18.geometry.pixel_size import Calibration
 from hc18.measure.flags import Flag
 from hc18.measure.interval_model import Interval
 from hc18.measure.measurement import apply_pixel_size, to_mm
-from hc18.reports.case import Decision
-from hc18.reviews.errors import ReviewRefused
-from hc18.reviews.measured import recorded_interval, to_outline_px
-from hc18.reviews.records import CaseState, ModelMeasurement, Outline, ReviewAction, ReviewEvent
-from hc18.reviews.rules import ReviewRequest, check_request
+from hc18.reviews.adapters import recorded_interval, to_outline_px
+from hc18.reviews.models import CaseState, Decision, ModelMeasurement, Outline, ReviewAction, ReviewEvent, ReviewRefused
+from hc18.reviews.validation import ReviewRequest, check_request
 
 _DECISIONS = {
     ReviewAction.ACCEPT: Decision.ACCEPTED,

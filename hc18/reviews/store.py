@@ -7,25 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Engine, select, update
+from sqlalchemy import select, update
 
+from fetal_hc import installed_version
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration
-from hc18.reviews import ledger
+from hc18.obstetrics.gestational_age import IndependentAge
+from hc18.reviews import drafts, ledger
 from hc18.reviews import queue as work_queue
-from hc18.reviews.database import connect, reading, sqlite_path, to_url, writing
-from hc18.reviews.errors import StoreError
-from hc18.reviews.pictures import from_mask_content, from_png
-from hc18.reviews.queue import PAGE_SIZE, Progress, QueueFilter, QueuePage, QueueRow
-from hc18.reviews.records import (
+from hc18.reviews.database import reading, to_url, writing
+from hc18.reviews.drafts import KeptDraft
+from hc18.reviews.models import (
     CaseId,
     CaseState,
-    IndependentAge,
     ModelMeasurement,
     NewCase,
     Registration,
@@ -33,14 +31,15 @@ from hc18.reviews.records import (
     ReviewCase,
     ReviewEvent,
     SoftMask,
+    StoreError,
 )
-from hc18.reviews.rules import ReviewRequest
-from hc18.reviews.schema import CASES, IMAGES, MASKS
+from hc18.reviews.pictures import from_mask_content, from_png
+from hc18.reviews.queue import PAGE_SIZE, Progress, QueueFilter, QueuePage, QueueRow
 from hc18.reviews.state import derive_state
-from hc18.reviews.texts import to_label, to_reason, to_reviewer
-from hc18.reviews.upgrade import check_current, upgrade_schema
+from hc18.reviews.tables import CASES, IMAGES, MASKS
+from hc18.reviews.upgrade import open_database
+from hc18.reviews.validation import ReviewRequest, to_label, to_reason, to_reviewer
 from hc18.reviews.verify import Verification, verify
-from hc18.reviews.version import app_version
 
 _CASES_PER_READ = 500  # SQLite takes at least 999 values in one statement
 
@@ -55,7 +54,8 @@ class ReviewStore:
 
     Args:
         store: file name or URL, as `hc18.reviews.database.to_url` takes it.
-        create: whether to create the database's tables or bring them up to date; otherwise that is an error.
+        create: whether to create the tables or bring them up to date; otherwise the store must exist and is opened as
+            it is, also with the schema of an earlier version.
         clock: gives the time of an event.
 
     Raises:
@@ -66,8 +66,8 @@ class ReviewStore:
         self._url = to_url(store)
         self._clock = clock
         self.name = self._url.render_as_string(hide_password=True)
-        self._version = app_version()
-        self._engine = self._open(create)
+        self._version = installed_version()
+        self._engine = open_database(self._url, create=create)
 
     def __enter__(self) -> Self:
         return self
@@ -191,13 +191,6 @@ class ReviewStore:
         with reading(self._engine) as connection:
             return tuple(ledger.existing_events(connection, case_id))
 
-    def find_case(self, image_sha256: str) -> CaseId | None:
-        """The case of an image by `hc18.dicom.privacy.pixel_sha256`; None if it was never registered."""
-        with reading(self._engine) as connection:
-            query = select(CASES.c.id).where(CASES.c.image_sha256 == image_sha256)
-            found = connection.execute(query).scalar_one_or_none()
-            return None if found is None else CaseId(found)
-
     def image(self, case_id: int) -> NDArray[np.uint8]:
         """The stored pixels, (H, W, 3) uint8 RGB.
 
@@ -220,6 +213,32 @@ class ReviewStore:
         with reading(self._engine) as connection:
             content = connection.execute(query).scalar_one_or_none()
         return None if content is None else from_mask_content(content)
+
+    def draft(self, case_id: int, reviewer: str) -> KeptDraft | None:
+        """What a reviewer has drawn in a case but not saved; None if nothing."""
+        with reading(self._engine) as connection:
+            return drafts.read_draft(connection, case_id, to_reviewer(reviewer))
+
+    def keep_draft(self, case_id: int, reviewer: str, revision: int, ellipse_px: Ellipse) -> None:
+        """Keeps what a reviewer has drawn, in place of an earlier draft; it is not part of the record.
+
+        Args:
+            case_id: an existing case.
+            reviewer: who has drawn.
+            revision: `CaseState.revision` of the state that the reviewer saw.
+            ellipse_px: in px of the stored image.
+
+        Raises:
+            StoreError: if there is no such case, or it cannot be written.
+        """
+        with writing(self._engine) as connection:
+            kept = KeptDraft(ellipse_px, revision, self._clock())
+            drafts.write_draft(connection, case_id, to_reviewer(reviewer), kept)
+
+    def drop_draft(self, case_id: int, reviewer: str) -> None:
+        """Forgets what a reviewer has drawn but not saved."""
+        with writing(self._engine) as connection:
+            drafts.remove_draft(connection, case_id, to_reviewer(reviewer))
 
     def set_label(self, case_id: int, label: str) -> None:
         """Renames a case. The label is no part of the record, so that a name typed by mistake can be removed.
@@ -268,43 +287,3 @@ class ReviewStore:
 
     def _stamp(self) -> ledger.Stamp:
         return ledger.Stamp(self._clock(), self._version)
-
-    def _open(self, create: bool) -> Engine:
-        """An engine on a database with the tables of this version.
-
-        Raises:
-            StoreError: if there is none or it cannot be brought up to date.
-        """
-        path = sqlite_path(self._url)
-        if path is not None:
-            self._prepare_file(path, create)
-        engine = connect(self._url)
-        try:
-            if create:
-                with writing(engine) as connection:
-                    upgrade_schema(connection, self.name)
-            else:
-                with reading(engine) as connection:
-                    check_current(connection, self.name)
-        except BaseException:
-            engine.dispose()
-            raise
-        return engine
-
-    def _prepare_file(self, path: Path, create: bool) -> None:
-        """Creates an empty file that only its owner can read, unless there is one.
-
-        Raises:
-            StoreError: if there is none and none can be created.
-        """
-        if path.is_file():
-            return
-        if not create:
-            raise StoreError(f"{path}: does not exist; expected the file of a review store; check the path")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600)
-        except OSError as error:
-            raise StoreError(
-                f"{path}: cannot be created ({error.strerror}); expected a writable folder; choose another file"
-            ) from error

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, inspect, select
 
 from hc18.dicom.privacy import pixel_sha256
 from hc18.reviews.canonical import GENESIS_HASH, body_sha256, from_body
-from hc18.reviews.errors import ReviewRefused, StoreError
+from hc18.reviews.models import CaseState, ReviewAction, ReviewEvent, ReviewRefused, StoreDamaged, StoreError
 from hc18.reviews.pictures import content_sha256, from_png
-from hc18.reviews.protection import missing_triggers
-from hc18.reviews.records import CaseState, ChainHead, ReviewAction, ReviewEvent
-from hc18.reviews.rows import to_case_columns
-from hc18.reviews.schema import CASES, EVENTS, IMAGES, MASKS
+from hc18.reviews.protection import find_changed_protection
 from hc18.reviews.state import next_state
+from hc18.reviews.tables import CASES, EVENTS, IMAGES, MASKS, to_case_columns
 
 _AT_ONCE = 200
+_MOST_FINDINGS = 20
+_TABLES = (CASES, EVENTS, IMAGES, MASKS)
 _TOLERANCE = 1e-9  # of millimetres: builds of a numerical library differ in the last digits
 
 
@@ -37,6 +37,7 @@ class ProblemKind(StrEnum):
     MASK = "mask"
     HEAD = "head"
     TRIGGER = "trigger"
+    DATABASE = "database"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,23 @@ class ChainProblem:
 
     def __str__(self) -> str:
         return self.message
+
+
+@dataclass(frozen=True, slots=True)
+class ChainHead:
+    """The end of the record; keep the hash elsewhere to prove later that nothing was cut off.
+
+    Attributes:
+        sha256: of the last event; 64 zeros for an empty store.
+        n_events: number of events.
+        n_cases: number of cases.
+        actions: number of events of each action.
+    """
+
+    sha256: str
+    n_events: int
+    n_cases: int
+    actions: Mapping[ReviewAction, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +121,13 @@ def verify(connection: Connection, *, check_images: bool = True, expected_head: 
         connection: in a reader's transaction.
         check_images: whether to decode every image and compare its hash, which takes most of the time.
         expected_head: hash of an event that was noted elsewhere; the record must still contain it. Empty for none.
+
+    Raises:
+        StoreDamaged: if a table of the record is missing.
     """
+    _check_tables(connection)
     walk = _Walk()
+    walk.problems += _database_problems(connection)
     for row in connection.execute(select(EVENTS).order_by(EVENTS.c.seq).execution_options(yield_per=_AT_ONCE)):
         _check_event(walk, row)
     if expected_head and expected_head.lower() not in walk.hashes | {GENESIS_HASH}:
@@ -116,9 +139,35 @@ def verify(connection: Connection, *, check_images: bool = True, expected_head: 
     if check_images:
         walk.problems += _image_problems(connection)
     walk.problems += _mask_problems(connection, walk)
-    walk.problems += [ChainProblem(ProblemKind.TRIGGER, message) for message in missing_triggers(connection)]
+    walk.problems += [ChainProblem(ProblemKind.TRIGGER, message) for message in find_changed_protection(connection)]
     head = ChainHead(walk.last_hash, walk.n_events, len(walk.states), dict(walk.actions))
     return Verification(tuple(walk.problems), head)
+
+
+def _check_tables(connection: Connection) -> None:
+    """Returns if the record and its queue have their tables.
+
+    Raises:
+        StoreDamaged: naming those that are missing.
+    """
+    missing = {table.name for table in _TABLES} - set(inspect(connection).get_table_names())
+    if missing:
+        name = connection.engine.url.render_as_string(hide_password=True)
+        raise StoreDamaged(
+            f"{name}: is damaged (removed tables: {', '.join(sorted(missing))}); keep this file and restore a copy"
+        )
+
+
+def _database_problems(connection: Connection) -> Iterator[ChainProblem]:
+    """What SQLite's own check finds in the pages and indexes of the file; PostgreSQL has no such check built in."""
+    if connection.dialect.name != "sqlite":
+        return
+    for (finding,) in connection.exec_driver_sql(f"PRAGMA integrity_check({_MOST_FINDINGS})"):
+        if finding != "ok":
+            message = (
+                f"the database file is damaged: {' '.join(str(finding).split())}; restore a copy and check the disk"
+            )
+            yield ChainProblem(ProblemKind.DATABASE, message)
 
 
 def _check_event(walk: _Walk, row: Row[Any]) -> None:

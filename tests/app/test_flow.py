@@ -13,11 +13,11 @@ from fhir.resources.R4B.observation import Observation
 from playwright.sync_api import Browser, expect
 from pypdf import PdfReader
 
+from fetal_hc import DISCLAIMER
 from hc18.dataset.pixel_size_table import read_pixel_sizes
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, CalibrationSource
-from hc18.reports.case import RESEARCH_USE
-from hc18.reviews.records import CaseId, ModelMeasurement, ModelVersion, NewCase, ReviewAction
+from hc18.reviews.models import CaseId, ModelMeasurement, ModelVersion, NewCase, ReviewAction
 from hc18.reviews.store import ReviewStore
 from tests.app.conftest import Phantoms, Server
 from tests.app.reviewer import TIMEOUT_MS, Person
@@ -94,7 +94,7 @@ def check_exports(person: Person, hc_mm: float) -> None:
     pages = PdfReader(io.BytesIO(person.download("PDF report"))).pages
     text = " ".join(page.extract_text() for page in pages)
     assert f"{hc_mm:.1f} mm" in text
-    assert RESEARCH_USE in text
+    assert DISCLAIMER in text
     assert "Dr. Flow" in text
     observation = Observation.model_validate_json(person.download("FHIR Observation"))
     assert observation.status == "final"

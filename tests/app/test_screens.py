@@ -7,17 +7,16 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from fetal_hc import DISCLAIMER
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import from_table, uncalibrated
-from hc18.obstetrics.gestational_age import AgeSource
-from hc18.reports.case import Decision
-from hc18.reviews.records import CaseId, IndependentAge, ModelMeasurement, ModelVersion, NewCase, ReviewAction
+from hc18.obstetrics.gestational_age import AgeSource, IndependentAge
+from hc18.reviews.models import CaseId, Decision, ModelMeasurement, ModelVersion, NewCase, ReviewAction
 from hc18.reviews.store import ReviewStore
 from tests.app.conftest import Phantoms
 
 ELLIPSE = Ellipse(200.0, 150.0, 120.0, 95.0, 0.3)
 MODEL = ModelVersion("test", "1", "ab" * 32)
-BANNER = "Research use only. Not a medical device."
 TIMEOUT_S = 120.0
 
 
@@ -62,7 +61,7 @@ def draw(test: AppTest, case_id: CaseId, ellipse: Ellipse, seq: int = 1) -> AppT
 def test_whole_app_starts_with_the_banner(store: ReviewStore, repository_root: Path) -> None:
     test = AppTest.from_file(str(repository_root / "app" / "review.py"), default_timeout=TIMEOUT_S).run()
     assert not test.exception
-    assert any(BANNER in element.proto.body for element in test.get("html"))
+    assert any(DISCLAIMER in element.proto.body for element in test.get("html"))
     assert "Start here" in texts(test)
 
 

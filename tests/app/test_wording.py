@@ -4,9 +4,8 @@ import pytest
 
 from fetal_hc_app import wording
 from hc18.geometry.pixel_size import CalibrationSource
-from hc18.reports.case import Decision
+from hc18.reviews.models import Decision, ReviewAction
 from hc18.reviews.queue import QueueFilter
-from hc18.reviews.records import ReviewAction
 
 
 def test_everything_has_a_name() -> None:

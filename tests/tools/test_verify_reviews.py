@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from fetal_hc_cli.verify_reviews import main
-from hc18.reviews.records import ReviewAction
+from hc18.reviews.models import ReviewAction
 from hc18.reviews.store import ReviewStore
 from tests.hc18.reviews.cases import new_case
 from tests.hc18.reviews.raw import execute_unprotected

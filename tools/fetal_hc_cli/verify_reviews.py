@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from fetal_hc.errors import ConfigError, FetalHCError
+from hc18.reviews.models import StoreDamaged
 from hc18.reviews.store import ReviewStore
 from hc18.reviews.verify import Verification
 
@@ -42,6 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     try:
         result = _run(options)
+    except StoreDamaged as error:
+        print(f"database: {error}", file=sys.stderr)
+        print("the record is NOT intact: the database itself is damaged")
+        return 1
     except FetalHCError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -54,7 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> Verification:
     """The check of the store."""
     if options.expect_head and not re.fullmatch(r"[0-9a-fA-F]{64}", options.expect_head):
-        raise ConfigError(f"--expect-head '{options.expect_head}' is no hash; expected the 64 digits of an earlier run")
+        raise ConfigError(
+            f"--expect-head '{options.expect_head}' is not a hash; expected the 64 digits of an earlier run"
+        )
     with ReviewStore(options.store, create=False) as store:
         return store.verify(check_images=not options.skip_images, expected_head=options.expect_head)
 

@@ -7,7 +7,7 @@ import streamlit as st
 from fetal_hc_app import casework, wording
 from fetal_hc_app.casework import Draft
 from hc18.geometry.pixel_size import Calibration, format_pixel_size
-from hc18.reviews.records import ReviewCase
+from hc18.reviews.models import ReviewCase
 
 
 def calibration_panel(case: ReviewCase, draft: Draft, offered: Calibration | None, *, is_locked: bool) -> None:

@@ -18,8 +18,7 @@ from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, CalibrationSource
 from hc18.obstetrics.gestational_age import gestational_ages
 from hc18.obstetrics.growth import intergrowth_hc
-from hc18.reports.case import Decision
-from hc18.reviews.records import CaseId, ReviewCase
+from hc18.reviews.models import CaseId, Decision, ReviewCase
 from hc18.reviews.state import to_outline
 
 _GROWTH, _SIZE, _EXPORTS, _HISTORY = "Growth and dates", "Pixel size", "Reports and exports", "History"

@@ -6,8 +6,7 @@ import streamlit as st
 
 from fetal_hc_app import casework, wording
 from fetal_hc_app.casework import Draft, Notice
-from hc18.reports.case import Decision
-from hc18.reviews.records import CaseId, CaseState, ReviewAction, ReviewCase
+from hc18.reviews.models import CaseId, CaseState, Decision, ReviewAction, ReviewCase
 
 _BADGES = {
     Decision.UNREVIEWED: ("gray", ":material/pending:"),

@@ -9,7 +9,7 @@ from fetal_hc_app.casework import Draft
 from fetal_hc_app.editor import EditorView, ellipse_editor
 from fetal_hc_app.resources import Picture
 from hc18.geometry.ellipse import Ellipse
-from hc18.reviews.records import ReviewCase
+from hc18.reviews.models import ReviewCase
 
 _FIELDS = {  # label, step, format
     "center_x": ("Centre across, px", 1.0, "%.1f"),

@@ -11,7 +11,7 @@ from fetal_hc_app.resources import store
 from hc18.dicom.reference import SourceReference
 from hc18.reports.case import Report
 from hc18.reports.table import to_csv
-from hc18.reviews.records import ReviewCase
+from hc18.reviews.models import ReviewCase
 
 Writer = Callable[[Report], str | bytes]
 

@@ -7,10 +7,10 @@ from datetime import date
 
 import streamlit as st
 
+from fetal_hc.errors import MeasurementError
 from fetal_hc_app import casework, wording
 from fetal_hc_app.casework import Draft
 from hc18.obstetrics.gestational_age import (
-    AGE_SOURCE_NAMES,
     CRL_RANGE_MM,
     AgeSource,
     IndependentAge,
@@ -19,8 +19,7 @@ from hc18.obstetrics.gestational_age import (
     age_from_lmp,
     age_text,
 )
-from hc18.reviews.records import IndependentAge as RecordedAge
-from hc18.reviews.records import ReviewCase
+from hc18.reviews.models import ReviewCase
 
 _EARLIEST, _LATEST = date(1990, 1, 1), date(2100, 1, 1)
 _CHART_INCH = (6.2, 3.5)
@@ -62,11 +61,12 @@ def _age_form(case: ReviewCase, draft: Draft, *, is_locked: bool) -> None:
     examination = _date("Day of this examination", f"{key}-exam", is_locked)
     if source is None or examination is None:
         return
-    found = _independent_age(source, examination, key, is_locked)
-    if found is None:
+    try:
+        found = _independent_age(source, examination, key, is_locked)
+    except MeasurementError as error:
+        st.warning(wording.plain(str(error)))
         return
-    if found.days is None:
-        st.warning(wording.plain(found.reason))
+    if found is None:
         return
     st.button(
         f"Use {age_text(found.days)} weeks",
@@ -74,12 +74,16 @@ def _age_form(case: ReviewCase, draft: Draft, *, is_locked: bool) -> None:
         type="primary",
         disabled=is_locked,
         on_click=casework.set_age,
-        args=(case.case_id, draft.revision, RecordedAge(float(found.days), AGE_SOURCE_NAMES[found.source])),
+        args=(case.case_id, draft.revision, found),
     )
 
 
 def _independent_age(source: AgeSource, examination: date, key: str, is_locked: bool) -> IndependentAge | None:
-    """The age that the fields give; None while they are empty."""
+    """The age that the fields give; None while they are empty.
+
+    Raises:
+        MeasurementError: if the length or the dates give no possible age.
+    """
     if source is AgeSource.CRL:
         low, high = CRL_RANGE_MM
         length_mm = st.number_input(

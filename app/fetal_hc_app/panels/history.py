@@ -9,7 +9,7 @@ import streamlit as st
 from fetal_hc.errors import FetalHCError
 from fetal_hc_app import casework, wording
 from fetal_hc_app.resources import store
-from hc18.reviews.records import CaseId, ReviewCase, ReviewEvent
+from hc18.reviews.models import CaseId, ReviewCase, ReviewEvent
 
 
 def history_panel(case: ReviewCase, events: Sequence[ReviewEvent]) -> None:

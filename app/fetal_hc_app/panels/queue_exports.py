@@ -8,8 +8,8 @@ import streamlit as st
 
 from fetal_hc_app.exports import cases_csv, submission_csv
 from fetal_hc_app.resources import store
+from hc18.reviews.models import CaseId
 from hc18.reviews.queue import QueueFilter
-from hc18.reviews.records import CaseId
 
 
 def queue_exports_panel(chosen: QueueFilter, search: str, n_rows: int) -> None:

@@ -13,7 +13,7 @@ from fetal_hc_app.intake import PixelTable, Refusal
 from fetal_hc_app.measuring import UploadSource
 from fetal_hc_app.settings import MAX_IMAGE_PIXELS
 from hc18.measure.flags import flag_text
-from hc18.reviews.records import CaseId, ReviewCase
+from hc18.reviews.models import CaseId, ReviewCase
 
 _TABLE_HEIGHT = 144  # px: a header and three rows
 

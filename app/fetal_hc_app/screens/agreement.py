@@ -8,15 +8,14 @@ import streamlit as st
 
 from fetal_hc_app import resources
 from hc18.evaluation.agreement import Agreement, Estimate
-from hc18.reports.agreement import agreement_csv, agreement_figure
-from hc18.reviews.comparison import score_reviews
+from hc18.reports.agreement import agreement_csv, agreement_figure, score_reviews
 
 _WORST = 10
 
 
 def agreement_page() -> None:
     """Bland-Altman of model against reviewer, rates, worst cases, downloads."""
-    agreement = score_reviews(resources.store())
+    agreement = score_reviews(resources.store().rows())
     if not agreement.n_reviewed:
         st.info("Nobody has decided on a case yet; the comparison begins with the first.", icon=":material/inbox:")
         return

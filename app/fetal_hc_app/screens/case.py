@@ -7,8 +7,8 @@ import streamlit as st
 from fetal_hc.errors import FetalHCError
 from fetal_hc_app import navigation, resources, wording
 from fetal_hc_app.panels.case import case_panel
+from hc18.reviews.models import CaseId
 from hc18.reviews.queue import QueueFilter
-from hc18.reviews.records import CaseId
 
 
 def case_page() -> None:

@@ -16,7 +16,7 @@ from fetal_hc_app.panels.case import case_panel
 from fetal_hc_app.panels.dicom import dicom_panel
 from fetal_hc_app.panels.queue_exports import session_exports_panel
 from fetal_hc_app.panels.uploads import results_table, upload_fields, upload_messages, uploaded_files
-from hc18.reviews.records import CaseId, ReviewAction, ReviewCase
+from hc18.reviews.models import CaseId, ReviewAction, ReviewCase
 
 
 def measure_page() -> None:

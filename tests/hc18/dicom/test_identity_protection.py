@@ -19,12 +19,12 @@ from fetal_hc_app.intake import Refusal, StillImage, from_upload
 from hc18.dicom.image import hide_outside, pixel_sha256, read_dicom, source_reference
 from hc18.geometry.ellipse import Ellipse
 from hc18.measure.frames import open_frames
-from hc18.reports.case import Decision, Report
+from hc18.reports.case import Report
 from hc18.reports.dicom_sr import to_dicom_bytes, to_structured_report
 from hc18.reports.fhir import to_fhir_json
 from hc18.reports.pdf import to_pdf
 from hc18.reports.table import to_csv
-from hc18.reviews.records import ModelMeasurement, ModelVersion, NewCase, ReviewAction
+from hc18.reviews.models import Decision, ModelMeasurement, ModelVersion, NewCase, ReviewAction
 from hc18.reviews.store import ReviewStore
 from tests.synthetic_dicom import IDENTITY, SECRETS, UIDS, compressed, region, written
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,7 +10,10 @@ import pytest
 from matplotlib.axes import Axes
 
 from hc18.evaluation.agreement import Agreement, ReviewedHc, score_agreement
-from hc18.reports.agreement import AGREEMENT_COLUMNS, agreement_csv, agreement_figure
+from hc18.reports.agreement import AGREEMENT_COLUMNS, agreement_csv, agreement_figure, score_reviews
+from hc18.reviews.models import ReviewAction
+from hc18.reviews.store import ReviewStore
+from tests.hc18.reviews.cases import CORRECTED, MODEL_ELLIPSE, PIXEL_SIZE_MM, measurement, new_case
 
 CASES = [
     ReviewedHc("a", 170.0, 170.0, False),
@@ -76,3 +80,19 @@ def test_table_has_the_compared_cases() -> None:
         ["b", "corrected", "182.00", "180.00", "181.00", "2.00"],
         ["'=1+1", "corrected", "240.00", "243.00", "241.50", "-3.00"],
     ]
+
+
+def test_agreement_of_a_store_compares_model_and_reviewer(tmp_path: Path) -> None:
+    cases = [new_case(number) for number in range(1, 5)] + [new_case(5, found=measurement(None))]
+    with ReviewStore(str(tmp_path / "reviews.db")) as store:
+        store.register_cases(cases, "ann")
+        store.append(1, 1, ReviewAction.ACCEPT, "ann")
+        store.append(2, 1, ReviewAction.CORRECT, "ann", ellipse_px=CORRECTED)
+        store.append(3, 1, ReviewAction.REJECT, "ann", reason="no skull")
+        store.append(5, 1, ReviewAction.CORRECT, "ann", ellipse_px=CORRECTED)
+        agreement = score_reviews(store.rows())
+    assert (agreement.n, agreement.n_accepted, agreement.n_corrected, agreement.n_rejected) == (2, 1, 2, 1)
+    assert agreement.correction_rate == 0.5
+    difference = (MODEL_ELLIPSE.circumference() - CORRECTED.circumference()) * PIXEL_SIZE_MM
+    assert [case.difference_mm for case in agreement.differences] == pytest.approx([0.0, difference])
+    assert [case.label for case in agreement.worst_cases()] == ["Case 2"]

@@ -8,49 +8,40 @@ import numpy as np
 import pytest
 
 from fetal_hc.errors import MeasurementError
-from hc18.reports.case import Decision, ReportStatus, to_single_line, utc_text
-from tests.reported_cases import (
-    FINAL_ELLIPSE_PX,
-    MODEL_ELLIPSE_PX,
-    UNCALIBRATED,
-    hc_mm,
-    make_accepted,
-    make_case,
-    make_corrected,
-    make_rejected,
-    make_uncalibrated,
-)
+from hc18.reports.case import ReportStatus, to_single_line, utc_text
+from hc18.reviews.models import Decision
+from tests.hc18.reports import reported
 
 
 def test_unreviewed_case_reports_the_model_as_preliminary() -> None:
-    case = make_case()
+    case = reported.unreviewed()
     assert case.status is ReportStatus.PRELIMINARY
-    assert case.ellipse_px == MODEL_ELLIPSE_PX
-    assert case.hc_mm == pytest.approx(hc_mm(MODEL_ELLIPSE_PX))
+    assert case.ellipse_px == reported.MODEL_ELLIPSE_PX
+    assert case.hc_mm == pytest.approx(reported.hc_mm(reported.MODEL_ELLIPSE_PX))
 
 
 def test_corrected_case_reports_the_reviewer() -> None:
-    case = make_corrected()
+    case = reported.corrected()
     assert case.status is ReportStatus.FINAL
-    assert case.ellipse_px == FINAL_ELLIPSE_PX
-    assert case.hc_mm == pytest.approx(hc_mm(FINAL_ELLIPSE_PX))
+    assert case.ellipse_px == reported.FINAL_ELLIPSE_PX
+    assert case.hc_mm == pytest.approx(reported.hc_mm(reported.FINAL_ELLIPSE_PX))
 
 
 def test_rejected_case_reports_no_value_and_says_why() -> None:
-    case = make_rejected()
+    case = reported.rejected()
     assert (case.ellipse_px, case.hc_mm, case.ages) == (None, None, ())
     assert case.growth.percentile is None
     assert case.no_value_reason == "The reviewer rejected the measurement."
 
 
 def test_uncalibrated_case_reports_an_ellipse_without_millimetres() -> None:
-    case = make_uncalibrated()
-    assert (case.ellipse_px, case.hc_mm, case.ages) == (MODEL_ELLIPSE_PX, None, ())
-    assert case.no_value_reason == UNCALIBRATED.detail
+    case = reported.uncalibrated()
+    assert (case.ellipse_px, case.hc_mm, case.ages) == (reported.MODEL_ELLIPSE_PX, None, ())
+    assert case.no_value_reason == reported.UNCALIBRATED.detail
 
 
 def test_case_without_a_head_says_so() -> None:
-    case = make_case(model_ellipse_px=None, model_hc_mm=None)
+    case = reported.unreviewed(model_ellipse_px=None, model_hc_mm=None)
     assert case.no_value_reason == "No head was found in this image."
 
 
@@ -64,21 +55,21 @@ def test_case_without_a_head_says_so() -> None:
     ],
 )
 def test_status_follows_signature_and_reopening(is_signed: bool, was_amended: bool, status: ReportStatus) -> None:
-    assert make_accepted(is_signed=is_signed, was_amended=was_amended).status is status
+    assert reported.accepted(is_signed=is_signed, was_amended=was_amended).status is status
 
 
 def test_percentile_needs_an_independent_age() -> None:
-    assert make_accepted(independent_ga_days=None).growth.percentile is None
-    growth = make_accepted(independent_ga_days=138).growth
+    assert reported.accepted(independent_ga_days=None).growth.percentile is None
+    growth = reported.accepted(independent_ga_days=138).growth
     assert growth.z_score is not None
 
 
 def test_decision_may_be_given_as_text() -> None:
-    assert make_accepted(decision="accepted").decision is Decision.ACCEPTED
+    assert reported.accepted(decision="accepted").decision is Decision.ACCEPTED
 
 
 def test_text_is_kept_on_one_line() -> None:
-    case = make_accepted(reviewer="Ana\r\nMaria\t\x00O'Neil", flags=("odd\nflag",))
+    case = reported.accepted(reviewer="Ana\r\nMaria\t\x00O'Neil", flags=("odd\nflag",))
     assert case.reviewer == "Ana Maria O'Neil"
     assert case.flags == ("odd flag",)
 
@@ -86,7 +77,7 @@ def test_text_is_kept_on_one_line() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"calibration": UNCALIBRATED}, "no calibration"),
+        ({"calibration": reported.UNCALIBRATED}, "no calibration"),
         ({"model_hc_mm": 150.0}, "its ellipse has"),
         ({"model_hc_mm": math.nan}, "finite"),
         ({"model_ellipse_px": None}, "no model_ellipse_px"),
@@ -105,12 +96,12 @@ def test_text_is_kept_on_one_line() -> None:
 )
 def test_contradictions_are_refused(changes: dict[str, Any], expected: str) -> None:
     with pytest.raises(MeasurementError, match=expected):
-        make_case(**changes)
+        reported.unreviewed(**changes)
 
 
 def test_all_contradictions_are_listed() -> None:
     with pytest.raises(MeasurementError) as caught:
-        make_case(confidence=-1.0, is_signed=True)
+        reported.unreviewed(confidence=-1.0, is_signed=True)
     assert len(caught.value.problems) == 2
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
+from fetal_hc import DISCLAIMER
 from fetal_hc.errors import MeasurementError
 from hc18.dicom.image import pixel_sha256, read_dicom, source_reference
 from hc18.dicom.reference import SourceReference
@@ -18,19 +19,9 @@ from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.fits import fit_outline_points
 from hc18.obstetrics.gestational_age import hadlock_1984
 from hc18.obstetrics.growth import intergrowth_hc
-from hc18.reports.case import RESEARCH_USE, Report
+from hc18.reports.case import Report
 from hc18.reports.dicom_sr import ellipse_points, no_report_reason, to_dicom_bytes, to_structured_report
-from tests.reported_cases import (
-    FINAL_ELLIPSE_PX,
-    MODEL_ELLIPSE_PX,
-    MODEL_SHA256,
-    hc_mm,
-    make_accepted,
-    make_case,
-    make_corrected,
-    make_rejected,
-    make_uncalibrated,
-)
+from tests.hc18.reports import reported
 from tests.synthetic_dicom import dicom_file
 
 SOURCE = SourceReference("1.2.840.10008.5.1.4.1.1.3.1", "1.2.3.4", "1.2.3", "1.2.3.9", 7)
@@ -60,22 +51,22 @@ def comments(report: Dataset) -> str:
 
 
 def test_circumference_is_in_millimetres() -> None:
-    (measured,) = read_group(make_corrected(dicom_source=SOURCE)).get_measurements(codes.LN.HeadCircumference)
-    assert measured.value == pytest.approx(hc_mm(FINAL_ELLIPSE_PX), abs=0.005)
+    (measured,) = read_group(reported.corrected(dicom_source=SOURCE)).get_measurements(codes.LN.HeadCircumference)
+    assert measured.value == pytest.approx(reported.hc_mm(reported.FINAL_ELLIPSE_PX), abs=0.005)
     assert measured.unit == codes.UCUM.Millimeter
 
 
 def test_ages_are_in_days_with_their_methods() -> None:
-    ages = read_group(make_accepted(dicom_source=SOURCE)).get_measurements(codes.LN.GestationalAge)
+    ages = read_group(reported.accepted(dicom_source=SOURCE)).get_measurements(codes.LN.GestationalAge)
     assert [age.unit for age in ages] == [codes.UCUM.Day] * 2
-    assert ages[0].value == pytest.approx(hadlock_1984(hc_mm(MODEL_ELLIPSE_PX)).days, abs=0.051)
+    assert ages[0].value == pytest.approx(hadlock_1984(reported.hc_mm(reported.MODEL_ELLIPSE_PX)).days, abs=0.051)
     assert (ages[0].method.value, ages[0].method.scheme_designator) == ("11932-1", "LN")
     assert ages[1].method.meaning == "INTERGROWTH-21st dating 2016"
 
 
 def test_percentile_and_z_score_name_their_standard() -> None:
-    group = read_group(make_accepted(dicom_source=SOURCE))
-    growth = intergrowth_hc(hc_mm(MODEL_ELLIPSE_PX), 138)
+    group = read_group(reported.accepted(dicom_source=SOURCE))
+    growth = intergrowth_hc(reported.hc_mm(reported.MODEL_ELLIPSE_PX), 138)
     (z_score,) = group.get_measurements(codes.DCM.GrowthZScore)
     (percentile,) = group.get_measurements(codes.DCM.GrowthPercentileRank)
     assert (z_score.value, percentile.value) == pytest.approx((growth.z_score, growth.percentile), abs=0.006)
@@ -83,29 +74,31 @@ def test_percentile_and_z_score_name_their_standard() -> None:
 
 
 def test_no_percentile_without_an_independent_age() -> None:
-    group = read_group(make_case(dicom_source=SOURCE))
+    group = read_group(reported.unreviewed(dicom_source=SOURCE))
     assert group.get_measurements(codes.DCM.GrowthPercentileRank) == []
 
 
 def test_ellipse_is_read_back_in_corner_convention() -> None:
-    points = points_of(make_accepted(dicom_source=SOURCE))
-    assert points == pytest.approx(ellipse_points(MODEL_ELLIPSE_PX), abs=1e-4)
+    points = points_of(reported.accepted(dicom_source=SOURCE))
+    assert points == pytest.approx(ellipse_points(reported.MODEL_ELLIPSE_PX), abs=1e-4)
     major, minor = (np.linalg.norm(points[index] - points[index + 1]) for index in (0, 2))
     assert (major, minor) == pytest.approx(
-        (2 * MODEL_ELLIPSE_PX.semi_axis_a, 2 * MODEL_ELLIPSE_PX.semi_axis_b), abs=1e-3
+        (2 * reported.MODEL_ELLIPSE_PX.semi_axis_a, 2 * reported.MODEL_ELLIPSE_PX.semi_axis_b), abs=1e-3
     )
-    assert points.mean(axis=0) == pytest.approx((MODEL_ELLIPSE_PX.center_x + 0.5, MODEL_ELLIPSE_PX.center_y + 0.5))
+    assert points.mean(axis=0) == pytest.approx(
+        (reported.MODEL_ELLIPSE_PX.center_x + 0.5, reported.MODEL_ELLIPSE_PX.center_y + 0.5)
+    )
 
 
 def test_axis_ends_lie_on_the_ellipse() -> None:
-    ends = ellipse_points(MODEL_ELLIPSE_PX) - 0.5
-    assert MODEL_ELLIPSE_PX.contains((ends - [160.0, 118.0]) * 0.9999 + [160.0, 118.0]).all()
-    assert not MODEL_ELLIPSE_PX.contains((ends - [160.0, 118.0]) * 1.0001 + [160.0, 118.0]).any()
+    ends = ellipse_points(reported.MODEL_ELLIPSE_PX) - 0.5
+    assert reported.MODEL_ELLIPSE_PX.contains((ends - [160.0, 118.0]) * 0.9999 + [160.0, 118.0]).all()
+    assert not reported.MODEL_ELLIPSE_PX.contains((ends - [160.0, 118.0]) * 1.0001 + [160.0, 118.0]).any()
 
 
 def test_region_of_a_head_that_leaves_the_image_stays_inside_it() -> None:
     ellipse = Ellipse(40.0, 118.0, 150.0, 112.0, 0.0)
-    case = make_accepted(dicom_source=SOURCE, model_ellipse_px=ellipse, model_hc_mm=hc_mm(ellipse))
+    case = reported.accepted(dicom_source=SOURCE, model_ellipse_px=ellipse, model_hc_mm=reported.hc_mm(ellipse))
     points = points_of(case)
     assert read_group(case).roi.graphic_type is hd.sr.GraphicTypeValues.POLYLINE
     assert (points >= 0.0).all()
@@ -118,25 +111,25 @@ def test_region_of_a_head_that_leaves_the_image_stays_inside_it() -> None:
 
 
 def test_region_refers_to_the_image_and_frame() -> None:
-    image = read_group(make_accepted(dicom_source=SOURCE)).roi.ContentSequence[0].ReferencedSOPSequence[0]
+    image = read_group(reported.accepted(dicom_source=SOURCE)).roi.ContentSequence[0].ReferencedSOPSequence[0]
     assert (image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID) == (
         SOURCE.sop_class_uid,
         SOURCE.sop_instance_uid,
     )
     assert image.ReferencedFrameNumber == 7
-    evidence = read(make_accepted(dicom_source=SOURCE)).CurrentRequestedProcedureEvidenceSequence[0]
+    evidence = read(reported.accepted(dicom_source=SOURCE)).CurrentRequestedProcedureEvidenceSequence[0]
     assert evidence.StudyInstanceUID == SOURCE.study_instance_uid
 
 
 @pytest.mark.parametrize(("is_signed", "flags"), [(False, ("PARTIAL", "PRELIMINARY")), (True, ("COMPLETE", "FINAL"))])
 def test_report_is_complete_only_when_signed(is_signed: bool, flags: tuple[str, str]) -> None:
-    report = read(make_accepted(dicom_source=SOURCE, is_signed=is_signed))
+    report = read(reported.accepted(dicom_source=SOURCE, is_signed=is_signed))
     assert (report.CompletionFlag, report.PreliminaryFlag) == flags
     assert report.VerificationFlag == "UNVERIFIED"
 
 
 def test_subject_is_a_fetus_and_nobody_is_named() -> None:
-    report = read(make_accepted(dicom_source=SOURCE, subject_reference="study-007"))
+    report = read(reported.accepted(dicom_source=SOURCE, subject_reference="study-007"))
     texts = {item.ConceptNameCodeSequence[0].CodeMeaning: item for item in report.ContentSequence}
     assert texts["Subject Class"].ConceptCodeSequence[0].CodeValue == "121026"
     assert texts["Subject ID"].TextValue == "study-007"
@@ -145,28 +138,28 @@ def test_subject_is_a_fetus_and_nobody_is_named() -> None:
 
 
 def test_model_reviewer_reason_and_research_use_are_in_the_report() -> None:
-    report = read(make_corrected(dicom_source=SOURCE, reviewer="Zoë^Ελένη=北京"))
+    report = read(reported.corrected(dicom_source=SOURCE, reviewer="Zoë^Ελένη=北京"))
     text = str(report)
     assert "Zoë Ελένη 北京" in text
-    assert RESEARCH_USE in comments(report)
+    assert DISCLAIMER in comments(report)
     assert "The outline ran inside the skull on the left." in comments(report)
-    assert any(getattr(item, "TextValue", "") == MODEL_SHA256 for item in report.ContentSequence)
+    assert any(getattr(item, "TextValue", "") == reported.MODEL_SHA256 for item in report.ContentSequence)
 
 
 def test_same_report_gives_the_same_bytes_and_another_signature_another_uid() -> None:
-    first, second = (to_dicom_bytes(to_structured_report(make_accepted(dicom_source=SOURCE))) for _ in range(2))
+    first, second = (to_dicom_bytes(to_structured_report(reported.accepted(dicom_source=SOURCE))) for _ in range(2))
     assert first == second
-    unsigned = read(make_accepted(dicom_source=SOURCE, is_signed=False))
+    unsigned = read(reported.accepted(dicom_source=SOURCE, is_signed=False))
     assert unsigned.SOPInstanceUID != pydicom.dcmread(io.BytesIO(first)).SOPInstanceUID
 
 
 @pytest.mark.parametrize(
     ("case", "expected"),
     [
-        (make_accepted(), "comes from another kind of file"),
-        (make_uncalibrated(dicom_source=SOURCE), "The file carries no pixel size."),
-        (make_rejected(dicom_source=SOURCE), "rejected"),
-        (make_case(dicom_source=SOURCE, model_ellipse_px=None, model_hc_mm=None), "No head was found"),
+        (reported.accepted(), "comes from another kind of file"),
+        (reported.uncalibrated(dicom_source=SOURCE), "The file carries no pixel size."),
+        (reported.rejected(dicom_source=SOURCE), "rejected"),
+        (reported.unreviewed(dicom_source=SOURCE, model_ellipse_px=None, model_hc_mm=None), "No head was found"),
     ],
 )
 def test_no_report_without_dicom_image_or_value(case: Report, expected: str) -> None:
@@ -176,7 +169,7 @@ def test_no_report_without_dicom_image_or_value(case: Report, expected: str) -> 
 
 
 def test_report_is_available_for_a_measured_dicom_image() -> None:
-    assert no_report_reason(make_case(dicom_source=SOURCE)) == ""
+    assert no_report_reason(reported.unreviewed(dicom_source=SOURCE)) == ""
 
 
 def test_report_of_a_real_ultrasound_file() -> None:
@@ -186,7 +179,7 @@ def test_report_of_a_real_ultrasound_file() -> None:
     calibration = image.calibrate(ellipse)
     assert calibration.pixel_size_xy_mm is not None
     shown_rgb = image.visible_rgb()
-    case = make_accepted(
+    case = reported.accepted(
         image_rgb=shown_rgb,
         image_sha256=pixel_sha256(shown_rgb),
         calibration=calibration,

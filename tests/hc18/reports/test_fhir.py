@@ -6,25 +6,14 @@ from typing import Any
 import pytest
 from fhir.resources.R4B.observation import Observation
 
+from fetal_hc import DISCLAIMER
 from fetal_hc.errors import MeasurementError
 from hc18.dicom.reference import SourceReference
 from hc18.obstetrics.gestational_age import hadlock_1984, intergrowth_dating
 from hc18.obstetrics.growth import intergrowth_hc
-from hc18.reports.case import RESEARCH_USE, Report
+from hc18.reports.case import Report
 from hc18.reports.fhir import check_observation, to_fhir_json, to_fhir_observation
-from tests.reported_cases import (
-    FINAL_ELLIPSE_PX,
-    IMAGE_SHA256,
-    MODEL_ELLIPSE_PX,
-    MODEL_SHA256,
-    UNCALIBRATED,
-    hc_mm,
-    make_accepted,
-    make_case,
-    make_corrected,
-    make_rejected,
-    make_uncalibrated,
-)
+from tests.hc18.reports import reported
 
 SOURCE = SourceReference("1.2.840.10008.5.1.4.1.1.6.1", "1.2.3.4", "1.2.3", "1.2.3.9", 7)
 
@@ -50,14 +39,14 @@ def components(content: dict[str, Any]) -> dict[str, tuple[float, str]]:
 
 
 def test_value_is_the_reported_circumference_in_ucum_millimetres() -> None:
-    content = read(make_accepted())
+    content = read(reported.accepted())
     assert content["code"]["coding"][0] == {
         "system": "http://loinc.org",
         "code": "11984-2",
         "display": "Fetal Head Circumference US",
     }
     assert content["valueQuantity"] == {
-        "value": round(hc_mm(MODEL_ELLIPSE_PX), 1),
+        "value": round(reported.hc_mm(reported.MODEL_ELLIPSE_PX), 1),
         "unit": "mm",
         "system": "http://unitsofmeasure.org",
         "code": "mm",
@@ -68,16 +57,16 @@ def test_value_is_the_reported_circumference_in_ucum_millimetres() -> None:
 @pytest.mark.parametrize(
     ("case", "status"),
     [
-        (make_case(), "preliminary"),
-        (make_accepted(is_signed=False), "preliminary"),
-        (make_accepted(is_signed=False, was_amended=True), "preliminary"),
-        (make_accepted(), "final"),
-        (make_corrected(), "final"),
-        (make_accepted(was_amended=True), "amended"),
-        (make_corrected(was_amended=True), "corrected"),
-        (make_rejected(is_signed=False), "preliminary"),
-        (make_rejected(), "cancelled"),
-        (make_rejected(was_amended=True), "entered-in-error"),
+        (reported.unreviewed(), "preliminary"),
+        (reported.accepted(is_signed=False), "preliminary"),
+        (reported.accepted(is_signed=False, was_amended=True), "preliminary"),
+        (reported.accepted(), "final"),
+        (reported.corrected(), "final"),
+        (reported.accepted(was_amended=True), "amended"),
+        (reported.corrected(was_amended=True), "corrected"),
+        (reported.rejected(is_signed=False), "preliminary"),
+        (reported.rejected(), "cancelled"),
+        (reported.rejected(was_amended=True), "entered-in-error"),
     ],
 )
 def test_status_follows_signature_and_decision(case: Report, status: str) -> None:
@@ -85,30 +74,30 @@ def test_status_follows_signature_and_decision(case: Report, status: str) -> Non
 
 
 def test_corrected_value_comes_with_the_one_before() -> None:
-    content = read(make_corrected())
-    assert content["valueQuantity"]["value"] == round(hc_mm(FINAL_ELLIPSE_PX), 1)
-    assert f"measured {hc_mm(MODEL_ELLIPSE_PX):.1f} mm" in notes(content)
+    content = read(reported.corrected())
+    assert content["valueQuantity"]["value"] == round(reported.hc_mm(reported.FINAL_ELLIPSE_PX), 1)
+    assert f"measured {reported.hc_mm(reported.MODEL_ELLIPSE_PX):.1f} mm" in notes(content)
     assert "set by the reviewer" in content["method"]["text"]
 
 
 def test_without_calibration_there_is_a_reason_and_no_value() -> None:
-    content = read(make_uncalibrated())
+    content = read(reported.uncalibrated())
     assert "valueQuantity" not in content
     assert "component" not in content
     assert content["dataAbsentReason"]["coding"][0]["code"] == "unknown"
-    assert content["dataAbsentReason"]["text"] == UNCALIBRATED.detail
+    assert content["dataAbsentReason"]["text"] == reported.UNCALIBRATED.detail
 
 
 def test_rejected_case_has_no_value() -> None:
-    content = read(make_rejected())
+    content = read(reported.rejected())
     assert "valueQuantity" not in content
     assert "rejected" in content["dataAbsentReason"]["text"]
     assert "Not the plane of the thalami." in notes(content)
 
 
 def test_ages_and_percentile_are_components_with_their_standards() -> None:
-    found = components(read(make_accepted()))
-    measured = hc_mm(MODEL_ELLIPSE_PX)
+    found = components(read(reported.accepted()))
+    measured = reported.hc_mm(reported.MODEL_ELLIPSE_PX)
     growth = intergrowth_hc(measured, 138)
     at = "INTERGROWTH-21st fetal HC 2014, at 19+5 weeks"
     expected = {
@@ -127,45 +116,45 @@ def test_ages_and_percentile_are_components_with_their_standards() -> None:
 
 
 def test_no_percentile_without_an_independent_age() -> None:
-    content = read(make_case())
+    content = read(reported.unreviewed())
     assert not any("Growth" in text for text in components(content))
     assert "No percentile" in notes(content)
 
 
 def test_model_image_and_reviewer_are_named() -> None:
-    content = read(make_accepted())
-    assert content["device"]["identifier"]["value"] == MODEL_SHA256
+    content = read(reported.accepted())
+    assert content["device"]["identifier"]["value"] == reported.MODEL_SHA256
     assert "version 0.1.0" in content["device"]["display"]
-    assert content["identifier"][0]["value"] == IMAGE_SHA256
+    assert content["identifier"][0]["value"] == reported.IMAGE_SHA256
     assert content["performer"] == [{"display": "M. Okafor"}]
     assert content["issued"] == "2026-05-04T09:41:02Z"
 
 
 def test_research_use_stands_in_note_and_narrative() -> None:
-    content = read(make_case())
-    assert RESEARCH_USE in notes(content)
-    assert RESEARCH_USE in content["text"]["div"]
+    content = read(reported.unreviewed())
+    assert DISCLAIMER in notes(content)
+    assert DISCLAIMER in content["text"]["div"]
 
 
 def test_interval_of_the_model_is_a_note() -> None:
-    content = read(make_case(hc_interval_mm=(161.0, 170.2), hc_interval_level=0.95))
+    content = read(reported.unreviewed(hc_interval_mm=(161.0, 170.2), hc_interval_level=0.95))
     assert "Interval of the model: 161.0 to 170.2 mm (95 %)." in notes(content)
 
 
 def test_source_image_is_referred_to_only_when_it_is_dicom() -> None:
-    assert "derivedFrom" not in read(make_case())
-    (reference,) = read(make_case(dicom_source=SOURCE))["derivedFrom"]
+    assert "derivedFrom" not in read(reported.unreviewed())
+    (reference,) = read(reported.unreviewed(dicom_source=SOURCE))["derivedFrom"]
     assert reference["identifier"] == {"system": "urn:dicom:uid", "value": "urn:oid:1.2.3"}
     assert reference["display"] == "SOP instance 1.2.3.4, frame 7"
 
 
 def test_subject_is_what_the_user_typed_or_absent() -> None:
-    assert "subject" not in read(make_case())
-    assert read(make_case(subject_reference="study-007"))["subject"]["identifier"] == {"value": "study-007"}
+    assert "subject" not in read(reported.unreviewed())
+    assert read(reported.unreviewed(subject_reference="study-007"))["subject"]["identifier"] == {"value": "study-007"}
 
 
 def test_script_and_line_breaks_are_text() -> None:
-    content = read(make_rejected(reviewer="<script>x</script>\nEve", reason="a\r\nb"))
+    content = read(reported.rejected(reviewer="<script>x</script>\nEve", reason="a\r\nb"))
     assert content["performer"] == [{"display": "<script>x</script> Eve"}]
     assert "<script" not in content["text"]["div"]
     assert "a b" in notes(content)
@@ -182,7 +171,7 @@ def test_script_and_line_breaks_are_text() -> None:
     ],
 )
 def test_rules_beyond_the_library_are_checked(change: dict[str, Any], expected: str) -> None:
-    content = json.loads(to_fhir_json(make_accepted()))
+    content = json.loads(to_fhir_json(reported.accepted()))
     content.update(change)
     observation = Observation.model_validate({key: value for key, value in content.items() if value is not None})
     with pytest.raises(MeasurementError, match=expected):

@@ -6,24 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from fetal_hc import DISCLAIMER
 from fetal_hc.errors import DatasetError
 from hc18.dataset.submission import check_submission, read_submission
 from hc18.obstetrics.gestational_age import hadlock_1984
 from hc18.obstetrics.growth import intergrowth_hc
-from hc18.reports.case import RESEARCH_USE, Report
+from hc18.reports.case import Report
 from hc18.reports.table import CSV_COLUMNS, to_csv, to_line_cell, to_submission
-from tests.reported_cases import (
-    FINAL_ELLIPSE_PX,
-    MODEL_ELLIPSE_PX,
-    MODEL_SHA256,
-    PIXEL_SIZE_MM,
-    hc_mm,
-    make_accepted,
-    make_case,
-    make_corrected,
-    make_rejected,
-    make_uncalibrated,
-)
+from tests.hc18.reports import reported
 
 
 def read(*cases: Report) -> list[dict[str, str]]:
@@ -33,10 +23,10 @@ def read(*cases: Report) -> list[dict[str, str]]:
 
 
 def test_row_holds_review_value_and_origin() -> None:
-    (row,) = read(make_corrected(hc_interval_mm=(161.0, 170.2), hc_interval_level=0.95))
-    after = hc_mm(FINAL_ELLIPSE_PX)
+    (row,) = read(reported.corrected(hc_interval_mm=(161.0, 170.2), hc_interval_level=0.95))
+    after = reported.hc_mm(reported.FINAL_ELLIPSE_PX)
     assert float(row["hc_mm"]) == pytest.approx(after, abs=0.005)
-    assert float(row["model_hc_mm"]) == pytest.approx(hc_mm(MODEL_ELLIPSE_PX), abs=0.005)
+    assert float(row["model_hc_mm"]) == pytest.approx(reported.hc_mm(reported.MODEL_ELLIPSE_PX), abs=0.005)
     assert (row["model_hc_low_mm"], row["model_hc_high_mm"], row["model_hc_interval_level"]) == (
         "161.00",
         "170.20",
@@ -47,12 +37,12 @@ def test_row_holds_review_value_and_origin() -> None:
     assert row["percentile_standard"] == "INTERGROWTH-21st fetal HC 2014"
     assert (row["status"], row["decision"], row["reviewer"]) == ("final", "corrected", "M. Okafor")
     assert (row["calibration_source"], row["pixel_size_x_mm"], row["pixel_size_y_mm"]) == ("csv", "0.2", "0.2")
-    assert (row["signed_at_utc"], row["model_sha256"]) == ("2026-05-04T09:41:02Z", MODEL_SHA256)
+    assert (row["signed_at_utc"], row["model_sha256"]) == ("2026-05-04T09:41:02Z", reported.MODEL_SHA256)
     assert (row["center_x_px"], row["model_center_x_px"]) == ("163.0000", "160.0000")
-    assert row["note"] == RESEARCH_USE
+    assert row["note"] == DISCLAIMER
 
 
-@pytest.mark.parametrize("case", [make_uncalibrated(), make_rejected()])
+@pytest.mark.parametrize("case", [reported.uncalibrated(), reported.rejected()])
 def test_missing_values_are_empty(case: Report) -> None:
     (row,) = read(case)
     for column in ("hc_mm", "ga_hadlock_1984_days", "ga_intergrowth_2016_days", "percentile", "z_score"):
@@ -60,7 +50,7 @@ def test_missing_values_are_empty(case: Report) -> None:
 
 
 def test_every_case_has_a_row() -> None:
-    rows = read(make_case(), make_accepted(), make_rejected())
+    rows = read(reported.unreviewed(), reported.accepted(), reported.rejected())
     assert [row["decision"] for row in rows] == ["unreviewed", "accepted", "rejected"]
 
 
@@ -69,7 +59,7 @@ def test_no_case_gives_the_header_alone() -> None:
 
 
 def test_file_is_what_spreadsheets_expect() -> None:
-    content = to_csv([make_accepted(reviewer="Żółć")]).encode()
+    content = to_csv([reported.accepted(reviewer="Żółć")]).encode()
     assert content.startswith(b"\xef\xbb\xbf")
     assert content.count(b"\r\n") == content.count(b"\n") == 2
     assert "Żółć".encode() in content
@@ -80,40 +70,38 @@ def test_formulas_become_text(text: str) -> None:
     cell = to_line_cell(text)
     assert cell.startswith("'")
     assert cell[1:] == text.strip()
-    (row,) = read(make_rejected(reason=text, reviewer=text, case_label=text, flags=(text,)))
+    (row,) = read(reported.rejected(reason=text, reviewer=text, case_label=text, flags=(text,)))
     assert {row[name] for name in ("reason", "reviewer", "case", "flags")} == {cell}
 
 
 def test_negative_numbers_stay_numbers() -> None:
-    (row,) = read(make_accepted())
+    (row,) = read(reported.accepted())
     assert float(row["z_score"]) < 0.0
 
 
 def test_separators_quotes_and_line_breaks_stay_in_their_cell() -> None:
-    (row,) = read(make_rejected(reason='a,b;"c"\r\nd'))
+    (row,) = read(reported.rejected(reason='a,b;"c"\r\nd'))
     assert row["reason"] == 'a,b;"c" d'
 
 
 def test_submission_has_the_reviewed_ellipses_in_millimetres(tmp_path: Path) -> None:
     names = ["000_HC.png", "001_HC.png", "002_HC.png", "003_HC.png", "004_HC.png"]
     cases = {
-        names[0]: make_accepted(),
-        names[1]: make_corrected(),
-        names[2]: make_rejected(),
-        names[3]: make_case(),
+        names[0]: reported.accepted(),
+        names[1]: reported.corrected(),
+        names[2]: reported.rejected(),
+        names[3]: reported.unreviewed(),
     }
-    submission = to_submission(cases, names)
     path = tmp_path / "submission.csv"
-    path.write_text(submission.text, encoding="utf-8", newline="")
+    path.write_text(to_submission(cases, names), encoding="utf-8", newline="")
     ellipses = read_submission(path)
-    assert submission.omitted == tuple(names[2:])
     assert list(ellipses) == names[:2]
     assert check_submission(path, names[:2]) == []
-    expected = FINAL_ELLIPSE_PX.to_mm(PIXEL_SIZE_MM, PIXEL_SIZE_MM)
+    expected = reported.FINAL_ELLIPSE_PX.to_mm(reported.PIXEL_SIZE_MM, reported.PIXEL_SIZE_MM)
     assert ellipses[names[1]].circumference() == pytest.approx(expected.circumference(), abs=1e-4)
     assert ellipses[names[1]].center_x == pytest.approx(expected.center_x, abs=1e-6)
 
 
 def test_submission_refuses_images_that_are_not_in_the_table() -> None:
     with pytest.raises(DatasetError, match=r"999_HC\.png"):
-        to_submission({"999_HC.png": make_accepted()}, ["000_HC.png"])
+        to_submission({"999_HC.png": reported.accepted()}, ["000_HC.png"])

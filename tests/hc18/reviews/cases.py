@@ -4,7 +4,7 @@ import numpy as np
 
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, from_table
-from hc18.reviews.records import ModelMeasurement, ModelVersion, NewCase, SoftMask
+from hc18.reviews.models import ModelMeasurement, ModelVersion, NewCase, SoftMask
 
 MODEL = ModelVersion("hc18", "1", "ab" * 32)
 IMAGE_HW = (60, 80)

@@ -3,7 +3,7 @@
 import sqlite3
 
 from hc18.reviews.database import connect, to_url
-from hc18.reviews.schema import APPEND_ONLY
+from hc18.reviews.tables import APPEND_ONLY
 
 
 def execute(store_url: str, *statements: str) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from hc18.reviews.records import ReviewAction, SoftMask
+from hc18.reviews.models import ReviewAction, SoftMask
 from hc18.reviews.store import ReviewStore
 from tests.hc18.reviews.cases import new_case
 from tests.hc18.reviews.raw import execute
@@ -44,7 +44,7 @@ def test_case_with_events_cannot_be_deleted(filled_url: str) -> None:
 def test_truncate_is_refused(postgres_url: str) -> None:
     _fill(postgres_url)
     with pytest.raises(DBAPIError, match="append-only"):
-        execute(postgres_url, "TRUNCATE review_events, case_images, case_masks, cases")
+        execute(postgres_url, "TRUNCATE review_events, case_images, case_masks, drafts, cases")
 
 
 def test_replication_role_does_not_switch_the_protection_off(postgres_url: str) -> None:

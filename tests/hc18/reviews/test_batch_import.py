@@ -12,7 +12,7 @@ from hc18.geometry.ellipse import Ellipse
 from hc18.measure.rows import DETAILS_COLUMNS, MeasurementRow, RowStatus, to_details_fields
 from hc18.reviews import batch_import
 from hc18.reviews.batch_import import ImportedRow, import_batch
-from hc18.reviews.records import ModelVersion, ReviewAction
+from hc18.reviews.models import ModelVersion, ReviewAction
 from hc18.reviews.store import ReviewStore
 from tests.hc18.reviews.cases import MODEL_ELLIPSE, PIXEL_SIZE_MM, image_of
 from tests.synthetic_dicom import region, written

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, CalibrationSource, uncalibrated
+from hc18.obstetrics.gestational_age import IndependentAge
 from hc18.reviews.canonical import GENESIS_HASH, body_sha256, from_body, from_utc_text, to_body, to_utc_text
-from hc18.reviews.records import IndependentAge, ModelMeasurement, ModelVersion, Outline, ReviewAction, ReviewEvent
+from hc18.reviews.models import ModelMeasurement, ModelVersion, Outline, ReviewAction, ReviewEvent
 
 MODEL = ModelVersion("hc18", "1", "ab" * 32)
 EVENT = ReviewEvent(

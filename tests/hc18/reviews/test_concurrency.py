@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from hc18.reviews import database
-from hc18.reviews.errors import StoreError
-from hc18.reviews.records import ReviewAction
+from hc18.reviews.models import ReviewAction, StoreError
 from hc18.reviews.store import ReviewStore
 from tests.hc18.reviews import writer_process
 from tests.hc18.reviews.cases import CORRECTED, new_case

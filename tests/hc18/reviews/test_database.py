@@ -1,7 +1,7 @@
 import pytest
 
 from hc18.reviews.database import sqlite_path, to_url
-from hc18.reviews.errors import StoreError
+from hc18.reviews.models import StoreError
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from hc18.reviews.errors import StoreError
+from hc18.reviews.models import SoftMask, StoreError
 from hc18.reviews.pictures import from_mask_content, from_png, to_mask_content, to_png
-from hc18.reviews.records import SoftMask
 from tests.hc18.reviews.cases import image_of
 
 

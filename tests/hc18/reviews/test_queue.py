@@ -1,9 +1,8 @@
 import pytest
 
 from hc18.geometry.pixel_size import uncalibrated
-from hc18.reports.case import Decision
+from hc18.reviews.models import Decision, ReviewAction
 from hc18.reviews.queue import QueueFilter
-from hc18.reviews.records import ReviewAction
 from hc18.reviews.store import ReviewStore
 from tests.hc18.reviews.cases import CORRECTED, new_case
 from tests.hc18.reviews.cases import measurement as measured

@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hc18.geometry.pixel_size import from_user
-from hc18.reviews.errors import ReviewConflict, ReviewRefused
+from hc18.obstetrics.gestational_age import IndependentAge
+from hc18.reviews.models import ReviewAction, ReviewConflict, ReviewRefused
 from hc18.reviews.queue import QueueFilter
-from hc18.reviews.records import IndependentAge, ReviewAction
 from hc18.reviews.store import ReviewStore
 from tests.hc18.reviews.cases import CORRECTED, MODEL_ELLIPSE, new_case
 

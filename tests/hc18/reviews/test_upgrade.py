@@ -6,9 +6,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from hc18.reviews.database import connect, reading, to_url
-from hc18.reviews.errors import StoreError
-from hc18.reviews.schema import METADATA
+from hc18.reviews.models import StoreError
 from hc18.reviews.store import ReviewStore
+from hc18.reviews.tables import METADATA
 from tests.hc18.reviews.raw import execute
 
 
@@ -26,7 +26,7 @@ def test_store_of_a_newer_version_is_refused(store_url: str) -> None:
     execute(store_url, "UPDATE alembic_version SET version_num = '9999'")
     for create in (True, False):
         with pytest.raises(
-            StoreError, match=r"newer version of this program \(schema 9999; this one knows up to 0001\)"
+            StoreError, match=r"newer version of this program \(schema 9999; this one knows up to 0002\)"
         ):
             ReviewStore(store_url, create=create)
 
@@ -40,7 +40,7 @@ def test_tables_of_another_program_are_left_alone(store_url: str) -> None:
 def test_empty_database_is_not_filled_by_a_check(store_url: str, tmp_path: Path) -> None:
     if store_url.startswith("sqlite"):
         (tmp_path / "reviews.db").touch()
-    with pytest.raises(StoreError, match="older version, or is empty"):
+    with pytest.raises(StoreError, match="is empty; expected a review store"):
         ReviewStore(store_url, create=False)
 
 
@@ -78,7 +78,7 @@ def _fail(*_arguments: object, **_values: object) -> None:
 def test_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "reviews.db"
     path.write_bytes(content)
-    with pytest.raises(StoreError, match=r"reviews\.db: the database refused .*not a database"):
+    with pytest.raises(StoreError, match=r"reviews\.db: is not an SQLite database"):
         ReviewStore(str(path))
     assert path.read_bytes() == content
 

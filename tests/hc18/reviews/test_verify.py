@@ -5,11 +5,10 @@ from sqlalchemy import insert, select
 from hc18.dicom.privacy import pixel_sha256
 from hc18.reviews.canonical import GENESIS_HASH, body_sha256, from_body
 from hc18.reviews.database import connect, reading, to_url
-from hc18.reviews.errors import StoreError
+from hc18.reviews.models import ReviewAction, SoftMask, StoreError
 from hc18.reviews.pictures import to_png
-from hc18.reviews.records import ReviewAction, SoftMask
-from hc18.reviews.schema import EVENTS, IMAGES
 from hc18.reviews.store import ReviewStore
+from hc18.reviews.tables import EVENTS, IMAGES
 from hc18.reviews.verify import ChainProblem, ProblemKind
 from tests.hc18.reviews.cases import CORRECTED, image_of, new_case
 from tests.hc18.reviews.raw import execute, execute_unprotected

@@ -3,8 +3,7 @@
 from itertools import cycle
 from multiprocessing.connection import Connection
 
-from hc18.reviews.errors import ReviewConflict
-from hc18.reviews.records import ReviewAction
+from hc18.reviews.models import ReviewAction, ReviewConflict
 from hc18.reviews.store import ReviewStore
 from tests.hc18.reviews.cases import new_case
 

@@ -91,38 +91,62 @@ def _create_record() -> None:
     )
 
 
-def _create_sqlite_triggers() -> None:
+def sqlite_triggers() -> dict[str, str]:
+    """The statement that creates each trigger on SQLite, by its name."""
+    triggers = {}
     for table in _APPEND_ONLY:
         for verb in ("UPDATE", "DELETE"):
-            op.execute(
+            triggers[f"{table}_no_{verb.lower()}"] = (
                 f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
                 f"BEGIN SELECT RAISE(ABORT, '{_REFUSAL}: {verb} on {table} is refused'); END"
             )
-        op.execute(
+        triggers[f"{table}_insert"] = (
             f"CREATE TRIGGER {table}_insert BEFORE INSERT ON {table} WHEN {_REFUSED_ROWS[table]} "
             f"BEGIN SELECT RAISE(ABORT, '{_REFUSAL}: the row does not continue {table}'); END"
         )
+    return triggers
+
+
+def postgresql_functions() -> dict[str, str]:
+    """The body of each trigger function on PostgreSQL, by its name."""
+    functions = {
+        "refuse_change": " BEGIN "
+        f"RAISE EXCEPTION '{_REFUSAL}: % on % is refused', TG_OP, TG_TABLE_NAME USING ERRCODE = 'restrict_violation'; "
+        "END "
+    }
+    for table in _APPEND_ONLY:
+        functions[f"check_{table}"] = (
+            f" BEGIN IF {_REFUSED_ROWS[table]} THEN "
+            f"RAISE EXCEPTION '{_REFUSAL}: the row does not continue {table}' USING ERRCODE = 'restrict_violation'; "
+            "END IF; RETURN NEW; END "
+        )
+    return functions
+
+
+def postgresql_triggers() -> dict[str, str]:
+    """The statement that creates each trigger on PostgreSQL, by its name."""
+    definitions = {
+        "no_update": "BEFORE UPDATE ON {0} FOR EACH ROW EXECUTE FUNCTION refuse_change()",
+        "no_delete": "BEFORE DELETE ON {0} FOR EACH ROW EXECUTE FUNCTION refuse_change()",
+        "no_truncate": "BEFORE TRUNCATE ON {0} FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()",
+        "insert": "BEFORE INSERT ON {0} FOR EACH ROW EXECUTE FUNCTION check_{0}()",
+    }
+    return {
+        f"{table}_{name}": f"CREATE TRIGGER {table}_{name} {definition.format(table)}"
+        for table in _APPEND_ONLY
+        for name, definition in definitions.items()
+    }
+
+
+def _create_sqlite_triggers() -> None:
+    for statement in sqlite_triggers().values():
+        op.execute(statement)
 
 
 def _create_postgresql_triggers() -> None:
-    op.execute(
-        "CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        f"RAISE EXCEPTION '{_REFUSAL}: % on % is refused', TG_OP, TG_TABLE_NAME USING ERRCODE = 'restrict_violation'; "
-        "END $$"
-    )
-    for table in _APPEND_ONLY:
-        op.execute(
-            f"CREATE FUNCTION check_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-            f"IF {_REFUSED_ROWS[table]} THEN "
-            f"RAISE EXCEPTION '{_REFUSAL}: the row does not continue {table}' USING ERRCODE = 'restrict_violation'; "
-            "END IF; RETURN NEW; END $$"
-        )
-        triggers = {
-            "no_update": "BEFORE UPDATE ON {} FOR EACH ROW EXECUTE FUNCTION refuse_change()",
-            "no_delete": "BEFORE DELETE ON {} FOR EACH ROW EXECUTE FUNCTION refuse_change()",
-            "no_truncate": "BEFORE TRUNCATE ON {} FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()",
-            "insert": f"BEFORE INSERT ON {{}} FOR EACH ROW EXECUTE FUNCTION check_{table}()",
-        }
-        for name, definition in triggers.items():
-            op.execute(f"CREATE TRIGGER {table}_{name} {definition.format(table)}")
-            op.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_{name}")
+    for name, body in postgresql_functions().items():
+        op.execute(f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$")
+    for name, statement in postgresql_triggers().items():
+        table = next(table for table in _APPEND_ONLY if name.startswith(table))
+        op.execute(statement)
+        op.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}")

@@ -1,17 +1,19 @@
-"""Who may do what: which action is allowed in which state of a case, and what it needs."""
+"""What the store accepts: which action in which state of a case, and text as it is kept."""
 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration
-from hc18.reports.case import Decision
-from hc18.reviews.errors import ReviewRefused
-from hc18.reviews.records import CaseState, IndependentAge, ModelMeasurement, ReviewAction
+from hc18.obstetrics.gestational_age import LONGEST_PREGNANCY_DAYS, IndependentAge
+from hc18.reviews.models import CaseState, Decision, ModelMeasurement, ReviewAction, ReviewRefused
+from hc18.reviews.tables import LABEL_LENGTH, REVIEWER_LENGTH
 
-MAX_GESTATION_DAYS = 320  # 45 weeks and 5 days
+_PATH = re.compile(r"\S*[/\\]\S*")
+MAX_REASON_LENGTH = 2000
 _NEEDS_REASON = frozenset({ReviewAction.REJECT, ReviewAction.REOPEN})
 
 
@@ -39,7 +41,7 @@ class ReviewRequest:
 
 
 def check_request(state: CaseState, request: ReviewRequest) -> None:
-    """Returns if the action is allowed now and complete.
+    """Returns if the action is allowed now and complete; holds for new requests and for recorded ones alike.
 
     Raises:
         ReviewRefused: with one sentence that says why it isn't and what to do.
@@ -47,6 +49,21 @@ def check_request(state: CaseState, request: ReviewRequest) -> None:
     problem = _request_problem(request) or _order_problem(state, request.action) or _content_problem(state, request)
     if problem:
         raise ReviewRefused(problem)
+
+
+def check_limits(request: ReviewRequest) -> None:
+    """Returns if the entered values are plausible.
+
+    For new requests only: a limit that changes between versions must not make recorded events illegal.
+
+    Raises:
+        ReviewRefused: with one sentence that names the value, the limit and what to do.
+    """
+    age = request.age
+    if age is not None and age.days > LONGEST_PREGNANCY_DAYS:
+        raise ReviewRefused(
+            f"the gestational age is {age.days:g} days; expected 1 to {LONGEST_PREGNANCY_DAYS}; check the entry"
+        )
 
 
 def _request_problem(request: ReviewRequest) -> str:
@@ -106,21 +123,70 @@ def _age_problem(state: CaseState, age: IndependentAge) -> str:
     """Why an independent gestational age cannot be recorded; empty if it can."""
     if age == state.age:
         return "the gestational age is the one already recorded; enter another one or keep it"
-    if not (math.isfinite(age.days) and 0.0 < age.days <= MAX_GESTATION_DAYS):
-        return f"the gestational age is {age.days:g} days; expected 1 to {MAX_GESTATION_DAYS}; check the entry"
+    if not (math.isfinite(age.days) and age.days > 0.0):
+        return f"the gestational age is {age.days:g} days; expected a number above 0; check the entry"
     return ""
 
 
 def _correction_problem(state: CaseState, ellipse_px: Ellipse) -> str:
-    """Why an ellipse is no correction of this case; empty if it is one."""
+    """Why an ellipse does not correct this case; empty if it does."""
     if ellipse_px == state.model_outline.ellipse_px:
         return "the ellipse is the model's own; accept it instead of correcting it"
     if ellipse_px == state.outline.ellipse_px:
         return "the ellipse is the one already saved; change it or sign the case"
-    height, width = state.image_hw
+    return center_problem(ellipse_px, state.image_hw)
+
+
+def center_problem(ellipse_px: Ellipse, image_hw: tuple[int, int]) -> str:
+    """Why an ellipse cannot be the outline of a head in an image of this height and width; empty if it can."""
+    height, width = image_hw
     if not (-0.5 <= ellipse_px.center_x <= width - 0.5 and -0.5 <= ellipse_px.center_y <= height - 0.5):
         return (
             f"the ellipse's centre ({ellipse_px.center_x:.1f}, {ellipse_px.center_y:.1f}) lies outside the image of "
             f"{width} x {height} px; move it onto the head"
         )
     return ""
+
+
+def to_label(label: str, case_id: int) -> str:
+    """A label on one line, shortened to the column; `Case N` for an empty one."""
+    return _one_line(label)[:LABEL_LENGTH].strip() or f"Case {case_id}"
+
+
+def to_reviewer(reviewer: str) -> str:
+    """A reviewer's name on one line.
+
+    Raises:
+        ReviewRefused: if there is none, or it is too long for the record.
+    """
+    name = _one_line(reviewer)
+    if not name:
+        raise ReviewRefused("no reviewer is named; enter your name first")
+    if len(name) > REVIEWER_LENGTH:
+        raise ReviewRefused(
+            f"the reviewer's name has {len(name)} characters; expected at most {REVIEWER_LENGTH}; shorten it"
+        )
+    return name
+
+
+def to_reason(reason: str) -> str:
+    """A reason without surrounding space.
+
+    Raises:
+        ReviewRefused: if it is too long for the record.
+    """
+    text = reason.strip()
+    if len(text) > MAX_REASON_LENGTH:
+        raise ReviewRefused(
+            f"the reason has {len(text)} characters; expected at most {MAX_REASON_LENGTH}; say it in fewer words"
+        )
+    return text
+
+
+def without_paths(text: str) -> str:
+    """A reason of the program without paths and file names' folders, which may carry a patient's name."""
+    return _PATH.sub("(a file)", text)
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())

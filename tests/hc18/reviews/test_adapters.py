@@ -20,8 +20,8 @@ from hc18.measure.interval_model import IntervalModel
 from hc18.measure.measurement import apply_pixel_size
 from hc18.measure.outline import HeadOutline, Quality
 from hc18.measure.rows import MeasurementRow, RowStatus
-from hc18.reviews.measured import calibration_of_row, from_measurement, from_score_row, to_outline_px
-from hc18.reviews.records import ReviewAction
+from hc18.reviews.adapters import calibration_of_row, from_measurement, from_score_row, to_outline_px
+from hc18.reviews.models import ReviewAction
 from hc18.reviews.store import ReviewStore
 from tests.hc18.reviews.cases import MODEL, MODEL_ELLIPSE, PIXEL_SIZE_MM, new_case
 

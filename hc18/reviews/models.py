@@ -1,8 +1,7 @@
-"""What the review store takes and returns."""
+"""The values that the review store takes and returns, and the errors it raises."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -11,12 +10,42 @@ from typing import NewType
 import numpy as np
 from numpy.typing import NDArray
 
+from fetal_hc.errors import FetalHCError
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration
 from hc18.measure.interval_model import Interval, IntervalModel
-from hc18.reports.case import Decision
+from hc18.obstetrics.gestational_age import IndependentAge
 
 CaseId = NewType("CaseId", int)
+
+
+class StoreError(FetalHCError):
+    """A store that cannot be opened, read or written."""
+
+
+class StoreBusy(StoreError):
+    """Another writer has the database; nothing was saved."""
+
+
+class StoreDamaged(StoreError):
+    """A review store whose file, tables or indexes are damaged; it has to be restored from a copy."""
+
+
+class ReviewRefused(StoreError):
+    """An action that is not allowed in the state the case is in, or that lacks something."""
+
+
+class ReviewConflict(StoreError):
+    """Somebody else changed the case since the caller read it; nothing was written."""
+
+
+class Decision(StrEnum):
+    """What the reviewer decided about the model's measurement."""
+
+    UNREVIEWED = "unreviewed"
+    ACCEPTED = "accepted"
+    CORRECTED = "corrected"
+    REJECTED = "rejected"
 
 
 class ReviewAction(StrEnum):
@@ -142,19 +171,6 @@ class Outline:
 
 
 @dataclass(frozen=True, slots=True)
-class IndependentAge:
-    """Gestational age at the examination that does not come from the head circumference.
-
-    Attributes:
-        days: of gestation, more than 0.
-        source: where it comes from, in words and without any date.
-    """
-
-    days: float
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
 class ReviewEvent:
     """One row of the record. It is never changed.
 
@@ -249,7 +265,7 @@ class CaseState:
     @property
     def was_amended(self) -> bool:
         """Whether a signed decision was reopened, so that an earlier report exists that this one replaces."""
-        return self.n_signatures > self.is_signed
+        return self.n_signatures > int(self.is_signed)
 
     @property
     def is_flagged(self) -> bool:
@@ -270,20 +286,3 @@ class ReviewCase:
     case_id: CaseId
     label: str
     state: CaseState
-
-
-@dataclass(frozen=True, slots=True)
-class ChainHead:
-    """The end of the record; keep the hash elsewhere to prove later that nothing was cut off.
-
-    Attributes:
-        sha256: of the last event; 64 zeros for an empty store.
-        n_events: number of events.
-        n_cases: number of cases.
-        actions: number of events of each action.
-    """
-
-    sha256: str
-    n_events: int
-    n_cases: int
-    actions: Mapping[ReviewAction, int]

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from fetal_hc.io.drawing import draw_outline
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, CalibrationSource, from_table
-from hc18.reports.case import Decision, Report
+from hc18.reports.case import Report
+from hc18.reviews.models import Decision
 
 PIXEL_SIZE_MM = 0.2
 MODEL_ELLIPSE_PX = Ellipse(160.0, 118.0, 150.0, 112.0, 0.35)
@@ -32,7 +33,7 @@ def hc_mm(ellipse_px: Ellipse) -> float:
     return PIXEL_SIZE_MM * ellipse_px.circumference()
 
 
-def make_case(**changes: Any) -> Report:
+def unreviewed(**changes: Any) -> Report:
     """A measured case that nobody has reviewed, with `changes`."""
     values: dict[str, Any] = {
         "case_label": "Case 17",
@@ -50,7 +51,7 @@ def make_case(**changes: Any) -> Report:
     return Report(**(values | changes))
 
 
-def make_accepted(**changes: Any) -> Report:
+def accepted(**changes: Any) -> Report:
     """A case accepted and signed, with an age from the due date and one flag."""
     values: dict[str, Any] = {
         "decision": Decision.ACCEPTED,
@@ -61,10 +62,10 @@ def make_accepted(**changes: Any) -> Report:
         "independent_ga_days": 138,
         "ga_source": "estimated due date",
     }
-    return make_case(**(values | changes))
+    return unreviewed(**(values | changes))
 
 
-def make_corrected(**changes: Any) -> Report:
+def corrected(**changes: Any) -> Report:
     """A case corrected and signed."""
     values: dict[str, Any] = {
         "decision": Decision.CORRECTED,
@@ -72,14 +73,14 @@ def make_corrected(**changes: Any) -> Report:
         "final_hc_mm": hc_mm(FINAL_ELLIPSE_PX),
         "reason": "The outline ran inside the skull on the left.",
     }
-    return make_accepted(**(values | changes))
+    return accepted(**(values | changes))
 
 
-def make_rejected(**changes: Any) -> Report:
+def rejected(**changes: Any) -> Report:
     """A case rejected and signed."""
-    return make_accepted(**({"decision": Decision.REJECTED, "reason": "Not the plane of the thalami."} | changes))
+    return accepted(**({"decision": Decision.REJECTED, "reason": "Not the plane of the thalami."} | changes))
 
 
-def make_uncalibrated(**changes: Any) -> Report:
+def uncalibrated(**changes: Any) -> Report:
     """A case without a pixel size, not reviewed."""
-    return make_case(**({"calibration": UNCALIBRATED, "model_hc_mm": None} | changes))
+    return unreviewed(**({"calibration": UNCALIBRATED, "model_hc_mm": None} | changes))

@@ -9,7 +9,7 @@ from hc18.measure.interval_model import Interval, IntervalModel
 from hc18.measure.measurement import Measurement
 from hc18.measure.outline import HeadOutline, Quality
 from hc18.measure.rows import MeasurementRow, RowStatus
-from hc18.reviews.records import ModelMeasurement, ModelVersion
+from hc18.reviews.models import ModelMeasurement, ModelVersion
 
 _REASONS = {
     RowStatus.NO_PIXEL_SIZE: "No pixel size is known for this image.",
