@@ -26,10 +26,11 @@ from typing import Any
 
 import torch
 
+from fetal_hc.engine import rcnn
+from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.checkpoints.checkpoint import seed_everything
 from fetal_hc.engine.config import CfgNode, load_config
 from fetal_hc.engine.data.loader import build_train_loader
-from fetal_hc.engine.modeling import build_model
 from fetal_hc.engine.train.backend import choose_engine
 from fetal_hc.engine.train.distributed import select_device
 from fetal_hc.engine.train.events import TrainingEvents
@@ -65,8 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.disable(logging.INFO)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         try:
-            cfg = load_config(options.config_file, [*options.overrides, "OUTPUT_DIR", folder, "SEED", "1"])
-            choose_engine("detectron2", cfg)
+            overrides = [*options.overrides, "OUTPUT_DIR", folder, "SEED", "1"]
+            cfg = load_config((rcnn.ARCHITECTURE,), options.config_file, overrides)
+            choose_engine("detectron2", cfg, rcnn.ARCHITECTURE)
             ours = stack.enter_context(_builtin_step(cfg))
             theirs = stack.enter_context(_detectron2_step(cfg))
         except FetalHCError as error:
@@ -107,8 +109,8 @@ def _wait_for_gpu(cfg: CfgNode) -> None:
 def _builtin_step(cfg: CfgNode) -> Iterator[Step]:
     """One iteration of the built-in engine."""
     seed_everything(cfg.SEED)
-    model = build_model(cfg).train()
-    trainer = Trainer(cfg, model, build_train_loader(cfg), select_device(cfg.MODEL.DEVICE))
+    model = build_model(cfg, rcnn.ARCHITECTURE).train()
+    trainer = Trainer(cfg, model, build_train_loader(cfg, rcnn.ARCHITECTURE), select_device(cfg.MODEL.DEVICE))
     batches, stop = iter(trainer.loader), StopRequest()
     with TrainingEvents(Path(cfg.OUTPUT_DIR) / "builtin", 0, cfg.SOLVER.MAX_ITER, is_main=False) as events:
 
@@ -128,10 +130,10 @@ def _detectron2_step(cfg: CfgNode) -> Iterator[Step]:
     from fetal_hc.engine.d2_backend.trainer import Trainer as Detectron2Trainer
 
     theirs = to_detectron2_config(cfg)
-    register_datasets(theirs, cfg.DATASETS.TRAIN)
-    trainer: Any = Detectron2Trainer(theirs)
+    register_datasets(theirs, rcnn.ARCHITECTURE, cfg.DATASETS.TRAIN)
+    trainer: Any = Detectron2Trainer(theirs, rcnn.ARCHITECTURE)
     seed_everything(cfg.SEED)
-    trainer.own_model.load_state_dict(build_model(cfg).state_dict())
+    trainer.own_model.load_state_dict(build_model(cfg, rcnn.ARCHITECTURE).state_dict())
     with EventStorage(0) as trainer.storage:
         for hook in trainer._hooks[:2]:  # timer and schedule
             hook.before_train()

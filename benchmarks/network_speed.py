@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fetal_hc.engine import rcnn
+from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.config import load_config
-from fetal_hc.engine.modeling import build_model
 from fetal_hc.model.predictor import OnnxPredictor
 from fetal_hc.model.preprocess import InputSpec, to_network_input
 from hc18.geometry.pixel_size import from_table
@@ -84,9 +85,11 @@ def _measuring(predictor: OnnxPredictor) -> Callable[[Image], object]:
 def _detecting_with_r50() -> Callable[[Image], object]:
     """Detectron2's standard R50-FPN (1000 proposals), trained for one class or not: the time is that of its layers."""
     cfg = load_config(
-        R50_CONFIG, ["MODEL.DEVICE", "cpu", "SOLVER.STEPS", "()", "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.9"]
+        (rcnn.ARCHITECTURE,),
+        R50_CONFIG,
+        ["MODEL.DEVICE", "cpu", "SOLVER.STEPS", "()", "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.9"],
     )
-    model = build_model(cfg).eval()
+    model = build_model(cfg, rcnn.ARCHITECTURE).eval()
     spec = InputSpec(cfg.INPUT.FORMAT, cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
 
     def detect(image: Image) -> object:

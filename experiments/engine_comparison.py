@@ -19,12 +19,13 @@ from pathlib import Path
 
 import torch
 
+from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.checkpoints.checkpoint import seed_everything, write_checkpoint
 from fetal_hc.engine.config import load_config
-from fetal_hc.engine.modeling import build_model
 from fetal_hc.engine.train.events import read_metrics
 from fetal_hc.engine.train.training_job import JobOptions, start_job
 from fetal_hc.errors import FetalHCError
+from fetal_hc_cli.architectures import ARCHITECTURES, MASK_RCNN
 
 ENGINES = ("builtin", "detectron2")
 COLUMNS = ("engine", "box AP", "mask AP", "ADF (mm)", "failed", "last total loss", "s per iteration")
@@ -59,14 +60,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train_both(config_file: Path, output: Path, overrides: tuple[str, ...]) -> list[tuple[str, ...]]:
     start = output / "start.pth"
     output.mkdir(parents=True, exist_ok=True)
-    cfg = load_config(config_file, overrides)
+    cfg = load_config(ARCHITECTURES, config_file, overrides)
     seed_everything(max(cfg.SEED, 0))
-    write_checkpoint(start, {"model": build_model(cfg).state_dict()}, is_last=False)
+    write_checkpoint(start, {"model": build_model(cfg, MASK_RCNN).state_dict()}, is_last=False)
     rows = []
     for engine in ENGINES:
         folder = output / engine
         own = ("MODEL.WEIGHTS", str(start), "OUTPUT_DIR", str(folder), "TEST.EXPECTED_RESULTS", "[]")
-        start_job(JobOptions(config_file, (*overrides, *own), engine=engine, overwrite=True))
+        start_job(JobOptions(ARCHITECTURES, config_file, (*overrides, *own), engine=engine, overwrite=True))
         rows.append(_row(engine, folder))
     return rows
 

@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from face_mask.models.image_backbone import freeze
+from face_mask.models.predictions import MaskPrediction
 from face_mask.models.square_input import SquareInput, stack_targets
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.data import geometry
-from fetal_hc.engine.predictions import MaskPrediction
 
 # Decoder of mobilenet_v2_unet, coarsest first.
 MOBILENET_DECODER_CHANNELS = (256, 128, 64, 32, 16)

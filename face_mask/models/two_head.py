@@ -17,10 +17,10 @@ from torchvision.ops import complete_box_iou_loss, distance_box_iou_loss, genera
 
 from face_mask.models.image_backbone import build_image_backbone
 from face_mask.models.image_classifier import DenseLayers, class_weights
+from face_mask.models.predictions import ImagePrediction
 from face_mask.models.square_input import SquareInput, stack_targets
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.data import geometry
-from fetal_hc.engine.predictions import ImagePrediction
 
 
 class TwoHeadDetector(nn.Module):

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from face_mask.models.predictions import ImagePrediction
 from face_mask.training.classification_evaluation import write_rows
+from fetal_hc.engine.config import CfgNode
+from fetal_hc.engine.data.datasets import DetectionDataset
+from fetal_hc.engine.evaluation.results import details_path
 from fetal_hc.engine.modeling.boxes import pairwise_iou
-from fetal_hc.engine.predictions import ImagePrediction
 from fetal_hc.engine.train import distributed
 
 TASK = "box"
@@ -66,6 +69,11 @@ class BoxEvaluator:
     def metric_names(self) -> list[str]:
         """All that `evaluate` reports, as "task/metric"."""
         return [f"{TASK}/{name}" for name in ("mean_IoU", "median_IoU", "IoU50_share")]
+
+
+def build_box_evaluator(cfg: CfgNode, dataset: DetectionDataset) -> BoxEvaluator:
+    """The evaluator of one dataset, with its details in OUTPUT_DIR."""
+    return BoxEvaluator(dataset.records, details_path(cfg.OUTPUT_DIR, TASK, dataset.name))
 
 
 def _corners(bbox_xywh: Sequence[float]) -> list[float]:

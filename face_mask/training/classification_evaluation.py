@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fetal_hc.engine.predictions import ImagePrediction
+from face_mask.models.predictions import ImagePrediction
+from fetal_hc.engine.config import CfgNode
+from fetal_hc.engine.data.datasets import DetectionDataset
+from fetal_hc.engine.evaluation.results import details_path
 from fetal_hc.engine.train import distributed
 from fetal_hc.io.atomic import write_text_atomic
 
@@ -82,6 +85,12 @@ class ClassificationEvaluator:
         table: list[Sequence[Any]] = [("truth", *self._names)]
         table += [(name, *row.tolist()) for name, row in zip(self._names, counts, strict=True)]
         write_rows(self._details_path.with_name(f"confusion_{self._details_path.name}"), table)
+
+
+def build_classification_evaluator(cfg: CfgNode, dataset: DetectionDataset) -> ClassificationEvaluator:
+    """The evaluator of one dataset, with its details in OUTPUT_DIR."""
+    details = details_path(cfg.OUTPUT_DIR, TASK, dataset.name)
+    return ClassificationEvaluator(dataset.records, dataset.class_names, cfg.TEST.POSITIVE_CLASS, details)
 
 
 def write_rows(path: Path, rows: Sequence[Sequence[Any]]) -> None:

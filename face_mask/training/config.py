@@ -1,20 +1,26 @@
-"""Keys of the image classifier, the two-head detector and the segmenter, and the rules that tie keys together.
+"""Configuration keys of the classifier, the two-head detector and the segmenter, and the rules that tie them together.
 
-Keys that a meta-architecture has no use for are left unread; combinations that would train something else than what
-the file says are refused by `find_conflicts`.
+Combinations of keys that would train something else than the file says are refused by the `check_` functions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from fetal_hc.engine.config.node import CfgNode
-from hc18.training.config import find_refiner_conflicts
+from fetal_hc.engine.config import CfgNode
 
-FACE_MASK_KEYS: dict[str, Any] = {
+# Keys of all three models.
+SQUARE_KEYS: dict[str, Any] = {
+    "INPUT": {
+        # The input is a square of SIZE px. KEEP_ASPECT pads the shorter side with black instead of stretching it.
+        "SQUARE": {"SIZE": 128, "KEEP_ASPECT": False},
+    },
+}
+
+# Keys of the models that classify.
+CLASS_KEYS: dict[str, Any] = {
     "MODEL": {
-        # Classes of ImageClassifier and TwoHeadDetector (GeneralizedRCNN: ROI_HEADS.NUM_CLASSES).
+        # Number of classes of the dataset.
         "NUM_CLASSES": 2,
         # Weight of each class in the classification loss, such as inverse frequencies; empty: all 1.
         "CLASS_WEIGHTS": [],
@@ -31,6 +37,15 @@ FACE_MASK_KEYS: dict[str, Any] = {
         },
         # Fully connected layers between the features and the outputs: units of each, share dropped after each.
         "DENSE": {"UNITS": [], "DROPOUT": 0.0},
+    },
+    "TEST": {
+        # Two classes: the one whose precision, recall and ROC are reported.
+        "POSITIVE_CLASS": 0,
+    },
+}
+
+TWO_HEAD_KEYS: dict[str, Any] = {
+    "MODEL": {
         "TWO_HEAD": {
             # average: mean over the feature map, which forgets where things are; flatten: keeps every cell; attention:
             # mean weighted by a learned map, whose centre of gravity is where the box's centre starts from.
@@ -38,7 +53,7 @@ FACE_MASK_KEYS: dict[str, Any] = {
             # Channels of a 1x1 convolution before "flatten", 0 = none: keeps the first dense layer small.
             "REDUCE_CHANNELS": 0,
             # shared: both heads read one stack of dense layers; separate_dropout: the same stack, but the last dropout
-            # is drawn for each head; separate: a stack of its own for each head.
+            # is drawn for each head; separate: each head has its own stack.
             "HEADS": "shared",
             # Boxes as fractions of the input's sides, or in px of the input.
             "NORMALIZED_BOXES": True,
@@ -47,9 +62,14 @@ FACE_MASK_KEYS: dict[str, Any] = {
             # corners: x0, y0, x1, y1; center: centre x, y, width, height.
             "BOX_FORM": "corners",
             "BOX_LOSS": "mse",
-            # Factor on the box loss beside the cross entropy.
+            # Factor on the box loss; the cross entropy has the factor 1.
             "BOX_LOSS_WEIGHT": 1.0,
         },
+    },
+}
+
+SEGMENTER_KEYS: dict[str, Any] = {
+    "MODEL": {
         "SEGMENTER": {
             # attention_unet, residual_unet (both MONAI's) or mobilenet_v2_unet (segmentation-models-pytorch's).
             "NAME": "attention_unet",
@@ -63,110 +83,50 @@ FACE_MASK_KEYS: dict[str, Any] = {
             "FREEZE_ENCODER": False,
         },
     },
-    "INPUT": {
-        # Input of every meta-architecture but GeneralizedRCNN: a square of SIZE px. KEEP_ASPECT pads the shorter side
-        # with black instead of stretching it.
-        "SQUARE": {"SIZE": 128, "KEEP_ASPECT": False},
-        # After a random motion take boxes from the moved outline. Off where a box surrounds more than the outlined
-        # part, as a face's box does with its mask: boxes are then moved themselves.
-        "TIGHT_BOXES": True,
-        "AUG": {
-            "SATURATION_RANGE": [1.0, 1.0],  # factor on the distance from grey, colour images only
-            "HUE_DEG": 0.0,  # shift of the hue, uniform in [-x, x]; at most 180
-        },
-    },
     "DATASETS": {
-        # SemanticSegmenter: classes whose objects have no mask pixels. Objects of other classes must be outlined: a box
-        # alone does not say which pixels the mask covers.
+        # Classes whose objects have no mask pixels. Objects of other classes must be outlined: a box alone does not say
+        # which pixels the mask covers.
         "CLASSES_WITHOUT_MASK": ["without_mask"],
-    },
-    "SOLVER": {
-        # Lower the learning rates by FACTOR after PATIENCE evaluations in a row without a better TEST.BEST_METRIC, on
-        # top of LR_SCHEDULER_NAME; 0 = never. Rates do not fall below MIN_FACTOR of the schedule's.
-        "PLATEAU": {"PATIENCE": 0, "FACTOR": 0.1, "MIN_FACTOR": 0.0001},
-        # End the training after PATIENCE evaluations in a row without a better TEST.BEST_METRIC; 0 = never.
-        "EARLY_STOPPING": {"PATIENCE": 0},
-    },
-    "TEST": {
-        # Images per batch of an evaluation. 1 keeps images of different size free of padding.
-        "IMS_PER_BATCH": 1,
-        # Two classes: the one whose precision, recall and ROC are reported.
-        "POSITIVE_CLASS": 0,
-        # Folders of finished trainings whose predictions are averaged by --eval-only; each brings its config.yaml.
-        "ENSEMBLE": [],
     },
 }
 
-META_ARCHITECTURE_NAMES = (
-    "GeneralizedRCNN",
-    "ImageClassifier",
-    "TwoHeadDetector",
-    "SemanticSegmenter",
-    "OutlineRefiner",
-)
-
-FACE_MASK_CHOICES: dict[str, tuple[Any, ...]] = {
+CLASS_CHOICES: dict[str, tuple[Any, ...]] = {
     "MODEL.IMAGE_BACKBONE.NAME": ("scratch_cnn", "mobilenet_v2", "resnet18", "resnet50", "xception"),
     "MODEL.IMAGE_BACKBONE.NORM": ("", "BN"),
     "MODEL.IMAGE_BACKBONE.OUTPUT_STRIDE": (16, 32),
+}
+TWO_HEAD_CHOICES: dict[str, tuple[Any, ...]] = {
+    **CLASS_CHOICES,
     "MODEL.TWO_HEAD.FEATURES": ("average", "flatten", "attention"),
     "MODEL.TWO_HEAD.HEADS": ("shared", "separate_dropout", "separate"),
     "MODEL.TWO_HEAD.BOX_ACTIVATION": ("linear", "sigmoid"),
     "MODEL.TWO_HEAD.BOX_FORM": ("corners", "center"),
     "MODEL.TWO_HEAD.BOX_LOSS": ("mse", "smooth_l1", "iou", "giou", "diou", "ciou"),
+}
+SEGMENTER_CHOICES: dict[str, tuple[Any, ...]] = {
     "MODEL.SEGMENTER.NAME": ("attention_unet", "residual_unet", "mobilenet_v2_unet"),
 }
 
-# Keys that only GeneralizedRCNN reads: their values are checked for it alone.
-RCNN_PREFIXES = (
-    "MODEL.BACKBONE.",
-    "MODEL.PROPOSAL_GENERATOR.",
-    "MODEL.ANCHOR_GENERATOR.",
-    "MODEL.RPN.",
-    "MODEL.ROI_",
-    "MODEL.RESNETS.",
-    "MODEL.FPN.",
-)
 
-
-def find_conflicts(cfg: CfgNode) -> list[str]:
-    """One message for every combination of keys that contradicts itself."""
-    rule = _RULES.get(cfg.MODEL.META_ARCHITECTURE)
-    return _find_solver_conflicts(cfg) + (rule(cfg) if rule else [])
-
-
-def _find_solver_conflicts(cfg: CfgNode) -> list[str]:
-    problems = []
-    for key in ("PLATEAU", "EARLY_STOPPING"):
-        patience = cfg.SOLVER[key].PATIENCE
-        if patience < 0:
-            problems.append(f"SOLVER.{key}.PATIENCE: {patience} must be 0 (off) or a number of evaluations")
-        elif patience and (not cfg.TEST.EVAL_PERIOD or not cfg.DATASETS.TEST):
-            problems.append(f"SOLVER.{key} waits for evaluations; set TEST.EVAL_PERIOD and DATASETS.TEST")
-    if not 0.0 < cfg.SOLVER.PLATEAU.FACTOR < 1.0:
-        problems.append(f"SOLVER.PLATEAU.FACTOR: {cfg.SOLVER.PLATEAU.FACTOR} must lie between 0 and 1")
-    if cfg.TEST.IMS_PER_BATCH < 1:
-        problems.append(f"TEST.IMS_PER_BATCH: {cfg.TEST.IMS_PER_BATCH} must be at least 1")
-    return problems
-
-
-def _find_classifier_conflicts(cfg: CfgNode) -> list[str]:
+def check_classifier(cfg: CfgNode) -> list[str]:
+    """One message for every setting of a classifier that contradicts another or is out of range."""
     problems, n_classes, weights = [], cfg.MODEL.NUM_CLASSES, cfg.MODEL.CLASS_WEIGHTS
     if n_classes < 2:
         problems.append(f"MODEL.NUM_CLASSES: {n_classes} must be at least 2")
     if weights and (len(weights) != n_classes or min(weights) <= 0):
         problems.append(f"MODEL.CLASS_WEIGHTS: {weights} must hold {n_classes} positive numbers, or none")
     if not 0 <= cfg.TEST.POSITIVE_CLASS < n_classes:
-        problems.append(f"TEST.POSITIVE_CLASS: {cfg.TEST.POSITIVE_CLASS} is no class of {n_classes}")
+        problems.append(f"TEST.POSITIVE_CLASS: {cfg.TEST.POSITIVE_CLASS} must be in 0..{n_classes - 1}")
     if not 0.0 <= cfg.MODEL.DENSE.DROPOUT < 1.0:
         problems.append(f"MODEL.DENSE.DROPOUT: {cfg.MODEL.DENSE.DROPOUT} must be in [0, 1)")
     if cfg.MODEL.IMAGE_BACKBONE.OUTPUT_STRIDE == 16 and cfg.MODEL.IMAGE_BACKBONE.NAME != "mobilenet_v2":
-        problems.append("MODEL.IMAGE_BACKBONE.OUTPUT_STRIDE 16 is there for mobilenet_v2 alone")
-    return problems + _find_square_conflicts(cfg)
+        problems.append("MODEL.IMAGE_BACKBONE.OUTPUT_STRIDE: 16 works with mobilenet_v2 only")
+    return problems + _check_square(cfg)
 
 
-def _find_two_head_conflicts(cfg: CfgNode) -> list[str]:
-    problems, head = _find_classifier_conflicts(cfg), cfg.MODEL.TWO_HEAD
+def check_two_heads(cfg: CfgNode) -> list[str]:
+    """One message for every setting of a two-head detector that contradicts another or is out of range."""
+    problems, head = check_classifier(cfg), cfg.MODEL.TWO_HEAD
     if head.BOX_ACTIVATION == "sigmoid" and not head.NORMALIZED_BOXES:
         problems.append("MODEL.TWO_HEAD: a sigmoid cannot reach boxes in px; set NORMALIZED_BOXES True")
     if head.REDUCE_CHANNELS and head.FEATURES != "flatten":
@@ -178,8 +138,9 @@ def _find_two_head_conflicts(cfg: CfgNode) -> list[str]:
     return problems
 
 
-def _find_segmenter_conflicts(cfg: CfgNode) -> list[str]:
-    problems, node = _find_square_conflicts(cfg), cfg.MODEL.SEGMENTER
+def check_segmenter(cfg: CfgNode) -> list[str]:
+    """One message for every setting of a segmenter that contradicts another or is out of range."""
+    problems, node = _check_square(cfg), cfg.MODEL.SEGMENTER
     if min(node.BCE_WEIGHT, node.DICE_WEIGHT) < 0 or node.BCE_WEIGHT + node.DICE_WEIGHT <= 0:
         problems.append("MODEL.SEGMENTER: BCE_WEIGHT and DICE_WEIGHT must not be negative nor both 0")
     n_halvings = 5 if node.NAME == "mobilenet_v2_unet" else len(node.CHANNELS) - 1
@@ -188,15 +149,7 @@ def _find_segmenter_conflicts(cfg: CfgNode) -> list[str]:
     return problems
 
 
-def _find_square_conflicts(cfg: CfgNode) -> list[str]:
+def _check_square(cfg: CfgNode) -> list[str]:
     if cfg.INPUT.SQUARE.SIZE < 16:
         return [f"INPUT.SQUARE.SIZE: {cfg.INPUT.SQUARE.SIZE} px must be at least 16"]
     return []
-
-
-_RULES: dict[str, Callable[[CfgNode], list[str]]] = {
-    "ImageClassifier": _find_classifier_conflicts,
-    "TwoHeadDetector": _find_two_head_conflicts,
-    "SemanticSegmenter": _find_segmenter_conflicts,
-    "OutlineRefiner": find_refiner_conflicts,
-}

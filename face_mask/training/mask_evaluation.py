@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from face_mask.models.predictions import MaskPrediction
 from face_mask.training.classification_evaluation import write_rows
 from face_mask.training.square_mapper import union_mask
-from fetal_hc.engine.predictions import MaskPrediction
+from fetal_hc.engine.config import CfgNode
+from fetal_hc.engine.data.datasets import DetectionDataset
+from fetal_hc.engine.evaluation.results import details_path
 from fetal_hc.engine.structures import Detections
 from fetal_hc.engine.train import distributed
 from fetal_hc.io.masks import paste_soft_mask
@@ -88,6 +91,12 @@ class MaskEvaluator:
     def metric_names(self) -> list[str]:
         """All that `evaluate` reports, as "task/metric"."""
         return [f"{TASK}/{name}" for name in (*METRICS, "IoU_sd", "n_images")]
+
+
+def build_mask_evaluator(cfg: CfgNode, dataset: DetectionDataset) -> MaskEvaluator:
+    """The evaluator of one dataset, with its details in OUTPUT_DIR."""
+    bare = [k for k, name in enumerate(dataset.class_names) if name in cfg.DATASETS.CLASSES_WITHOUT_MASK]
+    return MaskEvaluator(dataset.records, bare, details_path(cfg.OUTPUT_DIR, TASK, dataset.name))
 
 
 def score_mask(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> tuple[float, float, float]:

@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from face_mask.models.predictions import ImagePrediction, MaskPrediction
 from face_mask.training.square_mapper import union_mask
+from fetal_hc.engine.architecture import Architecture
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.data.datasets import DetectionDataset, Record
 from fetal_hc.engine.data.loader import build_test_loader
-from fetal_hc.engine.predictions import ImagePrediction, MaskPrediction
 from fetal_hc.engine.structures import Detections
 from fetal_hc.io.drawing import PREDICTION_RGB, TRUTH_RGB, draw_label, draw_mask, draw_outline
 from fetal_hc.io.images import read_image
@@ -30,11 +31,14 @@ Picture = NDArray[np.uint8]
 
 
 @torch.no_grad()
-def draw_predictions(cfg: CfgNode, model: nn.Module, dataset: DetectionDataset, limit: int) -> Picture:
+def draw_predictions(
+    cfg: CfgNode, architecture: Architecture, model: nn.Module, dataset: DetectionDataset, limit: int
+) -> Picture:
     """A contact sheet uint8 (H, W, 3): truth in blue, prediction in orange, evenly spread over the dataset.
 
     Args:
         cfg: of the model.
+        architecture: of the model.
         model: in eval mode.
         dataset: at least one image.
         limit: most images to show.
@@ -42,7 +46,7 @@ def draw_predictions(cfg: CfgNode, model: nn.Module, dataset: DetectionDataset, 
     step = max(1, len(dataset.records) // limit)
     records = dataset.records[::step][:limit]
     tiles: list[Picture] = []
-    for inputs in build_test_loader(cfg, dataset.name, records):
+    for inputs in build_test_loader(cfg, architecture, dataset.name, records):
         outputs = model(inputs)
         for output in outputs:
             tiles.append(_tile(records[len(tiles)], output, dataset.class_names))

@@ -27,11 +27,11 @@ class SquareMapper:
     """Maps a record to {"image": uint8 (3, S, S) in INPUT.FORMAT order, "affine_to_input": (3, 3), ...}.
 
     `affine_to_input` goes from the original image to the network input (corner convention). Training samples also hold
-    what the meta-architecture learns: "class_id", "box_xyxy" float32 (4,) in px of the input, or "mask" float32 (S, S)
-    in [0, 1]. Images and masks are decoded and resized once when DATALOADER.CACHE_IMAGES is on.
+    the class of the first object, "class_id"; subclasses add or replace what their models learn. Images and masks are
+    decoded and resized once when DATALOADER.CACHE_IMAGES is on.
 
     Args:
-        cfg: reads INPUT.*, MODEL.META_ARCHITECTURE and DATALOADER.CACHE_IMAGES.
+        cfg: reads INPUT.* and DATALOADER.CACHE_IMAGES.
         is_train: augmentation and targets, or the resized image alone.
         cache_limit_bytes: memory for resized images.
 
@@ -43,7 +43,6 @@ class SquareMapper:
         augment.check_augmentation(cfg.INPUT.AUG)
         colour.check_colour(cfg.INPUT.AUG)
         self.input = cfg.INPUT
-        self.task: str = cfg.MODEL.META_ARCHITECTURE
         self.is_train = is_train
         self.size: int = cfg.INPUT.SQUARE.SIZE
         self.has_geometry = augment.has_geometry(cfg.INPUT.AUG)
@@ -112,18 +111,17 @@ class SquareMapper:
         return geometry.translation(left, top) @ geometry.scaling(width / image_hw[1], height / image_hw[0])
 
     def _draw_motion(self, record: Mapping[str, Any], resize: Float64Array, rng: np.random.Generator) -> Float64Array:
-        """Random flip and affine within the square; the flip alone where the affine would push the face out."""
+        """Random flip and affine within the square; the flip alone where `_may_move` forbids the affine."""
         square_hw = (self.size, self.size)
         flip = augment.flip_matrix(augment.draw_flips(self.input.RANDOM_FLIP, rng), square_hw)
         if not self.has_geometry:
             return flip
         motion = augment.draw_affine(self.input.AUG, square_hw, rng) @ flip
-        if self.task != "TwoHeadDetector":
-            return motion
-        moved = move_box(record["annotations"][0]["bbox"], motion @ resize)
-        visible = np.clip(moved, 0, self.size)
-        share = np.prod(visible[2:] - visible[:2]) / np.prod(moved[2:] - moved[:2])
-        return motion if share >= MIN_VISIBLE_SHARE else flip
+        return motion if self._may_move(record, motion @ resize) else flip
+
+    def _may_move(self, record: Mapping[str, Any], matrix: Float64Array) -> bool:
+        """Whether the image still shows what the model learns after `matrix`, from the original to the input."""
+        return True
 
     def _move(self, image: augment.Uint8Image, motion: Float64Array) -> augment.Uint8Image:
         """The square image after a motion within the square."""
@@ -132,17 +130,32 @@ class SquareMapper:
         return np.ascontiguousarray(image[:: int(motion[1, 1]), :: int(motion[0, 0])])
 
     def _targets(self, record: Mapping[str, Any], motion: Float64Array, resize: Float64Array) -> dict[str, Any]:
-        """What the meta-architecture learns from this sample."""
-        if self.task == "SemanticSegmenter":
-            key = f"{record['file_name']}#mask"
-            mask = self._move(self.cache.get(key, lambda: self._read_mask(record)), motion)
-            return {"mask": torch.from_numpy(mask.astype(np.float32) / 255.0)}
-        annotation = record["annotations"][0]
-        targets: dict[str, Any] = {"class_id": int(annotation["category_id"])}
-        if self.task == "TwoHeadDetector":
-            box_xyxy = np.clip(move_box(annotation["bbox"], motion @ resize), 0, self.size)
-            targets["box_xyxy"] = torch.from_numpy(box_xyxy.astype(np.float32))
-        return targets
+        """What the model learns from this sample; `motion` is within the square, `resize` into it."""
+        return {"class_id": int(record["annotations"][0]["category_id"])}
+
+
+class BoxMapper(SquareMapper):
+    """`SquareMapper` whose training samples also hold "box_xyxy", float32 (4,) in px of the input."""
+
+    def _may_move(self, record: Mapping[str, Any], matrix: Float64Array) -> bool:
+        moved = move_box(record["annotations"][0]["bbox"], matrix)
+        visible = np.clip(moved, 0, self.size)
+        share = np.prod(visible[2:] - visible[:2]) / np.prod(moved[2:] - moved[:2])
+        return bool(share >= MIN_VISIBLE_SHARE)
+
+    def _targets(self, record: Mapping[str, Any], motion: Float64Array, resize: Float64Array) -> dict[str, Any]:
+        box_xyxy = np.clip(move_box(record["annotations"][0]["bbox"], motion @ resize), 0, self.size)
+        box = torch.from_numpy(box_xyxy.astype(np.float32))
+        return {**super()._targets(record, motion, resize), "box_xyxy": box}
+
+
+class MaskMapper(SquareMapper):
+    """`SquareMapper` whose training samples hold "mask", float32 (S, S) in [0, 1], instead of a class."""
+
+    def _targets(self, record: Mapping[str, Any], motion: Float64Array, resize: Float64Array) -> dict[str, Any]:
+        key = f"{record['file_name']}#mask"
+        mask = self._move(self.cache.get(key, lambda: self._read_mask(record)), motion)
+        return {"mask": torch.from_numpy(mask.astype(np.float32) / 255.0)}
 
     def _read_mask(self, record: Mapping[str, Any]) -> NDArray[np.uint8]:
         """Share of each cell of the square that the record's masks cover, 0..255."""

@@ -6,19 +6,25 @@ import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from fetal_hc.engine.predictions import EllipsePrediction
+from fetal_hc.engine.config import CfgNode
+from fetal_hc.engine.data.datasets import DetectionDataset
+from fetal_hc.engine.evaluation.results import details_path
+from fetal_hc.engine.search.cross_validation import PooledTask
 from fetal_hc.engine.structures import Detections
 from fetal_hc.engine.train import distributed
 from fetal_hc.errors import DatasetError, raise_problems
 from fetal_hc.io.atomic import write_text_atomic
-from hc18.evaluation.evaluate import HcEvaluation, ReferenceCase, evaluate
+from hc18.evaluation.evaluate import HcEvaluation, ReferenceCase, ScoredImage, collect_scores, evaluate
 from hc18.evaluation.score_summary import GroupSummary
 from hc18.geometry.ellipse import Ellipse
 from hc18.measure.outline import find_outline
+from hc18.training.outline_refiner import EllipsePrediction
 
+TASK = "hc"
 STATISTICS = ("mean", "sd", "median", "p95", "max")
 
 logger = logging.getLogger(__name__)
@@ -75,11 +81,31 @@ class HcEvaluator:
             logger.info("head circumference\n%s", evaluation.to_table())
             if self._details_path is not None:
                 write_text_atomic(self._details_path, json.dumps(evaluation.to_json(), indent=2) + "\n")
-        return {"hc": _to_metrics(evaluation)}
+        return {TASK: _to_metrics(evaluation)}
 
     def metric_names(self) -> list[str]:
         """All that `evaluate` reports, as "task/metric"."""
         return [f"hc/{name}" for name in _to_metrics(evaluate({}, self._references))]
+
+
+def build_hc_evaluator(cfg: CfgNode, dataset: DetectionDataset) -> HcEvaluator:
+    """The evaluator of one dataset, with its details in OUTPUT_DIR."""
+    return HcEvaluator(dataset.records, hc_details(Path(cfg.OUTPUT_DIR), dataset.name))
+
+
+def pool_hc_scores(paths: Sequence[Path]) -> HcEvaluation:
+    """One evaluation of all images whose scores `HcEvaluator` wrote to several files, such as those of folds."""
+    names = [field.name for field in fields(ScoredImage)]
+    cases = [case for path in paths for case in json.loads(path.read_text(encoding="utf-8"))["cases"]]
+    return collect_scores([ScoredImage(**{name: case[name] for name in names}) for case in cases])
+
+
+def hc_details(output_dir: Path, dataset: str) -> Path:
+    """File with the scores of single images that a training leaves in its OUTPUT_DIR."""
+    return details_path(output_dir, TASK, dataset, "json")
+
+
+POOLED_TASKS = {TASK: PooledTask(hc_details, pool_hc_scores)}
 
 
 def _to_metrics(evaluation: HcEvaluation) -> dict[str, float]:

@@ -11,6 +11,7 @@ fitting, ICCV workshops 2019 (a weighted fit as a layer).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fetal_hc.engine.config import CfgNode
-from fetal_hc.engine.predictions import EllipsePrediction
+from hc18.geometry.ellipse import Ellipse
 from hc18.measure.outline_refinement import refine_outline
 from hc18.measure.polar_band import BASIS, N_CHANNELS, RELATIVE_RADII, RIDGE
 
@@ -29,6 +30,13 @@ WEIGHTS = {"loss_place": 0.3, "loss_radii": 10.0, "loss_outline": 20.0, "loss_si
 # Standard deviation of the target distribution over relative radii.
 PLACE_SD = 0.012
 MIN_WEIGHT = 0.02
+
+
+@dataclass(frozen=True)
+class EllipsePrediction:
+    """The outline of the one head in an image, in px of the original; None where there is none."""
+
+    ellipse_px: Ellipse | None
 
 
 class OutlineRefiner(nn.Module):

@@ -18,18 +18,19 @@ from torch import Tensor, nn
 
 from fetal_hc.engine.checkpoints.checkpoint import load_weights, read_checkpoint
 from fetal_hc.engine.config import CfgNode
-from fetal_hc.engine.export.onnx_export import CHECK_IMAGES_HW, OPSET, ExportReport, on_cpu, strip_traces
+from fetal_hc.engine.export.onnx_export import OPSET, ExportOptions, ExportReport, on_cpu, strip_traces
 from fetal_hc.engine.export.onnx_file import read_onnx
-from fetal_hc.engine.modeling import build_model
 from fetal_hc.errors import ModelError
 from fetal_hc.io.atomic import atomic_path, write_bytes_atomic
 from fetal_hc.model.model_spec import REFINER_KEY, TRUST_KEY, ModelSpec, encode_refiner
 from fetal_hc.model.sessions import open_session
 from hc18.measure.polar_band import band_input, sample_band
 from hc18.measure.refiner import INPUT_NAME, OUTPUT_NAMES, check_refiner_signature
-from hc18.phantoms.phantom import render_phantom, sample_spec
+from hc18.phantoms.phantom import Phantom, render_phantom, sample_spec
 from hc18.training.outline_refiner import OutlineRefiner
 
+# Sizes (height, width) of the synthetic heads that an export is checked on, px.
+CHECK_IMAGES_HW = ((540, 800), (540, 738), (799, 563), (400, 400))
 # Largest difference between eager network and exported graph that is accepted, in relative radii and weights.
 TOLERANCES = {"radii": 1e-4, "weights": 1e-3}
 
@@ -46,19 +47,19 @@ class _Graph(nn.Module):
         return self.model.mean_radii(logits), weights
 
 
-def export_refiner(cfg: CfgNode, weights: Path, output: Path) -> ExportReport:
-    """Writes the ONNX file of a trained refiner; nothing is left behind unless it agrees with the eager network.
+def export_refiner(cfg: CfgNode, weights: Path, output: Path, options: ExportOptions) -> ExportReport:
+    """Writes the ONNX file of a trained refiner; no file is left unless it agrees with the eager network.
 
     Args:
         cfg: the configuration the network was trained with.
         weights: checkpoint (.pth).
         output: file to write (.onnx), replaced atomically.
+        options: not used; a refiner has no classes, is small, and is compared on bands of synthetic heads.
 
     Raises:
         ModelError: if the weights do not fit or the exported graph does not agree with the eager network.
     """
-    model = build_model(on_cpu(cfg))
-    assert isinstance(model, OutlineRefiner)
+    model = OutlineRefiner(on_cpu(cfg))
     load_weights(model, read_checkpoint(weights)["model"], weights)
     graph = _Graph(model.eval()).eval()
     bands = _check_bands()
@@ -69,7 +70,7 @@ def export_refiner(cfg: CfgNode, weights: Path, output: Path) -> ExportReport:
         raise ModelError("the exported refiner does not agree with the eager network: " + "; ".join(wrong))
     with atomic_path(output) as temporary:
         temporary.write_bytes(payload)
-    return ExportReport(output, len(payload), hashlib.sha256(payload).hexdigest(), differences, len(bands))
+    return ExportReport(output, len(payload), hashlib.sha256(payload).hexdigest(), differences, len(bands), "bands")
 
 
 def attach_refiner(model: Path, refiner: Path, target: Path) -> None:
@@ -95,11 +96,20 @@ def attach_refiner(model: Path, refiner: Path, target: Path) -> None:
     write_bytes_atomic(target, proto.SerializeToString())
 
 
+def render_check_images() -> list[NDArray[np.uint8]]:
+    """Synthetic heads in several sizes and aspect ratios and one blank image, to check exported detectors on."""
+    return [*(phantom.image for phantom in _render_phantoms()), np.zeros(CHECK_IMAGES_HW[0], dtype=np.uint8)]
+
+
+def _render_phantoms() -> list[Phantom]:
+    seeds = enumerate(CHECK_IMAGES_HW)
+    return [render_phantom(sample_spec(np.random.default_rng(seed), image_hw=image_hw)) for seed, image_hw in seeds]
+
+
 def _check_bands() -> NDArray[np.float32]:
     """Bands (B, N_CHANNELS, N_RADII, N_ANGLES) of synthetic heads, and of their mirror images."""
     bands = []
-    for seed, image_hw in enumerate(CHECK_IMAGES_HW):
-        phantom = render_phantom(sample_spec(np.random.default_rng(seed), image_hw=image_hw))
+    for phantom in _render_phantoms():
         band = sample_band(phantom.image, phantom.ellipse)
         bands += [band_input(band), band_input(band.mirrored())]
     return np.stack(bands)

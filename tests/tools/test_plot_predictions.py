@@ -9,6 +9,7 @@ from PIL import Image
 
 from face_mask.training.classification_evaluation import roc_auc, roc_curve
 from fetal_hc.engine.train.training_job import JobOptions, start_job
+from fetal_hc_cli.architectures import ARCHITECTURES
 from fetal_hc_cli.plot_predictions import main
 from tests.face_mask.toy_faces import write_config, write_faces
 
@@ -23,7 +24,7 @@ def run(tmp_path: Path) -> Path:
         "DATASETS": {"TRAIN": ["faces"], "TEST": ["faces"]},
         "SOLVER": {"MAX_ITER": 1},
     }
-    assert start_job(JobOptions(write_config(tmp_path, "Base-TwoHead.yaml", changes))) == 0
+    assert start_job(JobOptions(ARCHITECTURES, write_config(tmp_path, "Base-TwoHead.yaml", changes))) == 0
     return tmp_path / "output"
 
 

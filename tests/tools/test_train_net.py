@@ -20,6 +20,7 @@ def test_options_and_overrides_reach_the_job(started: list[tuple[object, int]]) 
     argv = ["--config-file", "a.yaml", "--engine", "builtin", "--num-gpus", "2", "--resume", "--eval-only"]
     assert train_net.main([*argv, "SOLVER.MAX_ITER", "5", "SEED", "-1"]) == 0
     options = train_net.JobOptions(
+        train_net.ARCHITECTURES,
         config_file=Path("a.yaml"),
         overrides=("SOLVER.MAX_ITER", "5", "SEED", "-1"),
         engine="builtin",
@@ -31,7 +32,7 @@ def test_options_and_overrides_reach_the_job(started: list[tuple[object, int]]) 
 
 def test_defaults(started: list[tuple[object, int]]) -> None:
     assert train_net.main(["--config-file", "a.yaml"]) == 0
-    assert started == [(train_net.JobOptions(config_file=Path("a.yaml"), engine="auto"), 1)]
+    assert started == [(train_net.JobOptions(train_net.ARCHITECTURES, config_file=Path("a.yaml"), engine="auto"), 1)]
 
 
 def test_bad_input_gives_2_and_one_message(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,8 @@ from pathlib import Path
 from fetal_hc.engine.search.cross_validation import cross_validate
 from fetal_hc.engine.train.training_job import JobOptions
 from fetal_hc.errors import FetalHCError
+from fetal_hc_cli.architectures import ARCHITECTURES
+from hc18.training.hc_evaluation import POOLED_TASKS
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -48,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     options = JobOptions(
+        ARCHITECTURES,
         arguments.config_file,
         tuple(arguments.overrides),
         resume=arguments.resume,
@@ -61,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             group_key=arguments.group_key,
             seed=arguments.fold_seed,
             only=arguments.only,
+            pooled_tasks=POOLED_TASKS,
         )
     except FetalHCError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -70,8 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{len(outcome.folds)} folds, mean and standard deviation")
     for name, row in outcome.summary.items():
         print(f"{name:<40} {row['mean']:9.4g} +- {row['sd']:.4g}  (n {row['n']})")
-    if outcome.heads is not None:
-        print(f"\nall {len(outcome.heads.cases)} images of the folds\n{outcome.heads.to_table()}")
+    for task, scores in outcome.pooled.items():
+        print(f"\n{task}: all images of the folds together\n{scores.to_table()}")
     return 0
 
 

@@ -15,10 +15,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fetal_hc.engine.architecture import find_architecture
 from fetal_hc.engine.config import load_config
-from fetal_hc.engine.export.onnx_export import export_model
-from fetal_hc.errors import FetalHCError, ModelError
-from hc18.training.refiner_export import export_refiner
+from fetal_hc.engine.export.onnx_export import ExportOptions
+from fetal_hc.errors import ConfigError, FetalHCError, ModelError
+from fetal_hc.io.images import read_image
+from fetal_hc_cli.architectures import ARCHITECTURES
+from hc18.training.refiner_export import render_check_images
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -44,29 +47,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        cfg = load_config(arguments.config_file, arguments.opts)
-        is_refiner = cfg.MODEL.META_ARCHITECTURE == "OutlineRefiner"
-        if is_refiner:
-            report = export_refiner(cfg, arguments.weights, arguments.output)
-        else:
-            report = export_model(
-                cfg,
-                arguments.weights,
-                arguments.output,
-                class_names=arguments.class_names,
-                half=arguments.half,
-                check_images=arguments.check_images,
-            )
+        cfg = load_config(ARCHITECTURES, arguments.config_file, arguments.opts)
+        export = find_architecture(ARCHITECTURES, cfg.MODEL.META_ARCHITECTURE).export
+        if export is None:
+            raise ConfigError(f"{arguments.config_file}: a {cfg.MODEL.META_ARCHITECTURE} cannot be exported yet")
+        images = (*render_check_images(), *(read_image(path) for path in arguments.check_images))
+        options = ExportOptions(tuple(arguments.class_names), arguments.half, images)
+        report = export(cfg, arguments.weights, arguments.output, options)
     except ModelError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except FetalHCError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    compared = "bands" if is_refiner else "detections"
     worst = ", ".join(f"{name} {value:.2g}" for name, value in report.differences.items())
     print(f"{report.path}: {report.size_bytes / 1e6:.1f} MB, SHA-256 {report.sha256}")
-    print(f"agrees with the eager network on {report.n_detections} {compared}; largest differences: {worst}")
+    print(f"agrees with the eager network on {report.n_compared} {report.compared}; largest differences: {worst}")
     return 0
 
 

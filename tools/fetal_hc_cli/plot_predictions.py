@@ -20,13 +20,14 @@ from PIL import Image
 
 from face_mask.training.classification_evaluation import confusion_matrix, roc_auc, roc_curve
 from face_mask.training.prediction_sheet import draw_predictions
+from fetal_hc.engine.architecture import build_model, find_architecture
 from fetal_hc.engine.checkpoints import checkpoint
-from fetal_hc.engine.config import load_config
+from fetal_hc.engine.config import CONFIG_NAME, load_config
 from fetal_hc.engine.data.datasets import load_dataset
-from fetal_hc.engine.modeling import build_model
 from fetal_hc.errors import ConfigError, DatasetError, FetalHCError, raise_if_fatal
 from fetal_hc.io.atomic import write_bytes_atomic
 from fetal_hc.io.tables import read_table, to_numbers
+from fetal_hc_cli.architectures import ARCHITECTURES
 
 _PREFIX = "classification_"
 
@@ -109,15 +110,18 @@ def plot_sheets(run: Path, limit: int, overrides: Sequence[str]) -> list[Path]:
     weights = next(
         (run / name for name in (checkpoint.BEST_NAME, checkpoint.FINAL_NAME) if (run / name).is_file()), None
     )
-    if weights is None or not (run / "config.yaml").is_file():
+    if weights is None or not (run / CONFIG_NAME).is_file():
         raise ConfigError(f"{run}: holds no finished training; expected config.yaml and model_final.pth")
-    cfg = load_config(run / "config.yaml", overrides)
-    model = build_model(cfg).eval()
+    cfg = load_config(ARCHITECTURES, run / CONFIG_NAME, overrides)
+    architecture = find_architecture(ARCHITECTURES, cfg.MODEL.META_ARCHITECTURE)
+    model = build_model(cfg, architecture).eval()
     checkpoint.load_weights(model, checkpoint.read_checkpoint(weights)["model"], weights)
     written = []
     for name in cfg.DATASETS.TEST:
         picture = io.BytesIO()
-        Image.fromarray(draw_predictions(cfg, model, load_dataset(cfg, name), limit)).save(picture, format="png")
+        dataset = load_dataset(cfg, architecture, name)
+        sheet = draw_predictions(cfg, architecture, model, dataset, limit)
+        Image.fromarray(sheet).save(picture, format="png")
         written.append(run / f"predictions_{name}.png")
         write_bytes_atomic(written[-1], picture.getvalue())
     return written

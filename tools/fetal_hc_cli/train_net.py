@@ -14,6 +14,7 @@ from pathlib import Path
 from fetal_hc.engine.train.backend import ENGINES
 from fetal_hc.engine.train.training_job import JobOptions, start_job
 from fetal_hc.errors import FetalHCError
+from fetal_hc_cli.architectures import ARCHITECTURES
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -36,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     options = JobOptions(
+        architectures=ARCHITECTURES,
         config_file=arguments.config_file,
         overrides=tuple(arguments.overrides),
         engine=arguments.engine,

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fetal_hc.engine.config import load_config
-from fetal_hc.engine.search.tuning import TuningOptions, trials_csv, tune
+from fetal_hc.engine.search.tuning import TRIALS_NAME, TuningOptions, tune
 from fetal_hc.engine.train.training_job import JobOptions
 from fetal_hc.errors import FetalHCError
-from fetal_hc.io.atomic import write_text_atomic
+from fetal_hc_cli.architectures import ARCHITECTURES
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,11 +37,10 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     try:
-        cfg = load_config(arguments.config_file, arguments.overrides)
+        cfg = load_config(ARCHITECTURES, arguments.config_file, arguments.overrides)
         storage = arguments.storage or Path(cfg.OUTPUT_DIR) / "study.db"
-        job = JobOptions(arguments.config_file, tuple(arguments.overrides))
+        job = JobOptions(ARCHITECTURES, arguments.config_file, tuple(arguments.overrides))
         study, code = tune(TuningOptions(job, storage, arguments.trials, arguments.resume, arguments.seed))
-        write_text_atomic(storage.with_name("trials.csv"), trials_csv(study))
     except KeyboardInterrupt:
         print("interrupted between two trainings; continue with --resume", file=sys.stderr)
         return 130
@@ -49,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     complete = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
-    print(f"{len(study.trials)} trials, {len(complete)} complete; all in {storage.with_name('trials.csv')}")
+    print(f"{len(study.trials)} trials, {len(complete)} complete; all in {storage.with_name(TRIALS_NAME)}")
     if complete:
         best = ", ".join(f"{name} {value}" for name, value in study.best_params.items())
         print(f"best {cfg.TEST.BEST_METRIC} {study.best_value:.4g}: {best}")

@@ -1,14 +1,30 @@
 """Default configuration: Detectron2's keys with Detectron2's values, then the keys this project adds.
 
 Detectron2's meaning of every key is kept (detectron2/config/defaults.py, version 2 of the tree). Keys that
-Detectron2 does not know stand in `OWN_KEYS`; each is commented with its unit and reason.
+Detectron2 does not know are in `OWN_KEYS`; each is commented with its unit and reason. Keys of one model only are in
+that model's `Architecture`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from face_mask.training.config import FACE_MASK_CHOICES, META_ARCHITECTURE_NAMES
+
+@dataclass(frozen=True)
+class Key:
+    """A default whose key accepts other types than the default's own.
+
+    Attributes:
+        default: the value without configuration.
+        types: accepted types. A single value for a key whose default is a list becomes a list of one.
+    """
+
+    default: Any
+    types: tuple[type, ...]
+
+
+# A key without `Key` accepts values of its default's type; whole numbers count as float.
 
 DETECTRON2_DEFAULTS: dict[str, Any] = {
     "VERSION": 2,
@@ -103,7 +119,7 @@ DETECTRON2_DEFAULTS: dict[str, Any] = {
         },
     },
     "INPUT": {
-        "MIN_SIZE_TRAIN": [800],
+        "MIN_SIZE_TRAIN": Key([800], (list, int)),
         "MIN_SIZE_TRAIN_SAMPLING": "choice",
         "MAX_SIZE_TRAIN": 1333,
         "MIN_SIZE_TEST": 800,
@@ -136,7 +152,7 @@ DETECTRON2_DEFAULTS: dict[str, Any] = {
         "CHECKPOINT_PERIOD": 5000,
         "IMS_PER_BATCH": 16,
         "BIAS_LR_FACTOR": 1.0,
-        "WEIGHT_DECAY_BIAS": None,
+        "WEIGHT_DECAY_BIAS": Key(None, (float, int, type(None))),
         "CLIP_GRADIENTS": {"ENABLED": False, "CLIP_TYPE": "value", "CLIP_VALUE": 1.0, "NORM_TYPE": 2.0},
         "AMP": {"ENABLED": False},
     },
@@ -147,13 +163,14 @@ OWN_KEYS: dict[str, Any] = {
     "MODEL": {
         # Store activations as NHWC: about twice as fast for convolutions on a CPU.
         "CHANNELS_LAST": False,
-        # Factor on all channel counts of the MobileNetV3-Large backbone (the paper's width multiplier).
-        "MOBILENET": {"WIDTH_MULT": 1.0},
     },
     "INPUT": {
         # Train the mask head on the area each mask cell covers (0..1) instead of on Detectron2's binary raster, which
         # moves the outline by up to half a cell.
         "SOFT_MASKS": False,
+        # After a random motion, take boxes from the moved outline. Off where a box surrounds more than the outlined
+        # part, as a face's box does with its mask: the boxes themselves are moved then.
+        "TIGHT_BOXES": True,
         # Random augmentation of training images; each is off at the value given here.
         "AUG": {
             "ROTATION_DEG": 0.0,  # uniform in [-x, x] about the image centre
@@ -166,12 +183,14 @@ OWN_KEYS: dict[str, Any] = {
             "BLUR_SIGMA_MAX": 0.0,  # Gaussian sigma, uniform in [0, x] px of the network input
             "OCCLUSION_PROB": 0.0,  # probability of one dark patch or shadow wedge
             "GREY_PROB": 0.0,  # probability that a colour image is turned into grey values
+            "SATURATION_RANGE": [1.0, 1.0],  # factor on the distance from grey, colour images only
+            "HUE_DEG": 0.0,  # shift of the hue, uniform in [-x, x]; at most 180
             "JIGSAW_PROB": 0.0,  # probability of a puzzle of the image's own pieces, which shows no object
         },
     },
     "DATASETS": {
-        # Folder of the COCO JSON files: dataset NAME is read from ROOT/NAME.json, or, for NAME = X_train and X_val,
-        # from the classification manifest ROOT/X.csv.
+        # Folder of the datasets: dataset NAME is read from the COCO file ROOT/NAME.json, or from another format that
+        # the chosen model can read.
         "ROOT": "datasets/",
         # Folder of the images; empty: the folder that the JSON names itself.
         "IMAGE_ROOT": "",
@@ -185,9 +204,18 @@ OWN_KEYS: dict[str, Any] = {
         "OPTIMIZER": "SGD",
         # Evaluate and save an exponential moving average of the weights; DECAY per iteration.
         "EMA": {"ENABLED": False, "DECAY": 0.999},
+        # Lower the learning rates by FACTOR after PATIENCE evaluations in a row without a better TEST.BEST_METRIC, on
+        # top of LR_SCHEDULER_NAME; 0 = never. Rates do not fall below MIN_FACTOR of the schedule's.
+        "PLATEAU": {"PATIENCE": 0, "FACTOR": 0.1, "MIN_FACTOR": 0.0001},
+        # End the training after PATIENCE evaluations in a row without a better TEST.BEST_METRIC; 0 = never.
+        "EARLY_STOPPING": {"PATIENCE": 0},
     },
     "TEST": {
-        # Evaluators run on DATASETS.TEST: coco (AP), hc (head circumference in mm), classification, box, mask, faces.
+        # Images per batch of an evaluation. 1 keeps images of different size free of padding.
+        "IMS_PER_BATCH": 1,
+        # Folders of finished trainings whose predictions are averaged by --eval-only; each brings its config.yaml.
+        "ENSEMBLE": [],
+        # Evaluators that run on DATASETS.TEST, by the names in the model's `Architecture`, such as coco (AP).
         "EVALUATORS": ["coco"],
         # Metric that chooses model_best.pth, as task/metric; BEST_MODE is max or min.
         "BEST_METRIC": "segm/AP",
@@ -234,23 +262,9 @@ FIXED_VALUES: dict[str, Any] = {
     "TEST.PRECISE_BN.ENABLED": False,
 }
 
-# Keys with a closed list of values.
+# Keys of every model with a closed list of values.
 CHOICES: dict[str, tuple[Any, ...]] = {
     "VERSION": (2,),
-    "MODEL.META_ARCHITECTURE": META_ARCHITECTURE_NAMES,
-    "MODEL.BACKBONE.NAME": ("build_resnet_fpn_backbone", "build_mobilenet_v3_fpn_backbone"),
-    "MODEL.PROPOSAL_GENERATOR.NAME": ("RPN",),
-    "MODEL.ANCHOR_GENERATOR.NAME": ("DefaultAnchorGenerator",),
-    "MODEL.RPN.HEAD_NAME": ("StandardRPNHead",),
-    "MODEL.RPN.BBOX_REG_LOSS_TYPE": ("smooth_l1", "giou", "diou", "ciou"),
-    "MODEL.ROI_HEADS.NAME": ("StandardROIHeads",),
-    "MODEL.ROI_BOX_HEAD.NAME": ("FastRCNNConvFCHead",),
-    "MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE": ("smooth_l1", "giou", "diou", "ciou"),
-    "MODEL.ROI_BOX_HEAD.POOLER_TYPE": ("ROIAlignV2", "ROIAlign"),
-    "MODEL.ROI_MASK_HEAD.NAME": ("MaskRCNNConvUpsampleHead",),
-    "MODEL.ROI_MASK_HEAD.POOLER_TYPE": ("ROIAlignV2", "ROIAlign"),
-    "MODEL.RESNETS.DEPTH": (18, 34, 50, 101),
-    "MODEL.FPN.FUSE_TYPE": ("sum", "avg"),
     "INPUT.FORMAT": ("BGR", "RGB"),
     "INPUT.MASK_FORMAT": ("polygon",),
     "INPUT.RANDOM_FLIP": ("none", "horizontal", "vertical", "both"),
@@ -261,8 +275,4 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "SOLVER.OPTIMIZER": ("SGD", "Adam", "AdamW"),
     "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": ("value", "norm"),
     "TEST.BEST_MODE": ("max", "min"),
-    **FACE_MASK_CHOICES,
 }
-_NORMS = ("", "BN", "SyncBN", "FrozenBN", "GN")
-for _key in ("RESNETS", "FPN", "ROI_BOX_HEAD", "ROI_MASK_HEAD"):
-    CHOICES[f"MODEL.{_key}.NORM"] = _NORMS

@@ -7,48 +7,55 @@ YAML is read with the safe loader only: a tag that would construct an object is 
 from __future__ import annotations
 
 import ast
+import copy
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from face_mask.training.config import FACE_MASK_KEYS, RCNN_PREFIXES, find_conflicts
-from fetal_hc.engine.config.defaults import CHOICES, DETECTRON2_DEFAULTS, FIXED_VALUES, IGNORED_PREFIXES, OWN_KEYS
+from fetal_hc.engine.architecture import Architecture, find_architecture
+from fetal_hc.engine.config.defaults import CHOICES, DETECTRON2_DEFAULTS, FIXED_VALUES, IGNORED_PREFIXES, OWN_KEYS, Key
 from fetal_hc.engine.config.node import CfgNode
 from fetal_hc.errors import ConfigError
-from hc18.training.config import REFINER_KEYS
 
 BASE_KEY = "_BASE_"
+# File in OUTPUT_DIR that holds the configuration of the training.
+CONFIG_NAME = "config.yaml"
 
 
-def get_default_config() -> CfgNode:
-    """The complete, unfrozen tree of defaults. It names no architecture: a file must choose one."""
-    cfg = CfgNode(DETECTRON2_DEFAULTS)
-    _add_own_keys(cfg, OWN_KEYS)
-    _add_own_keys(cfg, FACE_MASK_KEYS)
-    _add_own_keys(cfg, REFINER_KEYS)
-    return cfg.clone()
+def get_default_config(architectures: Sequence[Architecture]) -> CfgNode:
+    """The complete, unfrozen tree of defaults: Detectron2's keys, the engine's own, and those of `architectures`."""
+    return _plain_tree(_merged_keys(architectures))
 
 
-def load_config(config_file: str | Path, overrides: Sequence[str] = ()) -> CfgNode:
+def load_config(
+    architectures: Sequence[Architecture], config_file: str | Path, overrides: Sequence[str] = ()
+) -> CfgNode:
     """The frozen configuration of a YAML file with `KEY VALUE KEY VALUE ...` overrides applied last.
+
+    Args:
+        architectures: the models to choose from with MODEL.META_ARCHITECTURE; their keys are part of the tree.
+        config_file: YAML file.
+        overrides: keys and values as on a command line.
 
     Raises:
         ConfigError: the file or a `_BASE_` is missing or not YAML, or keys or values are not covered (all listed).
     """
     path = Path(config_file)
-    cfg = get_default_config()
+    keys = _merged_keys(architectures)
+    cfg = _plain_tree(keys)
+    types = {name: key.types for name, key in _flatten(keys, "") if isinstance(key, Key)}
     problems: list[str] = []
     for source, key, value in _file_leaves(path, ()):
-        _apply(cfg, key, value, source, problems)
+        _apply(cfg, types, key, value, source, problems)
     if len(overrides) % 2:
         raise ConfigError(f"overrides come as pairs KEY VALUE; {overrides[-1]!r} has no value")
     for key, text in zip(overrides[::2], overrides[1::2], strict=True):
-        _apply(cfg, key, text, "command line", problems)
+        _apply(cfg, types, key, text, "command line", problems)
     if not problems:
-        problems = _check_values(cfg)
+        problems = _check_values(cfg, architectures)
     if problems:
         raise ConfigError(f"{path}: {len(problems)} problem(s) in the configuration:\n  " + "\n  ".join(problems))
     return cfg.freeze()
@@ -59,12 +66,30 @@ def dump_config(cfg: CfgNode) -> str:
     return yaml.safe_dump(cfg.to_dict(), sort_keys=True, default_flow_style=None, width=120)
 
 
-def _add_own_keys(node: CfgNode, tree: dict[str, Any]) -> None:
-    for key, value in tree.items():
-        if isinstance(value, dict) and key in node:
-            _add_own_keys(node[key], value)
+def _merged_keys(architectures: Sequence[Architecture]) -> dict[str, Any]:
+    """All defaults in one tree, some still wrapped in `Key`."""
+    merged: dict[str, Any] = {}
+    own = [tree for architecture in architectures for tree in architecture.config]
+    for tree in (DETECTRON2_DEFAULTS, OWN_KEYS, *own):
+        _merge(merged, tree)
+    return merged
+
+
+def _merge(tree: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, Mapping):
+            _merge(tree.setdefault(key, {}), value)
         else:
-            node[key] = CfgNode(value) if isinstance(value, dict) else value
+            tree[key] = value
+
+
+def _plain_tree(keys: Mapping[str, Any]) -> CfgNode:
+    """A configuration of its own from a tree of defaults."""
+    tree = CfgNode()
+    for key, value in keys.items():
+        value = value.default if isinstance(value, Key) else value
+        tree[key] = _plain_tree(value) if isinstance(value, Mapping) else copy.deepcopy(value)
+    return tree
 
 
 def _file_leaves(path: Path, parents: tuple[Path, ...]) -> list[tuple[str, str, Any]]:
@@ -95,7 +120,10 @@ def _flatten(tree: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
     return leaves
 
 
-def _apply(cfg: CfgNode, key: str, raw: Any, source: str, problems: list[str]) -> None:
+def _apply(
+    cfg: CfgNode, types: Mapping[str, tuple[type, ...]], key: str, raw: Any, source: str, problems: list[str]
+) -> None:
+    """Sets one key, or adds to `problems` why it cannot be set."""
     value = _decode(raw)
     if key in FIXED_VALUES:
         if value != FIXED_VALUES[key]:
@@ -117,7 +145,7 @@ def _apply(cfg: CfgNode, key: str, raw: Any, source: str, problems: list[str]) -
         problems.append(f"{source}: {key}: unknown configuration key{hint}")
         return
     try:
-        node[leaf] = _convert(value, node[leaf], key)
+        node[leaf] = _convert(value, node[leaf], types.get(key, ()))
     except TypeError as error:
         problems.append(f"{source}: {key}: {error}")
 
@@ -136,18 +164,22 @@ def _lists(value: Any) -> Any:
     return [_lists(item) for item in value] if isinstance(value, (tuple, list)) else value
 
 
-def _convert(value: Any, default: Any, key: str) -> Any:
-    """The value in the type of the default; list-like keys accept one bare number, as Detectron2's do."""
-    if default is None or value is None:
-        if key != "SOLVER.WEIGHT_DECAY_BIAS" or not (value is None or isinstance(value, (int, float))):
-            raise TypeError(f"{value!r} is not allowed here; expected {type(default).__name__}")
-        return value
+def _convert(value: Any, default: Any, types: tuple[type, ...]) -> Any:
+    """The value in the type of the default, or in one of `types` where a key names some.
+
+    Raises:
+        TypeError: if it has another type.
+    """
+    if types:
+        if not isinstance(value, types) or isinstance(value, bool):
+            raise TypeError(f"{value!r} is not one of {', '.join(kind.__name__ for kind in types)}")
+        return [value] if list in types and not isinstance(value, list) else value
+    if value is None:
+        raise TypeError(f"{value!r} is not allowed here; expected {type(default).__name__}")
     if isinstance(default, bool) != isinstance(value, bool):
         raise TypeError(f"{value!r} is not a {type(default).__name__}")
     if isinstance(default, float) and isinstance(value, int):
         return float(value)
-    if isinstance(default, list) and key in ("INPUT.MIN_SIZE_TRAIN",) and isinstance(value, int):
-        return [value]
     if isinstance(default, int) and isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(default, str) and not isinstance(value, str):
@@ -157,23 +189,41 @@ def _convert(value: Any, default: Any, key: str) -> Any:
     return value
 
 
-def _check_values(cfg: CfgNode) -> list[str]:
-    problems: list[str] = []
-    leaves = dict(cfg.leaves())
-    unread = () if cfg.MODEL.META_ARCHITECTURE == "GeneralizedRCNN" else RCNN_PREFIXES
-    for key, allowed in CHOICES.items():
-        if leaves[key] not in allowed and not key.startswith(unread):
-            problems.append(f"{key}: {leaves[key]!r} is not covered by this engine; allowed: {list(allowed)}")
+def _check_values(cfg: CfgNode, architectures: Sequence[Architecture]) -> list[str]:
+    """One message for every value, or combination of values, that cannot be trained."""
+    names = tuple(architecture.name for architecture in architectures)
+    problems = _find_other_values(cfg, {**CHOICES, "MODEL.META_ARCHITECTURE": names})
     late = [step for step in cfg.SOLVER.STEPS if step >= cfg.SOLVER.MAX_ITER]
     if late and cfg.SOLVER.LR_SCHEDULER_NAME == "WarmupMultiStepLR":
         problems.append(f"SOLVER.STEPS: {late} are not before SOLVER.MAX_ITER {cfg.SOLVER.MAX_ITER}; shorten STEPS")
-    if cfg.MODEL.RESNETS.DEPTH in (18, 34) and cfg.MODEL.RESNETS.RES2_OUT_CHANNELS != 64:
-        problems.append("MODEL.RESNETS.RES2_OUT_CHANNELS: must be 64 for ResNet-18 and ResNet-34")
-    for name, low in (("ANCHOR_GENERATOR.SIZES", 1), ("ANCHOR_GENERATOR.ASPECT_RATIOS", 1)):
-        count = len(leaves[f"MODEL.{name}"])
-        if count not in (low, len(cfg.MODEL.RPN.IN_FEATURES)):
-            problems.append(f"MODEL.{name}: {count} lists for {len(cfg.MODEL.RPN.IN_FEATURES)} RPN.IN_FEATURES")
-    for key in ("SOLVER.MAX_ITER", "SOLVER.IMS_PER_BATCH", "MODEL.ROI_HEADS.NUM_CLASSES"):
-        if leaves[key] < 1:
-            problems.append(f"{key}: {leaves[key]} must be at least 1")
-    return problems + find_conflicts(cfg)
+    counts = (("SOLVER.MAX_ITER", cfg.SOLVER.MAX_ITER), ("SOLVER.IMS_PER_BATCH", cfg.SOLVER.IMS_PER_BATCH))
+    for key, value in (*counts, ("TEST.IMS_PER_BATCH", cfg.TEST.IMS_PER_BATCH)):
+        if value < 1:
+            problems.append(f"{key}: {value} must be at least 1")
+    problems += _find_patience_problems(cfg)
+    if cfg.MODEL.META_ARCHITECTURE not in names:
+        return problems
+    chosen = find_architecture(architectures, cfg.MODEL.META_ARCHITECTURE)
+    return problems + _find_other_values(cfg, chosen.choices) + chosen.check_config(cfg)
+
+
+def _find_other_values(cfg: CfgNode, choices: Mapping[str, tuple[Any, ...]]) -> list[str]:
+    leaves = dict(cfg.leaves())
+    return [
+        f"{key}: {leaves[key]!r} is not covered by this engine; allowed: {list(allowed)}"
+        for key, allowed in choices.items()
+        if leaves[key] not in allowed
+    ]
+
+
+def _find_patience_problems(cfg: CfgNode) -> list[str]:
+    problems = []
+    for key in ("PLATEAU", "EARLY_STOPPING"):
+        patience = cfg.SOLVER[key].PATIENCE
+        if patience < 0:
+            problems.append(f"SOLVER.{key}.PATIENCE: {patience} must be 0 (off) or a number of evaluations")
+        elif patience and (not cfg.TEST.EVAL_PERIOD or not cfg.DATASETS.TEST):
+            problems.append(f"SOLVER.{key} waits for evaluations; set TEST.EVAL_PERIOD and DATASETS.TEST")
+    if not 0.0 < cfg.SOLVER.PLATEAU.FACTOR < 1.0:
+        problems.append(f"SOLVER.PLATEAU.FACTOR: {cfg.SOLVER.PLATEAU.FACTOR} must lie between 0 and 1")
+    return problems

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 from detectron2.config import CfgNode as Detectron2Node
 from detectron2.config import get_cfg
 
+from fetal_hc.engine.architecture import Architecture
 from fetal_hc.engine.config import CfgNode, get_default_config
 
 
-def add_config(cfg: Detectron2Node) -> None:
+def add_config(cfg: Detectron2Node, architectures: Sequence[Architecture]) -> None:
     """Adds the keys that Detectron2 lacks, with their defaults, to its tree (as its projects' `add_*_config` do)."""
-    _add_missing(cfg, get_default_config().to_dict())
+    _add_missing(cfg, get_default_config(architectures).to_dict())
 
 
 def to_detectron2_config(cfg: CfgNode) -> Detectron2Node:
@@ -23,7 +25,7 @@ def to_detectron2_config(cfg: CfgNode) -> Detectron2Node:
     `merge_from_file` on the same file gives the same tree.
     """
     theirs = get_cfg()
-    add_config(theirs)
+    _add_missing(theirs, cfg.to_dict())
     _assign(theirs, cfg)
     theirs.freeze()
     return theirs

@@ -17,6 +17,7 @@ from detectron2.data import (
 )
 from torch.utils.data import DataLoader, Sampler
 
+from fetal_hc.engine.architecture import Architecture
 from fetal_hc.engine.d2_backend.masks import to_instances
 from fetal_hc.engine.data.datasets import load_dataset, load_dataset_dicts
 from fetal_hc.engine.data.loader import MappedDataset
@@ -27,19 +28,19 @@ from fetal_hc.engine.data.samplers import StreamItem, TrainingBatchSampler
 Batch = list[dict[str, Any]]
 
 
-def register_datasets(cfg: CfgNode, names: Sequence[str]) -> None:
+def register_datasets(cfg: CfgNode, architecture: Architecture, names: Sequence[str]) -> None:
     """Registers datasets, found as DATASETS of `cfg` says, in DatasetCatalog and MetadataCatalog; replaces older ones.
 
     Raises:
         FetalHCError: as `fetal_hc.engine.data.datasets.load_dataset`.
     """
     for name in names:
-        dataset = load_dataset(cfg, name)
+        dataset = load_dataset(cfg, architecture, name)
         if name in DatasetCatalog:
             DatasetCatalog.remove(name)
         if name in MetadataCatalog:
             MetadataCatalog.remove(name)
-        DatasetCatalog.register(name, partial(load_dataset_dicts, cfg, name))
+        DatasetCatalog.register(name, partial(load_dataset_dicts, cfg, architecture, name))
         MetadataCatalog.get(name).set(
             thing_classes=list(dataset.class_names),
             thing_dataset_id_to_contiguous_id={found: index for index, found in enumerate(dataset.category_ids)},
@@ -82,12 +83,12 @@ class TrainingData:
         FetalHCError: as `fetal_hc.engine.data.loader.build_train_loader`.
     """
 
-    def __init__(self, cfg: CfgNode) -> None:
+    def __init__(self, cfg: CfgNode, architecture: Architecture) -> None:
         cv2.setNumThreads(1)  # workers are forked from here; the cores belong to the network
         records = get_detection_dataset_dicts(
             list(cfg.DATASETS.TRAIN), filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
         )
-        self._stream = build_project_loader(cfg, records)
+        self._stream = build_project_loader(cfg, architecture, records)
         assert isinstance(self._stream.mapper, DatasetMapper)
         mapper: Any = InstancesMapper(self._stream.mapper)  # called like the one it wraps
         self._loader: DataLoader[Any] = build_detection_train_loader(

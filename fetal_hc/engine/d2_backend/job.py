@@ -17,17 +17,15 @@ import detectron2.engine
 from detectron2.utils import comm
 from torch.multiprocessing.spawn import ProcessExitedException
 
+from fetal_hc.engine.architecture import Architecture
 from fetal_hc.engine.checkpoints import checkpoint
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.d2_backend.config import to_detectron2_config
 from fetal_hc.engine.d2_backend.data import register_datasets
-from fetal_hc.engine.d2_backend.trainer import Trainer
+from fetal_hc.engine.d2_backend.trainer import Trainer, build_test_evaluators
 from fetal_hc.engine.data.datasets import load_training_records
 from fetal_hc.engine.evaluation.results import Results
 from fetal_hc.errors import FetalHCError
-
-# What Detectron2 and its library fvcore log under.
-LOGGERS = ("detectron2", "fvcore")
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +57,14 @@ def launch(function: Callable[..., int], n_processes: int, arguments: tuple[Any,
     return 0
 
 
-def run(cfg: CfgNode, weights: Path | None, *, resume: bool, eval_only: bool) -> tuple[int, Results]:
+def run(
+    cfg: CfgNode, architecture: Architecture, weights: Path | None, *, resume: bool, eval_only: bool
+) -> tuple[int, Results]:
     """Trains, or evaluates only; returns 0 or the signal that ended the training, and the last results.
 
     Args:
         cfg: the configuration, with its final SEED.
+        architecture: its model.
         weights: to evaluate with `eval_only`.
         resume: continue the training in OUTPUT_DIR where there is one.
         eval_only: no training.
@@ -73,14 +74,14 @@ def run(cfg: CfgNode, weights: Path | None, *, resume: bool, eval_only: bool) ->
     """
     logging.getLogger("detectron2.engine.train_loop").addFilter(_without_traceback)
     theirs = to_detectron2_config(cfg)
-    register_datasets(theirs, [*(() if eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST])
+    register_datasets(theirs, architecture, [*(() if eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST])
     if eval_only:
         assert weights is not None
         model = Trainer.build_model(theirs)
         checkpoint.load_weights(model, checkpoint.read_checkpoint(weights)["model"], weights)
-        return 0, Trainer.test(theirs, model)
-    load_training_records(cfg)  # its errors say more than Detectron2's about an empty or mixed dataset
-    trainer = Trainer(theirs)
+        return 0, Trainer.test(theirs, model, build_test_evaluators(theirs, architecture))
+    load_training_records(cfg, architecture)  # its errors say more than Detectron2's about an empty or mixed dataset
+    trainer = Trainer(theirs, architecture)
     trainer.resume_or_load(resume)
     signal_number = trainer.train()
     return signal_number, trainer.results or {}

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import AMPTrainer, DefaultTrainer, HookBase, SimpleTrainer, TrainerBase, hooks
-from detectron2.evaluation import DatasetEvaluators
 from detectron2.solver.build import maybe_add_gradient_clipping
 from torch import nn
 from torch.utils.data import DataLoader
 
+from fetal_hc.engine.architecture import Architecture
 from fetal_hc.engine.checkpoints import checkpoint
 from fetal_hc.engine.checkpoints.pretrained import load_pretrained
 from fetal_hc.engine.d2_backend.components import build_model
@@ -23,7 +23,7 @@ from fetal_hc.engine.d2_backend.data import TrainingData, build_test_data
 from fetal_hc.engine.d2_backend.evaluation import SoftMaskDetector
 from fetal_hc.engine.d2_backend.hooks import Checkpoints, MovingAverage, StopOnSignal, TrainingStopped
 from fetal_hc.engine.data.datasets import load_dataset
-from fetal_hc.engine.evaluation.registry import build_evaluators
+from fetal_hc.engine.evaluation import DatasetEvaluators, build_evaluators
 from fetal_hc.engine.evaluation.results import Results, flatten_results
 from fetal_hc.engine.train import distributed
 from fetal_hc.engine.train.best_record import update_best_record
@@ -44,11 +44,13 @@ class Trainer(DefaultTrainer):
 
     Args:
         cfg: the frozen tree of `to_detectron2_config`; its datasets have been registered.
+        architecture: its model; the mapper and the evaluators are used.
     """
 
-    def __init__(self, cfg: CfgNode) -> None:
+    def __init__(self, cfg: CfgNode, architecture: Architecture) -> None:
         TrainerBase.__init__(self)  # DefaultTrainer's own allows neither AMP nor several processes on a CPU
         self.cfg = cfg
+        self.architecture = architecture
         self.start_iter, self.max_iter = 0, cfg.SOLVER.MAX_ITER
         self.results: Results | None = None
         self.device = distributed.select_device(cfg.MODEL.DEVICE)
@@ -56,7 +58,7 @@ class Trainer(DefaultTrainer):
         self.ema = self._start_average()
         optimizer = self.build_optimizer(cfg, self.own_model)
         self._trainer = _build_step(
-            self.own_model, self.device, self.build_train_loader(cfg), optimizer, cfg.SOLVER.AMP.ENABLED
+            self.own_model, self.device, TrainingData(cfg, architecture), optimizer, cfg.SOLVER.AMP.ENABLED
         )
         self.scheduler = self.build_lr_scheduler(cfg, self.optimizer)
         self._stop = StopRequest()
@@ -73,19 +75,9 @@ class Trainer(DefaultTrainer):
         return maybe_add_gradient_clipping(cfg, build_optimizer(cfg, model))
 
     @classmethod
-    def build_train_loader(cls, cfg: CfgNode) -> TrainingData:
-        """Endless batches; see `fetal_hc.engine.d2_backend.data`."""
-        return TrainingData(cfg)
-
-    @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader[Any]:
         """One pass over a dataset."""
         return build_test_data(cfg, dataset_name)
-
-    @classmethod
-    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluators:
-        """The evaluators that TEST.EVALUATORS names."""
-        return DatasetEvaluators(build_evaluators(cfg, load_dataset(cfg, dataset_name)))
 
     @classmethod
     def test(cls, cfg: CfgNode, model: nn.Module, evaluators: Any = None) -> Results:
@@ -202,7 +194,7 @@ class Trainer(DefaultTrainer):
         before = checkpoint.random_state(self.device)
         with self.ema.applied_to(self.own_model) if self.ema is not None else nullcontext():
             distributed.broadcast_buffers(self.own_model)
-            results = self.test(self.cfg, self.own_model)
+            results = self.test(self.cfg, self.own_model, build_test_evaluators(self.cfg, self.architecture))
         checkpoint.set_random_state(before, self.device)
         return results
 
@@ -215,6 +207,11 @@ class Trainer(DefaultTrainer):
         if update_best_record(self.cfg, flat, min(self.iter, self.max_iter - 1)):
             self.save(checkpoint.BEST_NAME, is_last=False)
         return {name: value for name, value in flat.items() if math.isfinite(value)}
+
+
+def build_test_evaluators(cfg: CfgNode, architecture: Architecture) -> list[DatasetEvaluators]:
+    """For each dataset in DATASETS.TEST, the evaluators that TEST.EVALUATORS names."""
+    return [build_evaluators(cfg, architecture, load_dataset(cfg, architecture, name)) for name in cfg.DATASETS.TEST]
 
 
 def _build_step(

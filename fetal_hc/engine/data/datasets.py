@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
-from face_mask.training.manifest import manifest_of, read_manifest_records
+from fetal_hc.engine.architecture import Architecture
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.errors import ConfigError, DatasetError, raise_problems
 from fetal_hc.io.coco import read_coco, resolve_image_path
@@ -28,10 +30,10 @@ class DetectionDataset:
 
     Attributes:
         name: as in DATASETS.TRAIN or DATASETS.TEST.
-        path: the COCO file or the classification manifest it was read from.
+        path: the file it was read from.
         records: one dict per image, by rising image id; see `load_dataset_dicts`.
         class_names: class names in contiguous order.
-        category_ids: COCO category id of each contiguous class; of a manifest, the classes themselves.
+        category_ids: COCO category id of each contiguous class; in other formats the classes themselves.
     """
 
     name: str
@@ -41,38 +43,60 @@ class DetectionDataset:
     category_ids: tuple[int, ...]
 
 
-def dataset_path(cfg: CfgNode, name: str) -> Path:
-    """File of a dataset: DATASETS.ROOT/NAME.json, or the manifest X.csv there if NAME is X_train or X_val."""
-    path = Path(cfg.DATASETS.ROOT) / f"{name}.json"
-    manifest = manifest_of(Path(cfg.DATASETS.ROOT), name)
-    return path if path.is_file() or manifest is None else manifest[0]
+@dataclass(frozen=True)
+class DatasetFormat:
+    """A format of datasets besides COCO JSON.
+
+    Attributes:
+        find: the file of dataset NAME in the folder DATASETS.ROOT, or None where there is none.
+        read: records of the dataset of that name in its file, and the class names in contiguous order.
+    """
+
+    find: Callable[[Path, str], Path | None]
+    read: Callable[[Path, str], tuple[list[Record], tuple[str, ...]]]
 
 
-def load_dataset(cfg: CfgNode, name: str) -> DetectionDataset:
-    """The dataset `name`, checked against the configuration and the disk.
+def dataset_path(cfg: CfgNode, architecture: Architecture, name: str) -> Path:
+    """File of a dataset: DATASETS.ROOT/NAME.json, or else a file in one of the architecture's other formats."""
+    return _find_dataset(cfg, architecture, name)[0]
+
+
+def _find_dataset(cfg: CfgNode, architecture: Architecture, name: str) -> tuple[Path, DatasetFormat | None]:
+    """File of a dataset and its format, None for COCO."""
+    root = Path(cfg.DATASETS.ROOT)
+    coco = root / f"{name}.json"
+    if not coco.is_file():
+        for dataset_format in architecture.dataset_formats:
+            path = dataset_format.find(root, name)
+            if path is not None:
+                return path, dataset_format
+    return coco, None
+
+
+def load_dataset(cfg: CfgNode, architecture: Architecture, name: str) -> DetectionDataset:
+    """The dataset `name`, checked against the configuration, the architecture and the disk.
 
     Raises:
-        DatasetError: if the file is missing or faulty, images are missing, or a record lacks what the meta-architecture
-            learns (all listed).
-        ConfigError: if the configured number of classes differs from that of the dataset.
+        DatasetError: if the file is missing or faulty, images are missing, or a record lacks what the model learns (all
+            listed).
+        ConfigError: if the configured number of classes differs from the dataset's.
     """
-    path = dataset_path(cfg, name)
+    path, dataset_format = _find_dataset(cfg, architecture, name)
     if not path.is_file():
         raise DatasetError(
             f"dataset {name!r}: no file {path}; convert the dataset first (tools/convert_hc18.py, "
             "tools/convert_face_mask.py) or point DATASETS.ROOT to the folder of its JSON"
         )
-    dataset = _load_manifest(cfg, name, path) if path.suffix == ".csv" else _load_coco(cfg, name, path)
-    _check_number_of_classes(cfg, dataset)
-    _check_records(cfg, dataset)
+    if dataset_format is None:
+        dataset = _load_coco(cfg, name, path)
+    else:
+        records, class_names = dataset_format.read(path, name)
+        dataset = DetectionDataset(name, path, records, class_names, tuple(range(len(class_names))))
+    _check_number_of_classes(cfg, architecture, dataset)
+    problems = architecture.check_dataset(cfg, dataset)
+    if problems:
+        raise_problems(DatasetError, problems, f"{dataset.path} does not suit {architecture.name}")
     return dataset
-
-
-def _load_manifest(cfg: CfgNode, name: str, path: Path) -> DetectionDataset:
-    if cfg.MODEL.META_ARCHITECTURE != "ImageClassifier":
-        raise ConfigError(f"{path}: a manifest holds classes of whole photos, which only an ImageClassifier can learn")
-    records, class_names = read_manifest_records(path, name.rpartition("_")[2])
-    return DetectionDataset(name, path, records, class_names, tuple(range(len(class_names))))
 
 
 def _load_coco(cfg: CfgNode, name: str, path: Path) -> DetectionDataset:
@@ -96,13 +120,11 @@ def _load_coco(cfg: CfgNode, name: str, path: Path) -> DetectionDataset:
     )
 
 
-def _check_number_of_classes(cfg: CfgNode, dataset: DetectionDataset) -> None:
-    """A segmenter learns the union of all masks and takes any number of classes; a refiner knows heads alone."""
-    keys = {"GeneralizedRCNN": ("MODEL.ROI_HEADS.NUM_CLASSES", cfg.MODEL.ROI_HEADS.NUM_CLASSES)}
-    if cfg.MODEL.META_ARCHITECTURE in ("SemanticSegmenter", "OutlineRefiner"):
+def _check_number_of_classes(cfg: CfgNode, architecture: Architecture, dataset: DetectionDataset) -> None:
+    key, n_found = architecture.class_count_key, len(dataset.class_names)
+    if not key:
         return
-    key, n_expected = keys.get(cfg.MODEL.META_ARCHITECTURE, ("MODEL.NUM_CLASSES", cfg.MODEL.NUM_CLASSES))
-    n_found = len(dataset.class_names)
+    n_expected = reduce(getitem, key.split("."), cfg)
     if n_found != n_expected:
         raise ConfigError(
             f"{key} is {n_expected}, but {dataset.path} has {n_found} categories ({', '.join(dataset.class_names)}); "
@@ -110,48 +132,17 @@ def _check_number_of_classes(cfg: CfgNode, dataset: DetectionDataset) -> None:
         )
 
 
-def _check_records(cfg: CfgNode, dataset: DetectionDataset) -> None:
-    """What Mask R-CNN can do without, the other meta-architectures need in every image."""
-    problems = []
-    if cfg.MODEL.META_ARCHITECTURE in ("ImageClassifier", "TwoHeadDetector"):
-        problems = [
-            f"{record['file_name']}: {len(record['annotations'])} objects; expected one; convert with --single-face"
-            for record in dataset.records
-            if len(record["annotations"]) != 1
-        ]
-    elif cfg.MODEL.META_ARCHITECTURE == "SemanticSegmenter":
-        problems = [
-            f"{record['file_name']}: an object without mask pixels; expected outlines of every object"
-            for record in dataset.records
-            if not all(_shows_its_mask(cfg, dataset, annotation) for annotation in record["annotations"])
-        ]
-    elif cfg.MODEL.META_ARCHITECTURE == "OutlineRefiner":
-        problems = [
-            f"{record['file_name']}: not one head with its ellipse; convert with tools/convert_hc18.py"
-            for record in dataset.records
-            if ["ellipse_px" in annotation for annotation in record["annotations"]] != [True]
-        ]
-    if problems:
-        raise_problems(DatasetError, problems, f"{dataset.path} does not suit {cfg.MODEL.META_ARCHITECTURE}")
-
-
-def _shows_its_mask(cfg: CfgNode, dataset: DetectionDataset, annotation: dict[str, Any]) -> bool:
-    """Whether an object's mask pixels are known: outlined, or none because of its class."""
-    is_bare = dataset.class_names[annotation["category_id"]] in cfg.DATASETS.CLASSES_WITHOUT_MASK
-    return is_bare or bool(annotation.get("segmentation"))
-
-
-def load_dataset_dicts(cfg: CfgNode, name: str) -> list[Record]:
+def load_dataset_dicts(cfg: CfgNode, architecture: Architecture, name: str) -> list[Record]:
     """Records of a dataset in Detectron2's format.
 
     Each has `file_name` (path), `image_id`, `height`, `width` (px), `annotations` and the extra fields of its image;
     each annotation `bbox` (xywh px, corner convention), `bbox_mode`, `category_id` (contiguous, 0-based), `iscrowd`,
     `segmentation` where there is one, and its extra fields. Errors as `load_dataset`.
     """
-    return load_dataset(cfg, name).records
+    return load_dataset(cfg, architecture, name).records
 
 
-def load_training_records(cfg: CfgNode) -> list[Record]:
+def load_training_records(cfg: CfgNode, architecture: Architecture) -> list[Record]:
     """Records of all datasets in DATASETS.TRAIN; without annotated objects only if FILTER_EMPTY_ANNOTATIONS is off.
 
     Raises:
@@ -160,7 +151,7 @@ def load_training_records(cfg: CfgNode) -> list[Record]:
     """
     if not cfg.DATASETS.TRAIN:
         raise ConfigError("DATASETS.TRAIN is empty; name at least one dataset, such as hc18_train")
-    datasets = [load_dataset(cfg, name) for name in cfg.DATASETS.TRAIN]
+    datasets = [load_dataset(cfg, architecture, name) for name in cfg.DATASETS.TRAIN]
     if len({dataset.class_names for dataset in datasets}) > 1:
         found = "; ".join(f"{dataset.name}: {', '.join(dataset.class_names)}" for dataset in datasets)
         raise ConfigError(f"DATASETS.TRAIN: classes must be equal and in one order, but they are {found}")

@@ -9,26 +9,15 @@ from typing import Any
 import cv2
 from torch.utils.data import DataLoader, Dataset
 
-from face_mask.training.square_mapper import SquareMapper
+from fetal_hc.engine.architecture import Architecture, Mapper
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.data.datasets import Record, load_dataset_dicts, load_training_records
-from fetal_hc.engine.data.mapper import CACHE_LIMIT_BYTES, DatasetMapper
+from fetal_hc.engine.data.mapper import CACHE_LIMIT_BYTES
 from fetal_hc.engine.data.samplers import StreamItem, TrainingBatchSampler, sample_seed, shard_range
 from fetal_hc.engine.train import distributed
 from fetal_hc.errors import ConfigError
-from hc18.training.band_mapper import PolarBandMapper
 
 Batch = list[dict[str, Any]]
-Mapper = DatasetMapper | SquareMapper | PolarBandMapper
-
-# Meta-architecture -> its mapper.
-MAPPERS: dict[str, type[Mapper]] = {
-    "GeneralizedRCNN": DatasetMapper,
-    "ImageClassifier": SquareMapper,
-    "TwoHeadDetector": SquareMapper,
-    "SemanticSegmenter": SquareMapper,
-    "OutlineRefiner": PolarBandMapper,
-}
 
 
 class MappedDataset(Dataset[dict[str, Any]]):
@@ -86,7 +75,9 @@ class TrainLoader:
         self.n_batches = state["n_samples"] // (self.sampler.batch_size * self.sampler.world_size)
 
 
-def build_train_loader(cfg: CfgNode, records: Sequence[Record] | None = None) -> TrainLoader:
+def build_train_loader(
+    cfg: CfgNode, architecture: Architecture, records: Sequence[Record] | None = None
+) -> TrainLoader:
     """Loader of DATASETS.TRAIN (or of given records) for this process, in batches of its share of IMS_PER_BATCH.
 
     Raises:
@@ -94,7 +85,7 @@ def build_train_loader(cfg: CfgNode, records: Sequence[Record] | None = None) ->
         DatasetError: as `load_training_records`.
     """
     if records is None:
-        records = load_training_records(cfg)
+        records = load_training_records(cfg, architecture)
     world_size = distributed.world_size()
     batch_size, rest = divmod(cfg.SOLVER.IMS_PER_BATCH, world_size)
     if rest or batch_size < 1:
@@ -103,10 +94,9 @@ def build_train_loader(cfg: CfgNode, records: Sequence[Record] | None = None) ->
             f"choose a multiple of {world_size}"
         )
     n_workers = cfg.DATALOADER.NUM_WORKERS
-    mapper_type = MAPPERS[cfg.MODEL.META_ARCHITECTURE]
-    mapper = mapper_type(cfg, is_train=True, cache_limit_bytes=CACHE_LIMIT_BYTES // max(n_workers, 1))
+    mapper = architecture.mapper(cfg, is_train=True, cache_limit_bytes=CACHE_LIMIT_BYTES // max(n_workers, 1))
     groups = None
-    if cfg.DATALOADER.ASPECT_RATIO_GROUPING and mapper_type is DatasetMapper:
+    if cfg.DATALOADER.ASPECT_RATIO_GROUPING and architecture.groups_by_aspect_ratio:
         groups = [int(record["width"] > record["height"]) for record in records]
     sampler = TrainingBatchSampler(
         len(records),
@@ -119,26 +109,28 @@ def build_train_loader(cfg: CfgNode, records: Sequence[Record] | None = None) ->
     return TrainLoader(records, mapper, sampler, n_workers)
 
 
-def build_test_loader(cfg: CfgNode, name: str, records: Sequence[Record] | None = None) -> DataLoader[dict[str, Any]]:
+def build_test_loader(
+    cfg: CfgNode, architecture: Architecture, name: str, records: Sequence[Record] | None = None
+) -> DataLoader[dict[str, Any]]:
     """Loader of one evaluation dataset: this process's consecutive share, in order, in batches of TEST.IMS_PER_BATCH.
 
     Errors as `load_dataset_dicts`.
     """
     if records is None:
-        records = load_dataset_dicts(cfg, name)
+        records = load_dataset_dicts(cfg, architecture, name)
     share = shard_range(len(records), distributed.rank(), distributed.world_size())
-    dataset = MappedDataset(records, MAPPERS[cfg.MODEL.META_ARCHITECTURE](cfg, is_train=False))
+    dataset = MappedDataset(records, architecture.mapper(cfg, is_train=False))
     items = [(index, index) for index in share]
     return _data_loader(dataset, cfg.DATALOADER.NUM_WORKERS, sampler=items, batch_size=cfg.TEST.IMS_PER_BATCH)
 
 
 def _data_loader(dataset: MappedDataset, n_workers: int, **sampling: Any) -> DataLoader[dict[str, Any]]:
-    """DataLoader whose batches stay lists of dicts; OpenCV keeps to one thread, the cores belong to the network."""
-    cv2.setNumThreads(1)
+    """DataLoader whose batches stay lists of dicts."""
     return DataLoader(dataset, num_workers=n_workers, collate_fn=list, worker_init_fn=_one_thread, **sampling)
 
 
 def _one_thread(_worker_id: int) -> None:
+    """Keeps OpenCV in a worker process to one thread: the cores belong to the network and to the other workers."""
     cv2.setNumThreads(1)
 
 

@@ -1,5 +1,11 @@
-"""Scores of a model on annotated images: COCO average precision and head circumference."""
+"""Scores of a model on annotated images."""
 
-from fetal_hc.engine.evaluation.evaluator import DatasetEvaluator, DatasetEvaluators, evaluate_on_dataset
+from fetal_hc.engine.evaluation.evaluator import (
+    DatasetEvaluator,
+    DatasetEvaluators,
+    build_evaluators,
+    check_evaluators,
+    evaluate_on_dataset,
+)
 
-__all__ = ["DatasetEvaluator", "DatasetEvaluators", "evaluate_on_dataset"]
+__all__ = ["DatasetEvaluator", "DatasetEvaluators", "build_evaluators", "check_evaluators", "evaluate_on_dataset"]

@@ -14,6 +14,8 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from fetal_hc.engine.config import CfgNode
+from fetal_hc.engine.data.datasets import DetectionDataset
 from fetal_hc.engine.structures import Detections
 from fetal_hc.engine.train import distributed
 from fetal_hc.io.masks import mask_to_rle, paste_soft_mask
@@ -118,6 +120,13 @@ class CocoEvaluator:
         """Names of the classes where there are several."""
         names = [category["name"] for category in self._truth.loadCats(self._category_ids)]
         return names if len(names) > 1 else []
+
+
+def build_coco_evaluator(cfg: CfgNode, dataset: DetectionDataset) -> CocoEvaluator:
+    """The evaluator of one dataset; masks are scored where every object of the dataset has one."""
+    is_outlined = all(item.get("segmentation") for record in dataset.records for item in record["annotations"])
+    tasks = ("bbox", "segm") if cfg.MODEL.MASK_ON and is_outlined else ("bbox",)
+    return CocoEvaluator(dataset.path, tasks, cfg.TEST.DETECTIONS_PER_IMAGE)
 
 
 def _mean_percent(precision: np.ndarray) -> float:

@@ -15,6 +15,11 @@ Results = dict[str, dict[str, Any]]
 COLUMNS = 6
 
 
+def details_path(output_dir: str | Path, task: str, dataset: str, suffix: str = "csv") -> Path:
+    """File with the results of one task for every image of the dataset of that name."""
+    return Path(output_dir) / f"{task}_{dataset}.{suffix}"
+
+
 def flatten_results(results: Mapping[str, Any]) -> dict[str, float]:
     """{"segm": {"AP": 50.0}} as {"segm/AP": 50.0}, at any depth."""
     flat: dict[str, float] = {}

@@ -24,14 +24,11 @@ from torch import Tensor, nn
 
 from fetal_hc.engine.checkpoints.checkpoint import load_weights, read_checkpoint
 from fetal_hc.engine.config import CfgNode, dump_config
-from fetal_hc.engine.modeling import build_model
 from fetal_hc.engine.modeling.rcnn import GeneralizedRCNN
 from fetal_hc.errors import ConfigError, ModelError
 from fetal_hc.io.atomic import atomic_path
-from fetal_hc.io.images import read_image
 from fetal_hc.model.model_spec import INPUT_NAME, OUTPUT_NAMES, ModelSpec
 from fetal_hc.model.preprocess import InputSpec, to_network_input
-from hc18.phantoms.phantom import render_phantom, sample_spec
 
 logger = logging.getLogger(__name__)
 
@@ -40,19 +37,43 @@ OPSET = 18
 TOLERANCES = {"boxes": 1e-2, "scores": 1e-4, "masks": 1e-3}
 # Tensors with fewer values than this stay float32 in a half-size file: they cost nothing.
 HALF_MIN_VALUES = 1024
-# Sizes of the images the check runs on, before resizing.
-CHECK_IMAGES_HW = ((540, 800), (540, 738), (799, 563), (400, 400))
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What can be chosen about an export.
+
+    Attributes:
+        class_names: one name per class, in label order.
+        half: store weights as float16 (they are computed with as float32): half the file.
+        check_images: uint8 images (H, W) or RGB (H, W, 3) to compare the exported with the eager network on, at least
+            one. Models that are compared on inputs of another kind make their own.
+    """
+
+    class_names: tuple[str, ...] = ()
+    half: bool = False
+    check_images: tuple[NDArray[np.uint8], ...] = ()
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What an export produced: file size, SHA-256 and the largest differences found by the check."""
+    """Result of an export.
+
+    Attributes:
+        path: the written file.
+        size_bytes: its size.
+        sha256: its checksum.
+        differences: largest absolute differences between the exported and the eager network.
+        n_compared: number of outputs that were compared.
+        compared: what those outputs are.
+    """
 
     path: Path
     size_bytes: int
     sha256: str
     differences: dict[str, float]
-    n_detections: int
+    n_compared: int
+    compared: str
 
 
 class _Graph(nn.Module):
@@ -68,24 +89,14 @@ class _Graph(nn.Module):
         return found.boxes, found.scores, found.classes, found.masks[:, None]
 
 
-def export_model(
-    cfg: CfgNode,
-    weights: Path,
-    output: Path,
-    *,
-    class_names: Sequence[str],
-    half: bool = False,
-    check_images: Sequence[Path] = (),
-) -> ExportReport:
-    """Write the ONNX file of a trained network; nothing is left behind unless it agrees with the eager network.
+def export_model(cfg: CfgNode, weights: Path, output: Path, options: ExportOptions) -> ExportReport:
+    """Writes the ONNX file of a trained Mask R-CNN; no file is left unless it agrees with the eager network.
 
     Args:
         cfg: the configuration the network was trained with.
         weights: checkpoint (.pth).
         output: file to write (.onnx), replaced atomically.
-        class_names: one name per class, in label order.
-        half: store weights as float16 (they are computed with as float32): half the file.
-        check_images: image files to compare on, beside the synthetic ones.
+        options: class names, size of the weights, images to compare on.
 
     Raises:
         ConfigError: the model has no masks, or names and classes differ in number.
@@ -93,32 +104,34 @@ def export_model(
     """
     if not cfg.MODEL.MASK_ON:
         raise ConfigError("MODEL.MASK_ON is False: only models with masks are exported, since the fit needs soft masks")
-    if len(class_names) != cfg.MODEL.ROI_HEADS.NUM_CLASSES:
+    if len(options.class_names) != cfg.MODEL.ROI_HEADS.NUM_CLASSES:
         raise ConfigError(
-            f"{len(class_names)} class names for MODEL.ROI_HEADS.NUM_CLASSES {cfg.MODEL.ROI_HEADS.NUM_CLASSES}"
+            f"{len(options.class_names)} class names for MODEL.ROI_HEADS.NUM_CLASSES {cfg.MODEL.ROI_HEADS.NUM_CLASSES}"
         )
-    model = build_model(on_cpu(cfg))
-    assert isinstance(model, GeneralizedRCNN)
+    if not options.check_images:
+        raise ConfigError("an export needs at least one image to compare the exported with the eager network on")
+    model = GeneralizedRCNN(on_cpu(cfg))
     load_weights(model, read_checkpoint(weights)["model"], weights)
     model.eval()
-    if half:
+    if options.half:
         _round_to_half(model)
     graph = _Graph(model).eval()
-    images = check_inputs(cfg)
-    images.extend(to_network_input(read_image(path), input_spec(cfg)) for path in check_images)
+    images = [_to_input(image, input_spec(cfg)) for image in options.check_images]
     proto = _trace(graph, images[0])
     strip_traces(proto)
-    if half:
+    if options.half:
         _store_as_half(proto)
     weights_sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
-    spec = ModelSpec(input_spec(cfg), tuple(class_names), dump_config(cfg), weights_sha256)
+    spec = ModelSpec(input_spec(cfg), options.class_names, dump_config(cfg), weights_sha256)
     onnx.helper.set_model_props(proto, spec.to_metadata())
     payload = proto.SerializeToString()
     differences, n_detections = compare(graph, payload, images)
     _require_agreement(differences)
     with atomic_path(output) as temporary:
         temporary.write_bytes(payload)
-    return ExportReport(output, len(payload), hashlib.sha256(payload).hexdigest(), differences, n_detections)
+    return ExportReport(
+        output, len(payload), hashlib.sha256(payload).hexdigest(), differences, n_detections, "detections"
+    )
 
 
 def input_spec(cfg: CfgNode) -> InputSpec:
@@ -126,15 +139,9 @@ def input_spec(cfg: CfgNode) -> InputSpec:
     return InputSpec(cfg.INPUT.FORMAT, cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
 
 
-def check_inputs(cfg: CfgNode) -> list[NDArray[np.float32]]:
-    """Network inputs (3, H, W) of synthetic heads in several sizes and aspect ratios, and of one blank image."""
-    images = []
-    for seed, image_hw in enumerate(CHECK_IMAGES_HW):
-        rng = np.random.default_rng(seed)
-        grey = render_phantom(sample_spec(rng, image_hw=image_hw)).image
-        images.append(np.repeat(grey[..., None], 3, axis=2))
-    images.append(np.zeros((*CHECK_IMAGES_HW[0], 3), dtype=np.uint8))
-    return [to_network_input(image, input_spec(cfg)) for image in images]
+def _to_input(image: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32]:
+    """Network input (3, H, W) of a grey or RGB image."""
+    return to_network_input(np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image, spec)
 
 
 def compare(graph: nn.Module, payload: bytes, images: Sequence[NDArray[np.float32]]) -> tuple[dict[str, float], int]:

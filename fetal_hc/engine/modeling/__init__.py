@@ -3,7 +3,3 @@
 Shape legend: N images, R regions, K foreground classes, L pyramid levels, A anchors per cell, M mask side.
 Boxes are xyxy in network-input pixels, corner convention (pixel i covers [i, i+1]).
 """
-
-from fetal_hc.engine.modeling.build import build_model
-
-__all__ = ["build_model"]

@@ -6,21 +6,22 @@ References: Li et al., Hyperband (JMLR 18, 2018); Akiba et al., Optuna (KDD 2019
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
 
+from fetal_hc.engine.architecture import SearchSpace, find_architecture
 from fetal_hc.engine.config import CfgNode, load_config
 from fetal_hc.engine.evaluation.results import Results, flatten_results
-from fetal_hc.engine.train.training_job import JobOptions, run_job
+from fetal_hc.engine.train.training_job import JobOptions, start_job
 from fetal_hc.errors import ConfigError, ModelError
+from fetal_hc.io.atomic import write_text_atomic
 
-UNITS = (128, 256, 512, 1024, 2048)
-DROPOUT_RANGE = (0.5, 0.8)
-LAYERS_RANGE = (1, 3)
-RATE_RANGE = (1e-5, 1e-2)
 STUDY_NAME = "tuning"
+# Table of all trials, beside the study.
+TRIALS_NAME = "trials.csv"
 
 logger = logging.getLogger(__name__)
 
@@ -52,24 +53,34 @@ def tune(options: TuningOptions) -> tuple[optuna.Study, int]:
     """Runs trials until the study holds `n_trials`; returns the study and 0, or 128 + the signal that ended it.
 
     Each trial trains in OUTPUT_DIR/trial_NNN. The pruner sees TEST.BEST_METRIC after every TEST.EVAL_PERIOD; its best
-    value is the trial's. A trial that diverges counts as pruned; an interrupted one does not count.
+    value is the trial's. A trial that diverges counts as pruned; an interrupted one does not count. All trials are
+    listed in trials.csv beside `storage`.
 
     Raises:
         ConfigError: if the configuration cannot be tuned, or the study exists already (without `resume`) or does not.
     """
-    cfg = load_config(options.job.config_file, options.job.overrides)
-    if cfg.MODEL.META_ARCHITECTURE not in ("ImageClassifier", "TwoHeadDetector"):
-        raise ConfigError(f"tuning searches dense layers, which a {cfg.MODEL.META_ARCHITECTURE} does not have")
+    architectures = options.job.architectures
+    cfg = load_config(architectures, options.job.config_file, options.job.overrides)
+    space = find_architecture(architectures, cfg.MODEL.META_ARCHITECTURE).search_space
+    if space is None:
+        raise ConfigError(f"tuning needs a search space, which {cfg.MODEL.META_ARCHITECTURE} does not have")
     if not cfg.TEST.EVAL_PERIOD or not cfg.DATASETS.TEST:
         raise ConfigError("tuning needs evaluations; set TEST.EVAL_PERIOD and DATASETS.TEST")
     if options.storage.exists() != options.resume:
         state = "exists already; add --resume" if options.storage.exists() else "does not exist; leave out --resume"
         raise ConfigError(f"study {options.storage}: {state}, or choose another --storage")
     study = _open_study(cfg, options)
+    code = _run_trials(study, cfg, space, options)
+    write_text_atomic(options.storage.with_name(TRIALS_NAME), _trials_csv(study, space.parameters))
+    return study, code
+
+
+def _run_trials(study: optuna.Study, cfg: CfgNode, space: SearchSpace, options: TuningOptions) -> int:
+    """Adds trials until there are `n_trials`; returns 0, or 128 + the signal that ended the last one early."""
     while len(_ended(study)) < options.n_trials:
         trial = study.ask()
         try:
-            study.tell(trial, _run_trial(trial, cfg, options.job))
+            study.tell(trial, _run_trial(trial, cfg, space, options.job))
         except optuna.TrialPruned:
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         except ModelError as error:
@@ -77,8 +88,8 @@ def tune(options: TuningOptions) -> tuple[optuna.Study, int]:
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         except _Interrupted as stop:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
-            return study, int(stop.args[0])
-    return study, 0
+            return int(stop.args[0])
+    return 0
 
 
 def _open_study(cfg: CfgNode, options: TuningOptions) -> optuna.Study:
@@ -99,17 +110,7 @@ def _ended(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     return study.get_trials(deepcopy=False, states=states)
 
 
-def draw_overrides(trial: optuna.Trial) -> tuple[str, ...]:
-    """KEY VALUE pairs of one trial: number and units of the dense layers, dropout, learning rate."""
-    n_layers = trial.suggest_int("layers", *LAYERS_RANGE)
-    units = [int(trial.suggest_categorical(f"units_{number}", UNITS)) for number in range(1, n_layers + 1)]
-    dropout = trial.suggest_float("dropout", *DROPOUT_RANGE)
-    rate = trial.suggest_float("learning_rate", *RATE_RANGE, log=True)
-    layers = ("MODEL.DENSE.UNITS", str(units), "MODEL.DENSE.DROPOUT", f"{dropout:.4f}")
-    return (*layers, "SOLVER.BASE_LR", f"{rate:.8f}")
-
-
-def _run_trial(trial: optuna.Trial, cfg: CfgNode, job: JobOptions) -> float:
+def _run_trial(trial: optuna.Trial, cfg: CfgNode, space: SearchSpace, job: JobOptions) -> float:
     """Trains one trial; returns its best value.
 
     Raises:
@@ -120,22 +121,23 @@ def _run_trial(trial: optuna.Trial, cfg: CfgNode, job: JobOptions) -> float:
     values: list[float] = []
 
     def report(results: Results) -> None:
+        if job.on_evaluation is not None:
+            job.on_evaluation(results)
         values.append(flatten_results(results)[cfg.TEST.BEST_METRIC])
         trial.report(values[-1], step=len(values))
         if trial.should_prune():
             raise optuna.TrialPruned
 
     folder = Path(cfg.OUTPUT_DIR) / f"trial_{trial.number:03d}"
-    overrides = (*job.overrides, *draw_overrides(trial), "OUTPUT_DIR", str(folder))
-    code = run_job(replace(job, overrides=overrides, overwrite=True, on_evaluation=report))
+    overrides = (*job.overrides, *space.draw(trial), "OUTPUT_DIR", str(folder))
+    code = start_job(replace(job, overrides=overrides, overwrite=True, on_evaluation=report))
     if code >= 128:
         raise _Interrupted(code)
     return max(values) if cfg.TEST.BEST_MODE == "max" else min(values)
 
 
-def trials_csv(study: optuna.Study) -> str:
-    """All trials of a study as CSV text: number, state, value, number of evaluations, parameters."""
-    names = ["layers", *(f"units_{number}" for number in range(1, LAYERS_RANGE[1] + 1)), "dropout", "learning_rate"]
+def _trials_csv(study: optuna.Study, names: Sequence[str]) -> str:
+    """All trials of a study as CSV text: number, state, value, number of evaluations, and the parameters `names`."""
     lines = [",".join(["trial", "state", "value", "evaluations", *names])]
     for trial in study.trials:
         value = "" if trial.value is None else f"{trial.value:.6g}"

@@ -6,19 +6,19 @@ import logging
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from fetal_hc.engine.architecture import Architecture, build_model, find_architecture
 from fetal_hc.engine.checkpoints import checkpoint
 from fetal_hc.engine.checkpoints.pretrained import load_pretrained
-from fetal_hc.engine.config import CfgNode, dump_config, load_config
+from fetal_hc.engine.config import CONFIG_NAME, CfgNode, dump_config, load_config
 from fetal_hc.engine.data.datasets import dataset_path, load_dataset
 from fetal_hc.engine.data.loader import build_test_loader, build_train_loader
-from fetal_hc.engine.evaluation import DatasetEvaluators, evaluate_on_dataset
-from fetal_hc.engine.evaluation.registry import build_evaluators, check_evaluators
+from fetal_hc.engine.evaluation import build_evaluators, check_evaluators, evaluate_on_dataset
 from fetal_hc.engine.evaluation.results import (
     Results,
     check_expected_results,
@@ -26,7 +26,6 @@ from fetal_hc.engine.evaluation.results import (
     results_table,
     write_results,
 )
-from fetal_hc.engine.modeling import build_model
 from fetal_hc.engine.search.ensemble import evaluate_ensemble
 from fetal_hc.engine.train import distributed
 from fetal_hc.engine.train.backend import EngineChoice, choose_engine
@@ -38,9 +37,8 @@ from fetal_hc.errors import ConfigError
 from fetal_hc.io.atomic import write_text_atomic
 
 RESULTS_NAME = "results.json"
-CONFIG_NAME = "config.yaml"
-# Log lines of the engines: the first three are the project, the others are Detectron2 and its library.
-LOGGERS = ("fetal_hc", "hc18", "face_mask", "detectron2", "fvcore")
+# Loggers of the engines: the project's, then Detectron2's and its library's. The models' packages are added.
+LOGGERS = ("fetal_hc", "detectron2", "fvcore")
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +48,7 @@ class JobOptions:
     """What the command line chooses.
 
     Attributes:
+        architectures: the models that the configuration may choose from.
         config_file: YAML configuration.
         overrides: KEY VALUE KEY VALUE ...
         engine: "builtin", "detectron2" or "auto"; see `fetal_hc.engine.train.backend.choose_engine`.
@@ -59,6 +58,7 @@ class JobOptions:
         on_evaluation: called with the results of every evaluation; what it raises ends the training.
     """
 
+    architectures: tuple[Architecture, ...]
     config_file: Path
     overrides: tuple[str, ...] = ()
     engine: str = "builtin"
@@ -68,81 +68,96 @@ class JobOptions:
     on_evaluation: Callable[[Results], None] | None = None
 
 
+@dataclass(frozen=True)
+class _Job:
+    """A job whose configuration has been read: what every process of it gets."""
+
+    options: JobOptions
+    cfg: CfgNode
+    architecture: Architecture
+    engine: EngineChoice
+
+
 def start_job(options: JobOptions, n_processes: int = 1) -> int:
-    """Runs the job in `n_processes` processes of this machine; see `run_job` for the result.
+    """Trains and/or evaluates in `n_processes` processes of this machine.
+
+    Writes config.yaml, run.json, results.json and what `Trainer` writes to OUTPUT_DIR.
+
+    Returns:
+        0, 1 if TEST.EXPECTED_RESULTS are missed, or 128 + the signal that ended the job.
 
     Raises:
         FetalHCError: for anything wrong with options, configuration, data or weights.
     """
-    choice = _choose_engine(load_config(options.config_file, options.overrides), options)
-    if choice.name == "detectron2" and n_processes > 1 and "RANK" not in os.environ:
+    cfg = load_config(options.architectures, options.config_file, options.overrides)
+    architecture = find_architecture(options.architectures, cfg.MODEL.META_ARCHITECTURE)
+    job = _Job(options, cfg, architecture, _choose_engine(cfg, architecture, options))
+    if job.engine.name == "detectron2" and n_processes > 1 and "RANK" not in os.environ:
         from fetal_hc.engine.d2_backend import job as detectron2_job
 
-        return detectron2_job.launch(run_job, n_processes, (options,))
-    return distributed.launch(run_job, n_processes, (options,))
+        return detectron2_job.launch(_run_process, n_processes, (job,))
+    return distributed.launch(_run_process, n_processes, (job,))
 
 
-def run_job(options: JobOptions) -> int:
-    """Trains and/or evaluates; returns 0, 1 if TEST.EXPECTED_RESULTS are missed, or 128 + the signal that ended it.
-
-    Writes config.yaml, run.json, results.json and what `Trainer` writes to OUTPUT_DIR.
-
-    Raises:
-        FetalHCError: for anything wrong with configuration, data or weights.
-    """
-    cfg = load_config(options.config_file, options.overrides)
-    device = distributed.select_device(cfg.MODEL.DEVICE)
+def _run_process(job: _Job) -> int:
+    """The part of one process in a job."""
+    device = distributed.select_device(job.cfg.MODEL.DEVICE)
     with distributed.process_group(device.type):
-        output_dir = Path(cfg.OUTPUT_DIR)
-        cfg = load_config(options.config_file, [*options.overrides, "SEED", str(_choose_seed(cfg, options))])
-        with logging_to(output_dir, is_main=distributed.is_main(), loggers=LOGGERS):
-            code = _run(cfg, options, device)
+        cfg = job.cfg.clone()
+        cfg.SEED = _choose_seed(cfg, job.options)
+        job = replace(job, cfg=cfg.freeze())
+        packages = dict.fromkeys(architecture.package for architecture in job.options.architectures)
+        loggers = tuple(dict.fromkeys((*LOGGERS, *packages)))
+        with logging_to(Path(cfg.OUTPUT_DIR), is_main=distributed.is_main(), loggers=loggers):
+            code = _run(job, device)
         distributed.barrier()
     return code
 
 
-def _choose_engine(cfg: CfgNode, options: JobOptions) -> EngineChoice:
+def _choose_engine(cfg: CfgNode, architecture: Architecture, options: JobOptions) -> EngineChoice:
     """The engine of this job; a training is resumed by the engine that began it."""
     output_dir = Path(cfg.OUTPUT_DIR)
     is_resumed = options.resume and not options.eval_only and checkpoint.last_checkpoint(output_dir) is not None
-    return choose_engine(options.engine, cfg, read_engine(output_dir) if is_resumed else None)
+    return choose_engine(options.engine, cfg, architecture, read_engine(output_dir) if is_resumed else None)
 
 
-def _run(cfg: CfgNode, options: JobOptions, device: torch.device) -> int:
-    engine = _choose_engine(cfg, options)
-    logger.info("engine: %s (%s)", engine.name, engine.reason)
+def _run(job: _Job, device: torch.device) -> int:
+    cfg, options = job.cfg, job.options
+    logger.info("engine: %s (%s)", job.engine.name, job.engine.reason)
     last = checkpoint.last_checkpoint(cfg.OUTPUT_DIR) if options.resume else None
     if not options.eval_only and last is None:
         _claim_output(Path(cfg.OUTPUT_DIR), options.overwrite)
-    _write_run_files(cfg, options, engine, device, resumed=last is not None)
+    _write_run_files(job, device, resumed=last is not None)
     _configure_torch(cfg)
-    evaluate = _build_evaluation(cfg, options.on_evaluation)
+    evaluate = _build_evaluation(job)
     weights = last or (Path(cfg.MODEL.WEIGHTS) if cfg.MODEL.WEIGHTS else None)
     if cfg.TEST.ENSEMBLE:
-        return _report(cfg, _evaluate_ensemble(cfg, device, options))
+        return _report(cfg, _evaluate_ensemble(job, device))
     if options.eval_only and weights is None:
         raise ConfigError("--eval-only needs weights; add MODEL.WEIGHTS FILE.pth, or --resume for the last checkpoint")
-    if engine.name == "detectron2":
+    if job.engine.name == "detectron2":
         from fetal_hc.engine.d2_backend import job as detectron2_job
 
-        signal_number, results = detectron2_job.run(cfg, weights, resume=last is not None, eval_only=options.eval_only)
+        signal_number, results = detectron2_job.run(
+            cfg, job.architecture, weights, resume=last is not None, eval_only=options.eval_only
+        )
     elif options.eval_only:
-        signal_number, results = 0, _evaluate_only(cfg, device, weights, evaluate)
+        signal_number, results = 0, _evaluate_only(job, device, weights, evaluate)
     else:
-        signal_number, results = _train(cfg, device, last, evaluate)
+        signal_number, results = _train(job, device, last, evaluate)
     return 128 + signal_number if signal_number else _report(cfg, results)
 
 
-def _evaluate_ensemble(cfg: CfgNode, device: torch.device, options: JobOptions) -> Results:
-    if not options.eval_only:
+def _evaluate_ensemble(job: _Job, device: torch.device) -> Results:
+    if not job.options.eval_only:
         raise ConfigError("TEST.ENSEMBLE names finished trainings to average; add --eval-only")
-    return evaluate_ensemble(cfg, device)
+    return evaluate_ensemble(job.cfg, job.options.architectures, job.architecture, device)
 
 
 def _evaluate_only(
-    cfg: CfgNode, device: torch.device, weights: Path | None, evaluate: Callable[[nn.Module], Results] | None
+    job: _Job, device: torch.device, weights: Path | None, evaluate: Callable[[nn.Module], Results] | None
 ) -> Results:
-    model = build_model(cfg).to(device)
+    model = build_model(job.cfg, job.architecture, device)
     assert weights is not None
     checkpoint.load_weights(model, checkpoint.read_checkpoint(weights)["model"], weights)
     logger.info("loaded %s", weights)
@@ -150,11 +165,12 @@ def _evaluate_only(
 
 
 def _train(
-    cfg: CfgNode, device: torch.device, last: Path | None, evaluate: Callable[[nn.Module], Results] | None
+    job: _Job, device: torch.device, last: Path | None, evaluate: Callable[[nn.Module], Results] | None
 ) -> tuple[int, Results]:
     """Trains with the built-in engine; 0 or the signal that ended it, and the last results."""
-    loader = build_train_loader(cfg)
-    model = build_model(cfg).to(device)
+    cfg = job.cfg
+    loader = build_train_loader(cfg, job.architecture)
+    model = build_model(cfg, job.architecture, device)
     if last is None and cfg.MODEL.WEIGHTS:
         load_pretrained(model, cfg.MODEL.WEIGHTS)
     elif last is None:
@@ -197,15 +213,14 @@ def _claim_output(output_dir: Path, overwrite: bool) -> None:
     distributed.barrier()
 
 
-def _write_run_files(
-    cfg: CfgNode, options: JobOptions, engine: EngineChoice, device: torch.device, *, resumed: bool
-) -> None:
+def _write_run_files(job: _Job, device: torch.device, *, resumed: bool) -> None:
     """Writes config.yaml and run.json; an evaluation of a training's folder leaves those of the training alone."""
+    cfg, eval_only = job.cfg, job.options.eval_only
     output_dir = Path(cfg.OUTPUT_DIR)
-    names = [*(() if options.eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST]
-    files = [dataset_path(cfg, name) for name in names]
-    record = build_run_record(engine.name, cfg.SEED, str(device), distributed.world_size(), files)
-    if distributed.is_main() and not (options.eval_only and (output_dir / RUN_NAME).exists()):
+    names = [*(() if eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST]
+    files = [dataset_path(cfg, job.architecture, name) for name in names]
+    record = build_run_record(job.engine.name, cfg.SEED, str(device), distributed.world_size(), files)
+    if distributed.is_main() and not (eval_only and (output_dir / RUN_NAME).exists()):
         write_run_record(output_dir, record, resumed=resumed)
         write_text_atomic(output_dir / CONFIG_NAME, dump_config(cfg))
     logger.info("seed %d, device %s, %d process(es), output %s", cfg.SEED, device, record["n_processes"], output_dir)
@@ -219,9 +234,7 @@ def _configure_torch(cfg: CfgNode) -> None:
         torch.set_float32_matmul_precision(cfg.FLOAT32_PRECISION)
 
 
-def _build_evaluation(
-    cfg: CfgNode, on_evaluation: Callable[[Results], None] | None
-) -> Callable[[nn.Module], Results] | None:
+def _build_evaluation(job: _Job) -> Callable[[nn.Module], Results] | None:
     """A function that scores a model on DATASETS.TEST and reports to `on_evaluation`; None when TEST is empty.
 
     It returns {task: {metric: value}} for one dataset and {dataset: {task: {metric: value}}} for several.
@@ -230,14 +243,15 @@ def _build_evaluation(
         ConfigError: if TEST names an evaluator or a metric that there is not.
         DatasetError: if a dataset is faulty or lacks what an evaluator needs.
     """
-    check_evaluators(cfg.TEST.EVALUATORS, cfg.MODEL.META_ARCHITECTURE)
+    cfg, on_evaluation = job.cfg, job.options.on_evaluation
+    check_evaluators(cfg.TEST.EVALUATORS, job.architecture)
     if not cfg.DATASETS.TEST:
         return None
     parts = []
     for name in cfg.DATASETS.TEST:
-        dataset = load_dataset(cfg, name)
-        evaluators = DatasetEvaluators(build_evaluators(cfg, dataset))
-        parts.append((name, build_test_loader(cfg, name, dataset.records), evaluators))
+        dataset = load_dataset(cfg, job.architecture, name)
+        evaluators = build_evaluators(cfg, job.architecture, dataset)
+        parts.append((name, build_test_loader(cfg, job.architecture, name, dataset.records), evaluators))
     prefixes = [f"{name}/" for name, _, _ in parts] if len(parts) > 1 else [""]
     names = [prefix + metric for prefix, part in zip(prefixes, parts, strict=True) for metric in part[2].metric_names()]
     check_metric_choices(names, cfg.TEST.BEST_METRIC, cfg.TEST.EXPECTED_RESULTS)

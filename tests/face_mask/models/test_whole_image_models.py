@@ -10,14 +10,16 @@ from torch import nn
 from face_mask.models.image_backbone import LAST_HALVING, build_image_backbone
 from face_mask.models.segmenter import dice_loss
 from face_mask.models.two_head import AttentionPool, aligned_iou
+from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.config import CfgNode, get_default_config
-from fetal_hc.engine.modeling import build_model
+from fetal_hc_cli.architectures import ARCHITECTURES
+from tests.architectures import architecture_of
 
 SIZE = 32
 
 
 def config(**two_head: Any) -> CfgNode:
-    cfg = get_default_config()
+    cfg = get_default_config(ARCHITECTURES)
     cfg.MODEL.DEVICE = "cpu"
     cfg.MODEL.META_ARCHITECTURE = "TwoHeadDetector"
     cfg.MODEL.IMAGE_BACKBONE.NAME, cfg.MODEL.IMAGE_BACKBONE.CHANNELS = "scratch_cnn", [4, 8]
@@ -25,6 +27,10 @@ def config(**two_head: Any) -> CfgNode:
     for key, value in two_head.items():
         cfg.MODEL.TWO_HEAD[key] = value
     return cfg
+
+
+def build(cfg: CfgNode) -> nn.Module:
+    return build_model(cfg, architecture_of(cfg))
 
 
 def item(**targets: Any) -> dict[str, Any]:
@@ -42,7 +48,7 @@ def _seeded() -> None:
 @pytest.mark.parametrize("form", ["corners", "center"])
 @pytest.mark.parametrize("normalized", [True, False])
 def test_true_box_has_no_loss_and_a_wrong_one_has(loss: str, form: str, normalized: bool) -> None:
-    model = build_model(config(BOX_LOSS=loss, BOX_FORM=form, NORMALIZED_BOXES=normalized))
+    model = build(config(BOX_LOSS=loss, BOX_FORM=form, NORMALIZED_BOXES=normalized))
     boxes = torch.tensor([[4.0, 8.0, 20.0, 24.0]])
     numbers = boxes if form == "corners" else torch.tensor([[12.0, 16.0, 16.0, 16.0]])
     numbers = numbers / SIZE if normalized else numbers
@@ -51,7 +57,7 @@ def test_true_box_has_no_loss_and_a_wrong_one_has(loss: str, form: str, normaliz
 
 
 def test_boxes_come_back_in_original_pixels() -> None:
-    model = build_model(config(NORMALIZED_BOXES=False)).eval()
+    model = build(config(NORMALIZED_BOXES=False)).eval()
     nn.init.zeros_(model.box_numbers.weight)
     model.box_numbers.bias.data = torch.tensor([2.0, 4.0, 40.0, 16.0])
     box = model([item()])[0].box_xyxy
@@ -59,7 +65,7 @@ def test_boxes_come_back_in_original_pixels() -> None:
 
 
 def test_corners_are_put_in_order() -> None:
-    model = build_model(config(NORMALIZED_BOXES=False)).eval()
+    model = build(config(NORMALIZED_BOXES=False)).eval()
     nn.init.zeros_(model.box_numbers.weight)
     model.box_numbers.bias.data = torch.tensor([10.0, 16.0, 2.0, 4.0])
     torch.testing.assert_close(model([item()])[0].box_xyxy, torch.tensor([4.0, 16.0, 20.0, 64.0]))
@@ -94,14 +100,14 @@ def test_class_weights_count_in_the_binary_loss() -> None:
         cfg = config()
         cfg.MODEL.META_ARCHITECTURE, cfg.MODEL.CLASS_WEIGHTS = "ImageClassifier", weights
         torch.manual_seed(1)
-        losses.append(float(build_model(cfg)([item(class_id=1)])["loss_cls"].detach()))
+        losses.append(float(build(cfg)([item(class_id=1)])["loss_cls"].detach()))
     assert losses[1] == pytest.approx(3.0 * losses[0])
 
 
 def test_probabilities_of_the_binary_head_sum_to_one() -> None:
     cfg = config()
     cfg.MODEL.META_ARCHITECTURE = "ImageClassifier"
-    model = build_model(cfg).eval()
+    model = build(cfg).eval()
     model.class_logits.bias.data.fill_(100.0)
     torch.testing.assert_close(model([item()])[0].probabilities, torch.tensor([0.0, 1.0]))
 

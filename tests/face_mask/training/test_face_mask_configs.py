@@ -8,16 +8,17 @@ import torch
 
 from fetal_hc.engine.config import load_config
 from fetal_hc.engine.train.training_job import JobOptions, start_job
+from fetal_hc_cli.architectures import ARCHITECTURES
 from tests.face_mask.toy_faces import CONFIGS, write_faces, write_manifest_dataset
 
 TASKS = {"ImageClassifier": "classification", "TwoHeadDetector": "box", "SemanticSegmenter": "mask"}
-TRAININGS = [path for path in sorted(CONFIGS.glob("*.yaml")) if not load_config(path).TEST.ENSEMBLE]
+TRAININGS = [path for path in sorted(CONFIGS.glob("*.yaml")) if not load_config(ARCHITECTURES, path).TEST.ENSEMBLE]
 
 
 @pytest.mark.parametrize("config_file", TRAININGS, ids=[path.stem for path in TRAININGS])
 def test_config_trains_and_is_scored(tmp_path: Path, config_file: Path) -> None:
     torch.set_num_threads(1)
-    architecture = load_config(config_file).MODEL.META_ARCHITECTURE
+    architecture = load_config(ARCHITECTURES, config_file).MODEL.META_ARCHITECTURE
     datasets = ["faces_train", "faces_val"]
     if architecture == "ImageClassifier":
         write_manifest_dataset(tmp_path)
@@ -31,6 +32,6 @@ def test_config_trains_and_is_scored(tmp_path: Path, config_file: Path) -> None:
     overrides += ["TEST.EVAL_PERIOD", "0", "SOLVER.EARLY_STOPPING.PATIENCE", "0", "SOLVER.PLATEAU.PATIENCE", "0"]
     if architecture == "GeneralizedRCNN":
         overrides += ["TEST.BEST_METRIC", "bbox/AP50"]
-    assert start_job(JobOptions(config_file, tuple(overrides))) == 0
+    assert start_job(JobOptions(ARCHITECTURES, config_file, tuple(overrides))) == 0
     results = json.loads((tmp_path / "output" / "results.json").read_text())
     assert TASKS.get(architecture, "bbox") in results

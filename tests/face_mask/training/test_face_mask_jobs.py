@@ -12,6 +12,7 @@ from fetal_hc.engine.checkpoints import checkpoint
 from fetal_hc.engine.config import load_config
 from fetal_hc.engine.train.training_job import JobOptions, start_job
 from fetal_hc.errors import ConfigError, DatasetError
+from fetal_hc_cli.architectures import ARCHITECTURES
 from tests.face_mask.toy_faces import CONFIGS, write_config, write_faces, write_manifest_dataset
 
 TINY_CNN = {"NAME": "scratch_cnn", "CHANNELS": [4, 8], "NORM": "BN"}
@@ -24,9 +25,9 @@ def _one_thread() -> None:
 
 
 def run(config_file: Path, *overrides: str, **options: Any) -> dict[str, Any]:
-    assert start_job(JobOptions(config_file, overrides, **options)) == 0
+    assert start_job(JobOptions(ARCHITECTURES, config_file, overrides, **options)) == 0
     results: dict[str, Any] = json.loads(
-        (Path(load_config(config_file, overrides).OUTPUT_DIR) / "results.json").read_text()
+        (Path(load_config(ARCHITECTURES, config_file, overrides).OUTPUT_DIR) / "results.json").read_text()
     )
     return results
 
@@ -40,7 +41,7 @@ def two_head(folder: Path, **head: Any) -> Path:
 
 
 def test_every_config_is_valid() -> None:
-    names = {path.stem: load_config(path).MODEL.META_ARCHITECTURE for path in CONFIGS.glob("*.yaml")}
+    names = {path.stem: load_config(ARCHITECTURES, path).MODEL.META_ARCHITECTURE for path in CONFIGS.glob("*.yaml")}
     assert set(names.values()) == {"ImageClassifier", "TwoHeadDetector", "SemanticSegmenter", "GeneralizedRCNN"}
     for network, count in (("scratch", 7), ("mobilenet_v2", 6), ("xception", 5)):
         assert {f"two_head_{network}_{number}" for number in range(1, count + 1)} <= names.keys()
@@ -141,7 +142,7 @@ def test_ensemble_averages_finished_trainings(tmp_path: Path) -> None:
     results = run(config_file, *overrides, eval_only=True)
     assert set(results) == {"classification", "box"}
     with pytest.raises(ConfigError, match=r"TEST\.ENSEMBLE names finished trainings to average; add --eval-only"):
-        start_job(JobOptions(config_file, overrides))
+        start_job(JobOptions(ARCHITECTURES, config_file, overrides))
 
 
 def test_ensemble_of_one_scores_like_its_member(tmp_path: Path) -> None:
@@ -178,18 +179,18 @@ def test_contradictions_are_refused(
     tmp_path: Path, overrides: tuple[str, ...], kind: type[Exception], message: str
 ) -> None:
     with pytest.raises(kind, match=message):
-        start_job(JobOptions(two_head(tmp_path, FEATURES="average"), overrides))
+        start_job(JobOptions(ARCHITECTURES, two_head(tmp_path, FEATURES="average"), overrides))
 
 
 def test_photos_with_several_faces_do_not_suit_two_heads(tmp_path: Path) -> None:
     config_file = two_head(tmp_path, FEATURES="average")
     write_faces(tmp_path, faces=2)
     with pytest.raises(DatasetError, match=r"2 objects; expected one; convert with --single-face"):
-        start_job(JobOptions(config_file))
+        start_job(JobOptions(ARCHITECTURES, config_file))
 
 
 def test_boxes_without_pixels_do_not_suit_a_segmenter(tmp_path: Path) -> None:
     write_faces(tmp_path, with_masks=False)
     config_file = write_config(tmp_path, "Base-Segmenter.yaml", {"DATASETS": FACES})
     with pytest.raises(DatasetError, match="an object without mask pixels"):
-        start_job(JobOptions(config_file))
+        start_job(JobOptions(ARCHITECTURES, config_file))

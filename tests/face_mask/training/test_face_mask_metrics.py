@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from face_mask.models.predictions import ImagePrediction, MaskPrediction
 from face_mask.training.box_evaluation import BoxEvaluator
 from face_mask.training.classification_evaluation import (
     ClassificationEvaluator,
@@ -17,7 +18,6 @@ from face_mask.training.classification_evaluation import (
     score_classes,
 )
 from face_mask.training.mask_evaluation import MaskEvaluator, score_mask
-from fetal_hc.engine.predictions import ImagePrediction, MaskPrediction
 from fetal_hc.engine.structures import Detections
 from fetal_hc.io.masks import mask_to_rle
 

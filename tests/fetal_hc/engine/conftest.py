@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.config import CfgNode, load_config
-from fetal_hc.engine.modeling import build_model
 from fetal_hc.engine.modeling.rcnn import GeneralizedRCNN
 from fetal_hc.engine.structures import PolygonMasks, Targets
+from fetal_hc_cli.architectures import ARCHITECTURES, MASK_RCNN
 
 SMALL = ["MODEL.FPN.OUT_CHANNELS", "32", "MODEL.ROI_BOX_HEAD.FC_DIM", "32", "MODEL.ROI_MASK_HEAD.CONV_DIM", "32"]
 
@@ -28,7 +29,9 @@ def make_config(repository_root: Path) -> Callable[..., CfgNode]:
     """A configuration from `configs/hc18/mask_rcnn_R_18_FPN.yaml`, shrunk, with `KEY VALUE` changes."""
 
     def make(*overrides: str, file: str = "hc18/mask_rcnn_R_18_FPN.yaml") -> CfgNode:
-        return load_config(repository_root / "configs" / file, ["MODEL.DEVICE", "cpu", *SMALL, *overrides])
+        return load_config(
+            ARCHITECTURES, repository_root / "configs" / file, ["MODEL.DEVICE", "cpu", *SMALL, *overrides]
+        )
 
     return make
 
@@ -39,7 +42,7 @@ def make_model(make_config: Callable[..., CfgNode]) -> Callable[..., Generalized
 
     def make(*overrides: str, seed: int = 0) -> GeneralizedRCNN:
         torch.manual_seed(seed)
-        model = build_model(make_config("MODEL.CHANNELS_LAST", "False", *overrides))
+        model = build_model(make_config("MODEL.CHANNELS_LAST", "False", *overrides), MASK_RCNN)
         assert isinstance(model, GeneralizedRCNN)
         model.roi_heads.box_predictor.cls_score.weight.data *= 30
         return model.eval()

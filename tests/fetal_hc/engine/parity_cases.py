@@ -17,6 +17,7 @@ from torch import nn
 
 from fetal_hc.engine.config import CfgNode, load_config
 from fetal_hc.engine.structures import PolygonMasks, Targets
+from fetal_hc_cli.architectures import ARCHITECTURES
 from tests.fetal_hc.engine.conftest import SMALL, ellipse_polygon
 
 R50_AS_IN_THE_ZOO = (
@@ -100,7 +101,7 @@ SIZES_HW = ((96, 128), (90, 112))
 def parity_config(*overrides: str) -> CfgNode:
     """The configuration that all variants change, with few channels, on the CPU."""
     file = Path(__file__).resolve().parents[3] / "configs" / "hc18" / "mask_rcnn_R_18_FPN.yaml"
-    return load_config(file, ["MODEL.DEVICE", "cpu", *SMALL, *COMPARABLE, *overrides])
+    return load_config(ARCHITECTURES, file, ["MODEL.DEVICE", "cpu", *SMALL, *COMPARABLE, *overrides])
 
 
 def uniform(key: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import nn
 
+from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.config import CfgNode
-from fetal_hc.engine.modeling import build_model
+from fetal_hc_cli.architectures import MASK_RCNN
 from tests.fetal_hc.engine.detectron2_bridge import build_detectron2, detect_with_detectron2, to_detectron2_input
 from tests.fetal_hc.engine.parity_cases import COMPARABLE, VARIANTS, fill_weights, model_inputs
 
@@ -23,7 +24,7 @@ pytestmark = [pytest.mark.detectron2, pytest.mark.filterwarnings("ignore")]
 def pair(request: pytest.FixtureRequest, make_config: Callable[..., CfgNode]) -> tuple[nn.Module, nn.Module]:
     """Our network and Detectron2's with the same weights, which load strict both ways."""
     cfg = make_config(*COMPARABLE, *request.param)
-    ours, theirs = build_model(cfg), build_detectron2(cfg)
+    ours, theirs = build_model(cfg, MASK_RCNN), build_detectron2(cfg)
     fill_weights(ours)
     theirs.load_state_dict(ours.state_dict(), strict=True)
     ours.load_state_dict(theirs.state_dict(), strict=True)

@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import nn
 
+from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.checkpoints.pretrained import load_pretrained
 from fetal_hc.engine.config import CfgNode
-from fetal_hc.engine.modeling import build_model
+from fetal_hc_cli.architectures import MASK_RCNN
 from tests.fetal_hc.engine import zoo_files
 from tests.fetal_hc.engine.checkpoints.test_pretrained import TINY_R50
 from tests.fetal_hc.engine.detectron2_bridge import build_detectron2
@@ -66,11 +67,11 @@ def test_the_same_tensors_arrive(
     make_config: MakeConfig, tmp_path: Path, changes: tuple[str, ...], file: tuple[str, Any]
 ) -> None:
     name, write = file
-    source = build_model(make_config(*COMPARABLE, *TINY_R50))
+    source = build_model(make_config(*COMPARABLE, *TINY_R50), MASK_RCNN)
     fill_weights(source, seed=1)
     write(tmp_path / name, source.state_dict())
     cfg = make_config(*COMPARABLE, *TINY_R50, *changes)
-    ours, theirs, theirs_by_our_reader = build_model(cfg), build_detectron2(cfg), build_detectron2(cfg)
+    ours, theirs, theirs_by_our_reader = build_model(cfg, MASK_RCNN), build_detectron2(cfg), build_detectron2(cfg)
     for model in (ours, theirs, theirs_by_our_reader):
         fill_weights(model, seed=2)
     reported = load_with_detectron2(theirs, tmp_path / name)

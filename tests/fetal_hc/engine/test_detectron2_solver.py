@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from fetal_hc.engine.modeling import build_model
+from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.train.solver import build_optimizer, build_schedule, clip_gradients
+from fetal_hc_cli.architectures import MASK_RCNN
 from tests.fetal_hc.engine import parity_measures
 from tests.fetal_hc.engine.detectron2_bridge import build_detectron2, to_detectron2_config
 from tests.fetal_hc.engine.parity_cases import (
@@ -45,7 +46,7 @@ def test_every_parameter_has_the_same_rate_and_decay(variant: str, grouping: str
     from detectron2.solver import build_optimizer as build_theirs
 
     cfg = parity_config(*VARIANTS[variant], *SGD, *GROUPINGS[grouping])
-    ours, theirs = build_model(cfg), build_detectron2(cfg)
+    ours, theirs = build_model(cfg, MASK_RCNN), build_detectron2(cfg)
     expected = parity_measures.rates_and_decays(build_theirs(to_detectron2_config(cfg), theirs), theirs)
     assert parity_measures.rates_and_decays(build_optimizer(cfg, ours), ours) == expected
     assert set(expected) == {name for name, parameter in theirs.named_parameters() if parameter.requires_grad}
@@ -58,7 +59,7 @@ def test_steps_with_clipped_gradients_are_equal(clipping: tuple[str, ...]) -> No
 
     cfg = parity_config(*SHORT_SGD, *clipping)
     their_cfg = to_detectron2_config(cfg)
-    start, ours, theirs = build_model(cfg), build_model(cfg), build_detectron2(cfg)
+    start, ours, theirs = build_model(cfg, MASK_RCNN), build_model(cfg, MASK_RCNN), build_detectron2(cfg)
     fill_weights(start)
     optimizer, their_optimizer = build_optimizer(cfg, ours), build_theirs(their_cfg, theirs)
     schedule, their_schedule = build_schedule(cfg, optimizer), build_lr_scheduler(their_cfg, their_optimizer)

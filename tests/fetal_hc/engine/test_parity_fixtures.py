@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from fetal_hc.engine.modeling import build_model
+from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.train.solver import build_optimizer, build_schedule, clip_gradients
+from fetal_hc_cli.architectures import MASK_RCNN
 from tests.fetal_hc.engine import parity_cases, parity_measures, write_parity_fixtures
 from tests.fetal_hc.engine.parity_cases import (
     CLIPPINGS,
@@ -44,7 +45,7 @@ def detections() -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_losses_and_gradients_are_those_of_detectron2(numbers: dict[str, Any], name: str) -> None:
-    model = build_model(parity_config(*VARIANTS[name], *parity_cases.NOTHING_SAMPLED))
+    model = build_model(parity_config(*VARIANTS[name], *parity_cases.NOTHING_SAMPLED), MASK_RCNN)
     parity_cases.fill_weights(model)
     found = parity_measures.losses_and_gradients(model, model(parity_cases.model_inputs()))
     expected = numbers["training"][name]
@@ -54,7 +55,7 @@ def test_losses_and_gradients_are_those_of_detectron2(numbers: dict[str, Any], n
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_detections_are_those_of_detectron2(detections: dict[str, np.ndarray], name: str) -> None:
-    model = build_model(parity_config(*VARIANTS[name])).eval()
+    model = build_model(parity_config(*VARIANTS[name]), MASK_RCNN).eval()
     parity_cases.fill_weights(model)
     with torch.no_grad():
         found = write_parity_fixtures.to_arrays(name, model(parity_cases.model_inputs()))
@@ -78,7 +79,7 @@ def test_learning_rates_are_those_of_detectron2(numbers: dict[str, Any], name: s
 @pytest.mark.parametrize(("variant", "grouping"), GROUP_CASES)
 def test_rates_and_decays_are_those_of_detectron2(numbers: dict[str, Any], variant: str, grouping: str) -> None:
     cfg = parity_config(*VARIANTS[variant], *SGD, *GROUPINGS[grouping])
-    model = build_model(cfg)
+    model = build_model(cfg, MASK_RCNN)
     found = parity_measures.rates_and_decays(build_optimizer(cfg, model), model)
     assert found == write_parity_fixtures.per_parameter(numbers["rates_and_decays"][f"{variant}: {grouping}"])
 
@@ -86,7 +87,7 @@ def test_rates_and_decays_are_those_of_detectron2(numbers: dict[str, Any], varia
 @pytest.mark.parametrize("name", CLIPPINGS)
 def test_clipped_steps_are_those_of_detectron2(numbers: dict[str, Any], name: str) -> None:
     cfg = parity_config(*parity_cases.SHORT_SGD, *CLIPPINGS[name])
-    model = build_model(cfg)
+    model = build_model(cfg, MASK_RCNN)
     optimizer = build_optimizer(cfg, model)
     schedule = build_schedule(cfg, optimizer)
     found = parity_measures.movements(model, optimizer, schedule, lambda: clip_gradients(cfg, model.parameters()))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fetal_hc.engine.config import CfgNode, get_default_config
+from fetal_hc_cli.architectures import ARCHITECTURES
 
 BATCH_SIZE = 4
 
@@ -60,7 +61,7 @@ def toy_sample(index: int) -> dict[str, Any]:
 
 def toy_config(output_dir: Path | str, max_iter: int = 10, **solver: Any) -> CfgNode:
     """Frozen defaults for a toy training on the CPU; `solver` sets keys of SOLVER."""
-    cfg = get_default_config()
+    cfg = get_default_config(ARCHITECTURES)
     cfg.MODEL.DEVICE = "cpu"
     cfg.OUTPUT_DIR = str(output_dir)
     cfg.SEED = 1

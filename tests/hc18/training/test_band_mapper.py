@@ -8,8 +8,10 @@ import pytest
 from fetal_hc.engine.config import load_config
 from fetal_hc.engine.data.datasets import load_dataset_dicts
 from fetal_hc.errors import ConfigError, DatasetError
+from fetal_hc_cli.architectures import ARCHITECTURES
 from hc18.geometry.ellipse import Ellipse
 from hc18.measure.polar_band import N_ANGLES, N_CHANNELS, N_RADII, RADIUS_RANGE, sample_band
+from hc18.training.architectures import OUTLINE_REFINER
 from hc18.training.band_mapper import PolarBandMapper, cut_head
 from tests.hc18.toy_bands import IMAGE_HW, START_FACTOR, write_bands_config
 
@@ -21,8 +23,8 @@ def config_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_training_sample_is_a_band_and_the_reference_in_it(config_file: Path) -> None:
-    cfg = load_config(config_file)
-    sample = PolarBandMapper(cfg, is_train=True)(load_dataset_dicts(cfg, "heads")[2], (1,))
+    cfg = load_config(ARCHITECTURES, config_file)
+    sample = PolarBandMapper(cfg, is_train=True)(load_dataset_dicts(cfg, OUTLINE_REFINER, "heads")[2], (1,))
     assert sample["band"].shape == (N_CHANNELS, N_RADII, N_ANGLES)
     assert sample["radii"].shape == (N_ANGLES,)
     low, high = RADIUS_RANGE
@@ -31,16 +33,16 @@ def test_a_training_sample_is_a_band_and_the_reference_in_it(config_file: Path) 
 
 
 def test_the_seed_fixes_a_training_sample(config_file: Path) -> None:
-    cfg = load_config(config_file)
-    mapper, record = PolarBandMapper(cfg, is_train=True), load_dataset_dicts(cfg, "heads")[2]
+    cfg = load_config(ARCHITECTURES, config_file)
+    mapper, record = PolarBandMapper(cfg, is_train=True), load_dataset_dicts(cfg, OUTLINE_REFINER, "heads")[2]
     one, same, other = (mapper(record, seed) for seed in ((1, 5), (1, 5), (1, 6)))
     np.testing.assert_array_equal(one["band"], same["band"])
     assert not np.array_equal(one["radii"], other["radii"])
 
 
 def test_starts_are_centred_on_the_reference(config_file: Path) -> None:
-    cfg = load_config(config_file)
-    mapper, record = PolarBandMapper(cfg, is_train=True), load_dataset_dicts(cfg, "heads")[2]
+    cfg = load_config(ARCHITECTURES, config_file)
+    mapper, record = PolarBandMapper(cfg, is_train=True), load_dataset_dicts(cfg, OUTLINE_REFINER, "heads")[2]
     means = [float(mapper(record, (0, k))["radii"].mean()) for k in range(200)]
     assert np.mean(means) == pytest.approx(1.0, abs=0.01)
     assert 0.03 < np.std(means) < 0.06  # two semi-axes of 4 % each, one start in five twice as far off
@@ -48,8 +50,8 @@ def test_starts_are_centred_on_the_reference(config_file: Path) -> None:
 
 def test_the_edge_is_where_the_reference_says_after_mirroring_and_turning(config_file: Path) -> None:
     """Whatever was done to a band, its skull is brighter just inside the reference than just outside."""
-    cfg = load_config(config_file)
-    mapper, record = PolarBandMapper(cfg, is_train=True), load_dataset_dicts(cfg, "heads")[3]
+    cfg = load_config(ARCHITECTURES, config_file)
+    mapper, record = PolarBandMapper(cfg, is_train=True), load_dataset_dicts(cfg, OUTLINE_REFINER, "heads")[3]
     low, high = RADIUS_RANGE
     for k in range(20):
         sample = mapper(record, (3, k))
@@ -62,8 +64,8 @@ def test_the_edge_is_where_the_reference_says_after_mirroring_and_turning(config
 
 
 def test_an_evaluation_sample_is_the_image_and_the_rough_outline(config_file: Path) -> None:
-    cfg = load_config(config_file)
-    mapper, records = PolarBandMapper(cfg, is_train=False), load_dataset_dicts(cfg, "heads")
+    cfg = load_config(ARCHITECTURES, config_file)
+    mapper, records = PolarBandMapper(cfg, is_train=False), load_dataset_dicts(cfg, OUTLINE_REFINER, "heads")
     found = mapper(records[1])
     assert found["image_grey"].shape == IMAGE_HW
     reference = records[1]["annotations"][0]["ellipse_px"]
@@ -72,8 +74,8 @@ def test_an_evaluation_sample_is_the_image_and_the_rough_outline(config_file: Pa
 
 
 def test_an_image_without_a_row_is_named(config_file: Path) -> None:
-    cfg = load_config(config_file)
-    record = {**load_dataset_dicts(cfg, "heads")[1]}
+    cfg = load_config(ARCHITECTURES, config_file)
+    record = {**load_dataset_dicts(cfg, OUTLINE_REFINER, "heads")[1]}
     mapper = PolarBandMapper(cfg, is_train=False)
     mapper.starts.pop("002_HC.png")
     with pytest.raises(DatasetError, match=r"002_HC\.png: no file of DATASETS\.START_OUTLINES"):
@@ -82,7 +84,7 @@ def test_an_image_without_a_row_is_named(config_file: Path) -> None:
 
 def test_two_rows_about_one_image_are_refused(config_file: Path) -> None:
     details = str(config_file.parent / "details.csv")
-    cfg = load_config(config_file, ["DATASETS.START_OUTLINES", str([details, details])])
+    cfg = load_config(ARCHITECTURES, config_file, ["DATASETS.START_OUTLINES", str([details, details])])
     with pytest.raises(DatasetError, match=r"001_HC\.png has a second row"):
         PolarBandMapper(cfg, is_train=False)
 
@@ -100,7 +102,7 @@ def test_two_rows_about_one_image_are_refused(config_file: Path) -> None:
 )
 def test_impossible_settings_are_refused(config_file: Path, override: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        load_config(config_file, override)
+        load_config(ARCHITECTURES, config_file, override)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -118,7 +120,7 @@ def test_a_cut_takes_part_of_the_head_and_moves_nothing(seed: int) -> None:
 
 
 def test_a_head_that_is_cut_is_still_drawn_whole(config_file: Path) -> None:
-    cfg = load_config(config_file, ["INPUT.BAND.CUT_PROB", "1.0"])
-    sample = PolarBandMapper(cfg, is_train=True)(load_dataset_dicts(cfg, "heads")[2], (1,))
+    cfg = load_config(ARCHITECTURES, config_file, ["INPUT.BAND.CUT_PROB", "1.0"])
+    sample = PolarBandMapper(cfg, is_train=True)(load_dataset_dicts(cfg, OUTLINE_REFINER, "heads")[2], (1,))
     assert float(sample["band"][1].min()) == -0.5  # outside the image
     assert float(sample["radii"].std()) < 0.2

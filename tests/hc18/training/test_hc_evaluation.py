@@ -12,8 +12,10 @@ from fetal_hc.engine.config import get_default_config
 from fetal_hc.engine.data.datasets import load_dataset_dicts
 from fetal_hc.engine.structures import Detections
 from fetal_hc.errors import DatasetError
+from fetal_hc_cli.architectures import ARCHITECTURES, MASK_RCNN
+from hc18.evaluation.evaluate import ScoredImage, collect_scores
 from hc18.geometry.ellipse import Ellipse
-from hc18.training.hc_evaluation import HcEvaluator
+from hc18.training.hc_evaluation import HcEvaluator, pool_hc_scores
 from tests.fetal_hc.engine.toy_heads import ELLIPSES, PIXEL_SIZE_MM, write_heads
 
 MASK_SIZE = 56
@@ -22,10 +24,10 @@ MASK_SIZE = 56
 @pytest.fixture
 def records(tmp_path: Path) -> list[dict[str, Any]]:
     write_heads(tmp_path)
-    cfg = get_default_config()
+    cfg = get_default_config(ARCHITECTURES)
     cfg.DATASETS.ROOT = str(tmp_path)
     cfg.MODEL.ROI_HEADS.NUM_CLASSES = 1
-    return load_dataset_dicts(cfg, "heads")
+    return load_dataset_dicts(cfg, MASK_RCNN, "heads")
 
 
 def detect(ellipse: Ellipse | None, score: float = 0.9) -> Detections:
@@ -118,3 +120,11 @@ def test_records_without_what_is_needed_are_all_listed(records: list[dict[str, A
     assert len(caught.value.problems) == 2
     assert "001_HC.png: no pixel_size_mm; convert again" in caught.value.problems[0]
     assert "002_HC.png: no one annotation with ellipse_px" in caught.value.problems[1]
+
+
+def test_pooled_scores_are_those_of_all_images_together(tmp_path: Path) -> None:
+    scores = [ScoredImage("a.png", 80.0, 82.0, 2.0, 0.97, 1.0), ScoredImage("b.png", 300.0)]
+    paths = [tmp_path / "fold0.json", tmp_path / "fold1.json"]
+    for path, score_of_one in zip(paths, scores, strict=True):
+        path.write_text(json.dumps(collect_scores([score_of_one]).to_json()))
+    assert pool_hc_scores(paths) == collect_scores(scores)

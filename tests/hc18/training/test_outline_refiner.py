@@ -7,16 +7,19 @@ import numpy as np
 import pytest
 import torch
 
+from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.config import load_config
-from fetal_hc.engine.modeling import build_model
+from fetal_hc.engine.export.onnx_export import ExportOptions
 from fetal_hc.engine.train.training_job import JobOptions, start_job
 from fetal_hc.errors import DatasetError, ModelError
 from fetal_hc.io.images import read_image
 from fetal_hc.model.predictor import OnnxPredictor
 from fetal_hc.model.preprocess import to_grey
+from fetal_hc_cli.architectures import ARCHITECTURES
 from hc18.geometry.ellipse import Ellipse
 from hc18.measure.polar_band import N_ANGLES, N_CHANNELS, N_RADII, fit_radii
 from hc18.measure.refiner import OutlineRefiner as ExportedRefiner
+from hc18.training.architectures import OUTLINE_REFINER
 from hc18.training.outline_refiner import OutlineRefiner
 from hc18.training.refiner_export import attach_refiner, export_refiner
 from tests.hc18.toy_bands import write_bands_config
@@ -34,13 +37,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("refiner")
     config_file = write_bands_config(root / "data", root / "output")
-    assert start_job(JobOptions(config_file, ("SOLVER.MAX_ITER", "150"))) == 0
+    assert start_job(JobOptions(ARCHITECTURES, config_file, ("SOLVER.MAX_ITER", "150"))) == 0
     return config_file, root / "output"
 
 
 @pytest.fixture
 def network(trained: tuple[Path, Path]) -> OutlineRefiner:
-    model = build_model(load_config(trained[0]))
+    model = build_model(load_config(ARCHITECTURES, trained[0]), OUTLINE_REFINER)
     assert isinstance(model, OutlineRefiner)
     model.load_state_dict(torch.load(trained[1] / "model_final.pth", weights_only=False)["model"])
     return model.eval()
@@ -57,7 +60,7 @@ def test_training_moves_outlines_to_the_skull(trained: tuple[Path, Path]) -> Non
 def test_a_head_that_was_missed_stays_missed(trained: tuple[Path, Path], tmp_path: Path) -> None:
     config_file = write_bands_config(tmp_path / "data", tmp_path / "output", missed=2)
     weights = ("MODEL.WEIGHTS", str(trained[1] / "model_final.pth"))
-    assert start_job(JobOptions(config_file, weights, eval_only=True)) == 0
+    assert start_job(JobOptions(ARCHITECTURES, config_file, weights, eval_only=True)) == 0
     results = json.loads((tmp_path / "output" / "results.json").read_text())["hc"]
     assert (results["n_scored"], results["n_failed"]) == (4, 2)
 
@@ -83,7 +86,9 @@ def test_turning_a_band_turns_the_answer(network: OutlineRefiner) -> None:
 def test_exported_network_refines_as_the_eager_one(trained: tuple[Path, Path], tmp_path: Path) -> None:
     config_file, output_dir = trained
     target = tmp_path / "refiner.onnx"
-    report = export_refiner(load_config(config_file), output_dir / "model_final.pth", target)
+    report = export_refiner(
+        load_config(ARCHITECTURES, config_file), output_dir / "model_final.pth", target, ExportOptions()
+    )
     assert report.size_bytes == target.stat().st_size
     assert set(report.differences) == {"radii", "weights"}
     assert str(Path.cwd()) not in target.read_bytes().decode("latin-1")
@@ -92,7 +97,7 @@ def test_exported_network_refines_as_the_eager_one(trained: tuple[Path, Path], t
 def test_a_model_carries_its_refiner(trained: tuple[Path, Path], tmp_path: Path) -> None:
     config_file, output_dir = trained
     refiner, whole = tmp_path / "refiner.onnx", tmp_path / "whole.onnx"
-    export_refiner(load_config(config_file), output_dir / "model_final.pth", refiner)
+    export_refiner(load_config(ARCHITECTURES, config_file), output_dir / "model_final.pth", refiner, ExportOptions())
     plain = write_bright_object_model(tmp_path / "plain.onnx")
     assert OnnxPredictor(plain).refiner is None
     attach_refiner(plain, refiner, whole)
@@ -117,4 +122,4 @@ def test_a_dataset_without_ellipses_is_refused(trained: tuple[Path, Path], tmp_p
     del content["annotations"][1]["ellipse_px"]
     path.write_text(json.dumps(content))
     with pytest.raises(DatasetError, match=r"002_HC\.png: not one head with its ellipse"):
-        start_job(JobOptions(config_file))
+        start_job(JobOptions(ARCHITECTURES, config_file))

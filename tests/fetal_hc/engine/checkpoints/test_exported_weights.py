@@ -10,16 +10,18 @@ import onnx
 import pytest
 import torch
 
+from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.checkpoints.checkpoint import load_weights, read_checkpoint
 from fetal_hc.engine.config import CfgNode, load_config
-from fetal_hc.engine.export.onnx_export import export_model, input_spec
-from fetal_hc.engine.modeling import build_model
+from fetal_hc.engine.export.onnx_export import ExportOptions, export_model, input_spec
 from fetal_hc.engine.modeling.rcnn import GeneralizedRCNN
 from fetal_hc.errors import ModelError
 from fetal_hc.model.predictor import OnnxPredictor
 from fetal_hc.model.preprocess import to_network_input
+from fetal_hc_cli.architectures import ARCHITECTURES, MASK_RCNN
 from hc18.measure.shipped_model import bundled_model_path
 from hc18.phantoms.phantom import render_phantom, sample_spec
+from hc18.training.refiner_export import render_check_images
 
 
 @pytest.mark.parametrize("half", [False, True])
@@ -28,8 +30,13 @@ def test_float_files_return_every_weight(
 ) -> None:
     cfg, model = make_config(), make_model()
     torch.save({"model": model.state_dict()}, tmp_path / "model.pth")
-    export_model(cfg, tmp_path / "model.pth", tmp_path / "model.onnx", class_names=["head"], half=half)
-    read = build_model(cfg)
+    export_model(
+        cfg,
+        tmp_path / "model.pth",
+        tmp_path / "model.onnx",
+        ExportOptions(("head",), half, tuple(render_check_images())),
+    )
+    read = build_model(cfg, MASK_RCNN)
     load_weights(read, read_checkpoint(tmp_path / "model.onnx")["model"], "model.onnx")
     for name, value in read.state_dict().items():
         torch.testing.assert_close(value, model.state_dict()[name], rtol=1e-3 if half else 0, atol=1e-7 if half else 0)
@@ -37,8 +44,8 @@ def test_float_files_return_every_weight(
 
 def test_network_of_the_shipped_8_bit_file_detects_what_the_file_detects(repository_root: Path) -> None:
     path = bundled_model_path()
-    cfg = load_config(repository_root / "configs/hc18/mask_rcnn_R_18_FPN.yaml")
-    network = build_model(cfg).eval()
+    cfg = load_config(ARCHITECTURES, repository_root / "configs/hc18/mask_rcnn_R_18_FPN.yaml")
+    network = build_model(cfg, MASK_RCNN).eval()
     assert isinstance(network, GeneralizedRCNN)
     load_weights(network, read_checkpoint(path)["model"], path)
     predictor = OnnxPredictor(path)

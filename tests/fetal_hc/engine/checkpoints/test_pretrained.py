@@ -15,11 +15,12 @@ from torch import nn
 from torchvision.models import mobilenet_v3_large, resnet18
 from torchvision.models.resnet import Bottleneck, ResNet
 
+from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.checkpoints.checkpoint import load_weights, read_checkpoint
 from fetal_hc.engine.checkpoints.pretrained import load_pretrained
 from fetal_hc.engine.config import CfgNode
-from fetal_hc.engine.modeling import build_model
 from fetal_hc.errors import ModelError
+from fetal_hc_cli.architectures import MASK_RCNN
 from tests.fetal_hc.engine import zoo_files
 from tests.fetal_hc.engine.parity_cases import randomise_norms
 
@@ -38,7 +39,7 @@ def make(make_config: Callable[..., CfgNode]) -> MakeModel:
 
     def make(*overrides: str, seed: int = 0) -> nn.Module:
         torch.manual_seed(seed)
-        model = build_model(make_config("MODEL.CHANNELS_LAST", "False", *overrides))
+        model = build_model(make_config("MODEL.CHANNELS_LAST", "False", *overrides), MASK_RCNN)
         randomise_norms(model)
         return model
 

@@ -9,6 +9,7 @@ import pytest
 
 from fetal_hc.engine.config import dump_config, get_default_config, load_config
 from fetal_hc.errors import ConfigError
+from fetal_hc_cli.architectures import ARCHITECTURES
 
 COVERED = """
 MODEL:
@@ -28,7 +29,7 @@ def write(folder: Path, text: str, name: str = "config.yaml") -> Path:
 
 def test_file_overrides_defaults_and_command_line_overrides_file(tmp_path: Path) -> None:
     path = write(tmp_path, COVERED + "SOLVER: {BASE_LR: 0.02, MAX_ITER: 90000}\n")
-    cfg = load_config(path, ["SOLVER.BASE_LR", "0.5"])
+    cfg = load_config(ARCHITECTURES, path, ["SOLVER.BASE_LR", "0.5"])
     assert (cfg.SOLVER.BASE_LR, cfg.SOLVER.MAX_ITER, cfg.SOLVER.MOMENTUM) == (0.5, 90000, 0.9)
 
 
@@ -36,18 +37,18 @@ def test_base_files_apply_before_the_file_and_relative_to_it(tmp_path: Path) -> 
     (tmp_path / "sub").mkdir()
     write(tmp_path, COVERED + "INPUT: {MIN_SIZE_TEST: 100, MAX_SIZE_TEST: 200}\n", "base.yaml")
     child = write(tmp_path / "sub", "_BASE_: ../base.yaml\nINPUT: {MIN_SIZE_TEST: 300}\n")
-    cfg = load_config(child)
+    cfg = load_config(ARCHITECTURES, child)
     assert (cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST) == (300, 200)
 
 
 def test_text_that_is_a_python_literal_means_that_literal_as_in_detectron2(tmp_path: Path) -> None:
-    cfg = load_config(write(tmp_path, COVERED + 'SOLVER: {STEPS: "(60000, 80000)", MAX_ITER: 90000}\n'))
+    cfg = load_config(ARCHITECTURES, write(tmp_path, COVERED + 'SOLVER: {STEPS: "(60000, 80000)", MAX_ITER: 90000}\n'))
     assert cfg.SOLVER.STEPS == [60000, 80000]
 
 
 def test_dumped_configuration_reads_back_equal(tmp_path: Path) -> None:
-    cfg = load_config(write(tmp_path, COVERED), ["SOLVER.STEPS", "()"])
-    again = load_config(write(tmp_path, dump_config(cfg), "again.yaml"))
+    cfg = load_config(ARCHITECTURES, write(tmp_path, COVERED), ["SOLVER.STEPS", "()"])
+    again = load_config(ARCHITECTURES, write(tmp_path, dump_config(cfg), "again.yaml"))
     assert again.to_dict() == cfg.to_dict()
 
 
@@ -55,13 +56,13 @@ def test_all_shipped_configurations_load(repository_root: Path) -> None:
     files = sorted((repository_root / "configs").rglob("*.yaml"))
     assert files
     for path in files:
-        cfg = load_config(path, ["SOLVER.STEPS", "()"])
+        cfg = load_config(ARCHITECTURES, path, ["SOLVER.STEPS", "()"])
         assert (cfg.MODEL.META_ARCHITECTURE == "GeneralizedRCNN") == cfg.MODEL.MASK_ON
 
 
 def test_keys_of_parts_that_are_not_used_are_dropped(tmp_path: Path) -> None:
     text = COVERED + "  RETINANET: {NUM_CLASSES: 80}\nTEST: {AUG: {MIN_SIZES: [400]}}\n"
-    assert "RETINANET" not in load_config(write(tmp_path, text), ["SOLVER.STEPS", "()"]).MODEL
+    assert "RETINANET" not in load_config(ARCHITECTURES, write(tmp_path, text), ["SOLVER.STEPS", "()"]).MODEL
 
 
 @pytest.mark.parametrize(
@@ -83,14 +84,14 @@ def test_what_is_not_covered_is_refused_with_key_and_value(
     tmp_path: Path, override: list[str], parts: list[str]
 ) -> None:
     with pytest.raises(ConfigError) as error:
-        load_config(write(tmp_path, COVERED), override)
+        load_config(ARCHITECTURES, write(tmp_path, COVERED), override)
     for part in parts:
         assert part in str(error.value)
 
 
 def test_all_problems_are_listed_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
-        load_config(write(tmp_path, COVERED + "NONSENSE: 1\nSOLVER: {MAX_ITERS: 3}\n"))
+        load_config(ARCHITECTURES, write(tmp_path, COVERED + "NONSENSE: 1\nSOLVER: {MAX_ITERS: 3}\n"))
     assert "NONSENSE" in str(error.value)
     assert "SOLVER.MAX_ITERS" in str(error.value)
 
@@ -106,11 +107,11 @@ def test_all_problems_are_listed_at_once(tmp_path: Path) -> None:
 )
 def test_unusable_files_are_refused(tmp_path: Path, text: str, part: str) -> None:
     with pytest.raises(ConfigError, match=part):
-        load_config(write(tmp_path, text))
+        load_config(ARCHITECTURES, write(tmp_path, text))
 
 
 def test_a_loaded_configuration_is_frozen_and_its_copy_is_not(tmp_path: Path) -> None:
-    cfg = load_config(write(tmp_path, COVERED), ["SOLVER.STEPS", "()"])
+    cfg = load_config(ARCHITECTURES, write(tmp_path, COVERED), ["SOLVER.STEPS", "()"])
     with pytest.raises(ConfigError, match="frozen"):
         cfg.SOLVER.BASE_LR = 1.0
     copy = cfg.clone()
@@ -119,11 +120,11 @@ def test_a_loaded_configuration_is_frozen_and_its_copy_is_not(tmp_path: Path) ->
 
 
 def test_a_frozen_configuration_survives_pickling_to_worker_processes(tmp_path: Path) -> None:
-    cfg = load_config(write(tmp_path, COVERED), ["SOLVER.STEPS", "()"])
+    cfg = load_config(ARCHITECTURES, write(tmp_path, COVERED), ["SOLVER.STEPS", "()"])
     assert pickle.loads(pickle.dumps(cfg)).to_dict() == cfg.to_dict()
 
 
 def test_defaults_name_no_architecture_so_a_file_must_choose_one(tmp_path: Path) -> None:
-    assert get_default_config().MODEL.ROI_BOX_HEAD.NAME == ""
+    assert get_default_config(ARCHITECTURES).MODEL.ROI_BOX_HEAD.NAME == ""
     with pytest.raises(ConfigError, match=r"BACKBONE\.NAME"):
-        load_config(write(tmp_path, "SEED: 1\n"), ["SOLVER.STEPS", "()"])
+        load_config(ARCHITECTURES, write(tmp_path, "SEED: 1\n"), ["SOLVER.STEPS", "()"])

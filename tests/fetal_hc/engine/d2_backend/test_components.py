@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from fetal_hc.engine.architecture import build_model as build_ours
 from fetal_hc.engine.config import CfgNode, load_config
-from fetal_hc.engine.modeling import build_model as build_ours
 from fetal_hc.engine.structures import CoverageMasks, PolygonMasks, Targets
+from fetal_hc_cli.architectures import ARCHITECTURES, MASK_RCNN
 from tests.fetal_hc.engine.conftest import make_input
 
 pytestmark = [pytest.mark.detectron2, pytest.mark.filterwarnings("ignore")]
@@ -25,7 +26,7 @@ def detection_configs() -> list[str]:
     """Every configuration that both engines train."""
     found = []
     for path in sorted((REPOSITORY / "configs").rglob("*.yaml")):
-        cfg = load_config(path, ["SOLVER.STEPS", "()"])
+        cfg = load_config(ARCHITECTURES, path, ["SOLVER.STEPS", "()"])
         if cfg.MODEL.META_ARCHITECTURE == "GeneralizedRCNN" and cfg.DATASETS.TRAIN:
             found.append(path.relative_to(REPOSITORY).as_posix())
     return found
@@ -44,15 +45,15 @@ def shapes(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
 
 @pytest.mark.parametrize("file", detection_configs())
 def test_every_config_gives_the_same_names_and_shapes(file: str) -> None:
-    cfg = load_config(REPOSITORY / file, SMALL)
-    assert shapes(build_theirs(cfg)) == shapes(build_ours(cfg))
+    cfg = load_config(ARCHITECTURES, REPOSITORY / file, SMALL)
+    assert shapes(build_theirs(cfg)) == shapes(build_ours(cfg, MASK_RCNN))
 
 
 def test_mobilenet_gives_the_same_names_and_shapes_and_frozen_stages() -> None:
     backbone = ("MODEL.BACKBONE.NAME", "build_mobilenet_v3_fpn_backbone", "MODEL.BACKBONE.FREEZE_AT", "2")
     width = ("MODEL.MOBILENET.WIDTH_MULT", "0.75")
-    cfg = load_config(REPOSITORY / "configs/hc18/mask_rcnn_R_18_FPN.yaml", [*SMALL, *backbone, *width])
-    theirs, ours = build_theirs(cfg), build_ours(cfg)
+    cfg = load_config(ARCHITECTURES, REPOSITORY / "configs/hc18/mask_rcnn_R_18_FPN.yaml", [*SMALL, *backbone, *width])
+    theirs, ours = build_theirs(cfg), build_ours(cfg, MASK_RCNN)
     assert shapes(theirs) == shapes(ours)
     frozen = [{name for name, p in model.named_parameters() if not p.requires_grad} for model in (theirs, ours)]
     assert frozen[0] == frozen[1]
@@ -73,7 +74,7 @@ def test_configuration_stays_as_it_was() -> None:
     from fetal_hc.engine.d2_backend.components import build_model
     from fetal_hc.engine.d2_backend.config import to_detectron2_config
 
-    cfg = to_detectron2_config(load_config(REPOSITORY / "configs/hc18/mask_rcnn_R_18_FPN.yaml", SMALL))
+    cfg = to_detectron2_config(load_config(ARCHITECTURES, REPOSITORY / "configs/hc18/mask_rcnn_R_18_FPN.yaml", SMALL))
     build_model(cfg)
     assert cfg.MODEL.ROI_MASK_HEAD.NAME == "MaskRCNNConvUpsampleHead"
 
@@ -100,9 +101,11 @@ def test_losses_equal_the_builtin_ones_for_every_kind_of_target(kinds: tuple[str
 
     from fetal_hc.engine.d2_backend.masks import to_instances
 
-    cfg = load_config(REPOSITORY / "configs/hc18/mask_rcnn_R_18_FPN.yaml", [*SMALL, "MODEL.CHANNELS_LAST", "False"])
+    cfg = load_config(
+        ARCHITECTURES, REPOSITORY / "configs/hc18/mask_rcnn_R_18_FPN.yaml", [*SMALL, "MODEL.CHANNELS_LAST", "False"]
+    )
     torch.manual_seed(0)
-    ours, theirs = build_ours(cfg), build_theirs(cfg)
+    ours, theirs = build_ours(cfg, MASK_RCNN), build_theirs(cfg)
     theirs.load_state_dict(ours.state_dict(), strict=True)
     items = [{**make_input(seed), "targets": make_targets()[kind]} for seed, kind in enumerate(kinds)]
     torch.manual_seed(5)
@@ -122,7 +125,7 @@ def test_regions_are_pooled_in_float32_under_amp() -> None:
     from detectron2.modeling.poolers import ROIPooler
     from detectron2.structures import Boxes
 
-    model = build_theirs(load_config(REPOSITORY / "configs/hc18/mask_rcnn_R_18_FPN.yaml", SMALL))
+    model = build_theirs(load_config(ARCHITECTURES, REPOSITORY / "configs/hc18/mask_rcnn_R_18_FPN.yaml", SMALL))
     pooler = model.roi_heads.mask_pooler
     assert isinstance(pooler, ROIPooler)
     features = [torch.rand((1, 2, 40 // 2**k, 40 // 2**k)).to(torch.bfloat16) for k in range(3)]

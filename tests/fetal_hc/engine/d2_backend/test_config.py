@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fetal_hc.engine.config import load_config
+from fetal_hc_cli.architectures import ARCHITECTURES
 
 pytestmark = [pytest.mark.detectron2, pytest.mark.filterwarnings("ignore")]
 REPOSITORY = Path(__file__).resolve().parents[4]
@@ -33,7 +34,7 @@ def as_lists(value: Any) -> Any:
 def test_every_key_of_a_configuration_has_the_same_value_in_both_engines(file: str, overrides: tuple[str, ...]) -> None:
     from fetal_hc.engine.d2_backend.config import to_detectron2_config
 
-    cfg = load_config(REPOSITORY / file, overrides)
+    cfg = load_config(ARCHITECTURES, REPOSITORY / file, overrides)
     theirs = dict(leaves(to_detectron2_config(cfg)))
     assert {key: theirs[key] for key, _ in cfg.leaves()} == dict(leaves(cfg))
 
@@ -46,10 +47,12 @@ def test_detectron2_reads_the_same_tree_from_the_file(file: str) -> None:
 
     overrides = ["SOLVER.STEPS", "()", *OVERRIDES]
     own = get_cfg()
-    add_config(own)
+    add_config(own, ARCHITECTURES)
     own.merge_from_file(str(REPOSITORY / file))
     own.merge_from_list(overrides)
-    assert dict(leaves(own)) == dict(leaves(to_detectron2_config(load_config(REPOSITORY / file, overrides))))
+    assert dict(leaves(own)) == dict(
+        leaves(to_detectron2_config(load_config(ARCHITECTURES, REPOSITORY / file, overrides)))
+    )
 
 
 def test_keys_of_detectron2_that_no_one_sets_keep_their_defaults() -> None:
@@ -57,7 +60,7 @@ def test_keys_of_detectron2_that_no_one_sets_keep_their_defaults() -> None:
 
     from fetal_hc.engine.d2_backend.config import to_detectron2_config
 
-    cfg = load_config(REPOSITORY / "configs/hc18/mask_rcnn_R_18_FPN.yaml")
+    cfg = load_config(ARCHITECTURES, REPOSITORY / "configs/hc18/mask_rcnn_R_18_FPN.yaml")
     ours, theirs = dict(cfg.leaves()), dict(leaves(to_detectron2_config(cfg)))
     defaults = dict(leaves(get_cfg()))
     assert {key: theirs[key] for key in defaults if key not in ours} == {
@@ -70,7 +73,7 @@ def test_keys_of_detectron2_that_no_one_sets_keep_their_defaults() -> None:
 def test_tree_is_frozen_and_independent_of_ours() -> None:
     from fetal_hc.engine.d2_backend.config import to_detectron2_config
 
-    cfg = load_config(REPOSITORY / "configs/hc18/mask_rcnn_R_18_FPN.yaml")
+    cfg = load_config(ARCHITECTURES, REPOSITORY / "configs/hc18/mask_rcnn_R_18_FPN.yaml")
     theirs = to_detectron2_config(cfg)
     assert theirs.is_frozen()
     theirs.MODEL.ANCHOR_GENERATOR.SIZES[0][0] = -1

@@ -11,6 +11,7 @@ import torch
 
 from fetal_hc.engine.config import CfgNode, load_config
 from fetal_hc.engine.data.loader import build_test_loader, build_train_loader
+from fetal_hc_cli.architectures import ARCHITECTURES, MASK_RCNN
 from tests.fetal_hc.engine.toy_heads import write_config
 
 pytestmark = [pytest.mark.detectron2, pytest.mark.filterwarnings("ignore")]
@@ -19,7 +20,7 @@ AUGMENTED = ("INPUT.SOFT_MASKS", "True", "INPUT.AUG.ROTATION_DEG", "20.0", "INPU
 
 @pytest.fixture
 def cfg(tmp_path: Path) -> CfgNode:
-    return load_config(write_config(tmp_path / "data", tmp_path / "output"), AUGMENTED)
+    return load_config(ARCHITECTURES, write_config(tmp_path / "data", tmp_path / "output"), AUGMENTED)
 
 
 def prepare(cfg: CfgNode, *overrides: Any) -> Any:
@@ -30,7 +31,7 @@ def prepare(cfg: CfgNode, *overrides: Any) -> Any:
     for key, value in zip(overrides[::2], overrides[1::2], strict=True):
         changed.DATALOADER[key] = value
     theirs = to_detectron2_config(changed)
-    register_datasets(theirs, ["heads"])
+    register_datasets(theirs, MASK_RCNN, ["heads"])
     return changed, theirs
 
 
@@ -51,25 +52,25 @@ def test_training_batches_are_those_of_the_builtin_engine(cfg: CfgNode, grouping
     from fetal_hc.engine.d2_backend.data import TrainingData
 
     changed, theirs = prepare(cfg, "ASPECT_RATIO_GROUPING", grouping, "NUM_WORKERS", n_workers)
-    data = TrainingData(theirs)
-    assert_same_batches(list(islice(data, 7)), list(islice(build_train_loader(changed), 7)))
+    data = TrainingData(theirs, MASK_RCNN)
+    assert_same_batches(list(islice(data, 7)), list(islice(build_train_loader(changed, MASK_RCNN), 7)))
 
 
 def test_stream_goes_on_where_it_was_saved(cfg: CfgNode) -> None:
     from fetal_hc.engine.d2_backend.data import TrainingData
 
     changed, theirs = prepare(cfg)
-    first, second = TrainingData(theirs), TrainingData(theirs)
+    first, second = TrainingData(theirs, MASK_RCNN), TrainingData(theirs, MASK_RCNN)
     list(islice(first, 4))
     second.load_state_dict(first.state_dict())
-    assert_same_batches(list(islice(second, 3)), list(islice(build_train_loader(changed), 7))[4:])
+    assert_same_batches(list(islice(second, 3)), list(islice(build_train_loader(changed, MASK_RCNN), 7))[4:])
 
 
 def test_test_samples_are_those_of_the_builtin_engine(cfg: CfgNode) -> None:
     from fetal_hc.engine.d2_backend.data import build_test_data
 
     changed, theirs = prepare(cfg)
-    found, expected = list(build_test_data(theirs, "heads")), list(build_test_loader(changed, "heads"))
+    found, expected = list(build_test_data(theirs, "heads")), list(build_test_loader(changed, MASK_RCNN, "heads"))
     assert len(found) == len(expected) == 6
     for their_batch, our_batch in zip(found, expected, strict=True):
         assert torch.equal(their_batch[0]["image"], our_batch[0]["image"])
@@ -90,6 +91,6 @@ def test_registered_dataset_may_move(cfg: CfgNode, tmp_path: Path) -> None:
     from detectron2.data import DatasetCatalog
 
     prepare(cfg)
-    moved = load_config(write_config(tmp_path / "elsewhere", tmp_path / "output"))
+    moved = load_config(ARCHITECTURES, write_config(tmp_path / "elsewhere", tmp_path / "output"))
     prepare(moved)
     assert "elsewhere" in DatasetCatalog.get("heads")[0]["file_name"]

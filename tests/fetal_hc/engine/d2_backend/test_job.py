@@ -19,6 +19,7 @@ from fetal_hc.engine.config import load_config
 from fetal_hc.engine.train.training_job import JobOptions, start_job
 from fetal_hc.errors import ConfigError, DatasetError, ModelError
 from fetal_hc_cli import export_model, plot_training
+from fetal_hc_cli.architectures import ARCHITECTURES
 from tests.fetal_hc.engine.toy_heads import write_config
 
 pytestmark = [pytest.mark.detectron2, pytest.mark.filterwarnings("ignore")]
@@ -46,7 +47,7 @@ def config_file(tmp_path: Path, output_dir: Path) -> Path:
 
 
 def job(config_file: Path, *overrides: str, engine: str = "detectron2", **options: Any) -> int:
-    return start_job(JobOptions(config_file, overrides, engine=engine, **options))
+    return start_job(JobOptions(ARCHITECTURES, config_file, overrides, engine=engine, **options))
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +72,8 @@ def test_record_and_log_name_the_engine(trained: tuple[Path, Path]) -> None:
 
 
 def test_saved_configuration_is_the_one_given(trained: tuple[Path, Path]) -> None:
-    saved = load_config(trained[1] / "config.yaml")
-    assert saved.to_dict() == load_config(trained[0], RECIPE).to_dict()
+    saved = load_config(ARCHITECTURES, trained[1] / "config.yaml")
+    assert saved.to_dict() == load_config(ARCHITECTURES, trained[0], RECIPE).to_dict()
 
 
 def test_metrics_are_strict_json_that_the_plot_reads(trained: tuple[Path, Path]) -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.config import load_config
 from fetal_hc.engine.data.loader import build_train_loader
-from fetal_hc.engine.modeling import build_model
 from fetal_hc.engine.train.events import TrainingEvents
 from fetal_hc.engine.train.stop_request import StopRequest
 from fetal_hc.engine.train.trainer import Trainer
+from fetal_hc_cli.architectures import ARCHITECTURES, MASK_RCNN
 from tests.fetal_hc.engine.toy_heads import write_config
 
 pytestmark = [pytest.mark.detectron2, pytest.mark.filterwarnings("ignore")]
@@ -36,11 +37,13 @@ def test_four_steps_end_at_equal_weights(tmp_path: Path, recipe: tuple[str, ...]
     from fetal_hc.engine.d2_backend.trainer import Trainer as Detectron2Trainer
 
     torch.set_num_threads(1)
-    cfg = load_config(write_config(tmp_path / "data", tmp_path / "output"), [*recipe, "SOLVER.MAX_ITER", "9"])
+    cfg = load_config(
+        ARCHITECTURES, write_config(tmp_path / "data", tmp_path / "output"), [*recipe, "SOLVER.MAX_ITER", "9"]
+    )
     their_cfg = to_detectron2_config(cfg)
-    register_datasets(their_cfg, ["heads"])
-    ours = Trainer(cfg, build_model(cfg).train(), build_train_loader(cfg), torch.device("cpu"))
-    theirs = Detectron2Trainer(their_cfg)
+    register_datasets(their_cfg, MASK_RCNN, ["heads"])
+    ours = Trainer(cfg, build_model(cfg, MASK_RCNN).train(), build_train_loader(cfg, MASK_RCNN), torch.device("cpu"))
+    theirs = Detectron2Trainer(their_cfg, MASK_RCNN)
     start = {name: tensor.clone() for name, tensor in ours.model.state_dict().items()}
     theirs.own_model.load_state_dict(start, strict=True)
     theirs.ema = theirs._start_average()

@@ -10,6 +10,7 @@ from PIL import Image
 
 from fetal_hc.engine.config import CfgNode, get_default_config
 from fetal_hc.io.masks import polygon_to_coverage
+from fetal_hc_cli.architectures import ARCHITECTURES
 from hc18.geometry.ellipse import Ellipse
 
 MakeRecord = Callable[..., dict[str, Any]]
@@ -18,7 +19,7 @@ MakeRecord = Callable[..., dict[str, Any]]
 @pytest.fixture
 def cfg() -> CfgNode:
     """Defaults of the engine with a mask head, one class, soft masks and an input of at most 240 x 320 px."""
-    cfg = get_default_config()
+    cfg = get_default_config(ARCHITECTURES)
     cfg.MODEL.MASK_ON = True
     cfg.MODEL.ROI_HEADS.NUM_CLASSES = 1
     cfg.INPUT.MIN_SIZE_TRAIN = [216]

@@ -6,12 +6,13 @@ import pytest
 from fetal_hc.engine.config import CfgNode, get_default_config
 from fetal_hc.engine.data.colour import change_colours, check_colour
 from fetal_hc.errors import ConfigError
+from fetal_hc_cli.architectures import ARCHITECTURES
 
 RED = np.full((4, 4, 3), (200, 40, 40), dtype=np.uint8)
 
 
 def augmentation(saturation: tuple[float, float] = (1.0, 1.0), hue_deg: float = 0.0) -> CfgNode:
-    aug = get_default_config().INPUT.AUG
+    aug = get_default_config(ARCHITECTURES).INPUT.AUG
     aug.SATURATION_RANGE, aug.HUE_DEG = list(saturation), hue_deg
     return aug
 

@@ -8,6 +8,7 @@ import pytest
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.data.datasets import load_dataset, load_dataset_dicts, load_training_records
 from fetal_hc.errors import ConfigError, DatasetError
+from fetal_hc_cli.architectures import MASK_RCNN
 
 MakeRecord = Callable[..., dict[str, Any]]
 TRIANGLE = [1.0, 1.0, 5.0, 1.0, 5.0, 5.0]
@@ -59,14 +60,14 @@ def write(cfg: CfgNode, tmp_path: Path) -> Callable[..., CfgNode]:
 def test_records_come_by_image_id_with_their_fields(
     write: Callable[..., CfgNode], tree: dict[str, Any], tmp_path: Path
 ):
-    records = load_dataset_dicts(write(tree), "toy")
+    records = load_dataset_dicts(write(tree), MASK_RCNN, "toy")
     assert [record["image_id"] for record in records] == [10, 20, 30]
     assert Path(records[0]["file_name"]).samefile(tmp_path / "10.png")
     assert (records[0]["height"], records[0]["width"], records[0]["pixel_size_mm"]) == (12, 16, 0.1)
 
 
 def test_annotations_get_contiguous_classes_and_keep_their_fields(write: Callable[..., CfgNode], tree: dict[str, Any]):
-    first, second, empty = (record["annotations"] for record in load_dataset_dicts(write(tree), "toy"))
+    first, second, empty = (record["annotations"] for record in load_dataset_dicts(write(tree), MASK_RCNN, "toy"))
     assert (first[0]["category_id"], second[0]["category_id"], empty) == (0, 1, [])
     assert list(first[0]["bbox"]) == [1, 1, 4, 4]
     assert list(first[0]["segmentation"][0]) == TRIANGLE
@@ -74,7 +75,7 @@ def test_annotations_get_contiguous_classes_and_keep_their_fields(write: Callabl
 
 
 def test_dataset_knows_its_classes(write: Callable[..., CfgNode], tree: dict[str, Any]):
-    dataset = load_dataset(write(tree), "toy")
+    dataset = load_dataset(write(tree), MASK_RCNN, "toy")
     assert dataset.class_names == ("head", "mask")
     assert dataset.category_ids == (4, 9)
 
@@ -83,7 +84,7 @@ def test_images_are_found_under_another_root(write: Callable[..., CfgNode], tree
     tree["info"] = {"image_root": "nowhere"}
     cfg = write(tree)
     cfg.DATASETS.IMAGE_ROOT = str(tmp_path)
-    assert len(load_dataset_dicts(cfg, "toy")) == 3
+    assert len(load_dataset_dicts(cfg, MASK_RCNN, "toy")) == 3
 
 
 def test_all_missing_images_are_listed(write: Callable[..., CfgNode], tree: dict[str, Any], tmp_path: Path):
@@ -91,7 +92,7 @@ def test_all_missing_images_are_listed(write: Callable[..., CfgNode], tree: dict
     (tmp_path / "10.png").unlink()
     (tmp_path / "30.png").unlink()
     with pytest.raises(DatasetError, match=r"DATASETS\.IMAGE_ROOT") as caught:
-        load_dataset_dicts(cfg, "toy")
+        load_dataset_dicts(cfg, MASK_RCNN, "toy")
     assert len(caught.value.problems) == 2
     assert "10.png" in str(caught.value)
     assert "30.png" in str(caught.value)
@@ -100,14 +101,14 @@ def test_all_missing_images_are_listed(write: Callable[..., CfgNode], tree: dict
 def test_an_unknown_dataset_names_the_file_it_looked_for(cfg: CfgNode, tmp_path: Path):
     cfg.DATASETS.ROOT = str(tmp_path)
     with pytest.raises(DatasetError, match=r"dataset 'hc18_train': no file .*hc18_train\.json.*DATASETS\.ROOT"):
-        load_dataset_dicts(cfg, "hc18_train")
+        load_dataset_dicts(cfg, MASK_RCNN, "hc18_train")
 
 
 def test_a_wrong_number_of_classes_names_both(write: Callable[..., CfgNode], tree: dict[str, Any]):
     cfg = write(tree)
     cfg.MODEL.ROI_HEADS.NUM_CLASSES = 3
     with pytest.raises(ConfigError, match=r"NUM_CLASSES is 3, but .*toy\.json has 2 categories \(head, mask\)"):
-        load_dataset_dicts(cfg, "toy")
+        load_dataset_dicts(cfg, MASK_RCNN, "toy")
 
 
 @pytest.mark.parametrize(("is_filtered", "expected"), [(True, [10]), (False, [10, 20, 30])])
@@ -117,25 +118,25 @@ def test_images_without_objects_are_left_out_on_request(
     tree["annotations"][1]["iscrowd"] = 1
     cfg = write(tree)
     cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = is_filtered
-    assert [record["image_id"] for record in load_training_records(cfg)] == expected
+    assert [record["image_id"] for record in load_training_records(cfg, MASK_RCNN)] == expected
 
 
 def test_training_without_objects_is_refused(write: Callable[..., CfgNode], tree: dict[str, Any]):
     tree["annotations"] = []
     with pytest.raises(DatasetError, match="no image with annotated objects"):
-        load_training_records(write(tree))
+        load_training_records(write(tree), MASK_RCNN)
 
 
 def test_training_needs_a_dataset(cfg: CfgNode):
     with pytest.raises(ConfigError, match=r"DATASETS\.TRAIN is empty"):
-        load_training_records(cfg)
+        load_training_records(cfg, MASK_RCNN)
 
 
 def test_training_joins_datasets(write: Callable[..., CfgNode], tree: dict[str, Any]):
     write(tree, "second")
     cfg = write(tree, "first")
     cfg.DATASETS.TRAIN = ["first", "second"]
-    assert [record["image_id"] for record in load_training_records(cfg)] == [10, 20, 10, 20]
+    assert [record["image_id"] for record in load_training_records(cfg, MASK_RCNN)] == [10, 20, 10, 20]
 
 
 def test_datasets_with_different_classes_are_refused(write: Callable[..., CfgNode], tree: dict[str, Any]):
@@ -144,17 +145,21 @@ def test_datasets_with_different_classes_are_refused(write: Callable[..., CfgNod
     cfg = write(tree, "second")
     cfg.DATASETS.TRAIN = ["first", "second"]
     with pytest.raises(ConfigError, match="first: head, mask; second: head, hat"):
-        load_training_records(cfg)
+        load_training_records(cfg, MASK_RCNN)
 
 
 def test_boxes_without_outline_have_no_segmentation(write: Callable[..., CfgNode], tree: dict[str, Any]):
     del tree["annotations"][0]["segmentation"]
     tree["annotations"][1]["segmentation"] = []
-    first, second, _ = (record["annotations"] for record in load_dataset_dicts(write(tree), "toy"))
+    first, second, _ = (record["annotations"] for record in load_dataset_dicts(write(tree), MASK_RCNN, "toy"))
     assert "segmentation" not in first[0]
     assert "segmentation" not in second[0]
 
 
 def test_run_lengths_are_kept(write: Callable[..., CfgNode], tree: dict[str, Any]):
     tree["annotations"][0]["segmentation"] = {"size": [12, 16], "counts": [20, 4, 168]}
-    assert load_dataset_dicts(write(tree), "toy")[0]["annotations"][0]["segmentation"]["counts"] == [20, 4, 168]
+    assert load_dataset_dicts(write(tree), MASK_RCNN, "toy")[0]["annotations"][0]["segmentation"]["counts"] == [
+        20,
+        4,
+        168,
+    ]

@@ -11,6 +11,7 @@ from fetal_hc.engine.data.loader import Batch, TrainLoader, build_test_loader, b
 from fetal_hc.engine.structures import CoverageMasks
 from fetal_hc.engine.train import distributed
 from fetal_hc.errors import ConfigError
+from fetal_hc_cli.architectures import MASK_RCNN
 from hc18.geometry.ellipse import Ellipse
 
 MakeRecord = Callable[..., dict[str, Any]]
@@ -53,7 +54,7 @@ def assert_same(first: list[Batch], second: list[Batch]) -> None:
 
 
 def test_batches_are_lists_of_samples_with_targets(small: CfgNode, records: list[dict[str, Any]]):
-    (batch,) = take(build_train_loader(small, records), 1)
+    (batch,) = take(build_train_loader(small, MASK_RCNN, records), 1)
     assert isinstance(batch, list)
     assert len(batch) == 4
     assert all(sample["image"].dtype == torch.uint8 for sample in batch)
@@ -63,57 +64,57 @@ def test_batches_are_lists_of_samples_with_targets(small: CfgNode, records: list
 @pytest.mark.parametrize("is_grouped", [False, True])
 def test_a_resumed_loader_goes_on_exactly(small: CfgNode, records: list[dict[str, Any]], is_grouped: bool):
     small.DATALOADER.ASPECT_RATIO_GROUPING = is_grouped
-    expected = take(build_train_loader(small, records), 5)[3:]
-    stopped = build_train_loader(small, records)
+    expected = take(build_train_loader(small, MASK_RCNN, records), 5)[3:]
+    stopped = build_train_loader(small, MASK_RCNN, records)
     take(stopped, 3)
     small.SEED = 12345
-    resumed = build_train_loader(small, records)
+    resumed = build_train_loader(small, MASK_RCNN, records)
     resumed.load_state_dict(stopped.state_dict())
     assert_same(take(resumed, 2), expected)
 
 
 def test_iterating_again_goes_on(small: CfgNode, records: list[dict[str, Any]]):
-    loader = build_train_loader(small, records)
-    assert_same(take(loader, 2) + take(loader, 2), take(build_train_loader(small, records), 4))
+    loader = build_train_loader(small, MASK_RCNN, records)
+    assert_same(take(loader, 2) + take(loader, 2), take(build_train_loader(small, MASK_RCNN, records), 4))
 
 
 def test_samples_do_not_depend_on_the_number_of_workers(small: CfgNode, records: list[dict[str, Any]]):
-    alone = take(build_train_loader(small, records), 4)
+    alone = take(build_train_loader(small, MASK_RCNN, records), 4)
     small.DATALOADER.NUM_WORKERS = 2
-    loader = build_train_loader(small, records)
+    loader = build_train_loader(small, MASK_RCNN, records)
     assert_same(take(loader, 4), alone)
     assert loader.state_dict()["n_samples"] == 16
 
 
 def test_state_survives_a_change_of_the_batch_size(small: CfgNode, records: list[dict[str, Any]]):
-    loader = build_train_loader(small, records)
+    loader = build_train_loader(small, MASK_RCNN, records)
     take(loader, 3)
     small.SOLVER.IMS_PER_BATCH = 6
-    resumed = build_train_loader(small, records)
+    resumed = build_train_loader(small, MASK_RCNN, records)
     resumed.load_state_dict(loader.state_dict())
     assert sorted(ids(take(resumed, 1))[0]) == list(range(6))
     assert resumed.state_dict()["n_samples"] == 18
 
 
 def test_resuming_with_another_dataset_is_refused(small: CfgNode, records: list[dict[str, Any]]):
-    state = build_train_loader(small, records).state_dict()
+    state = build_train_loader(small, MASK_RCNN, records).state_dict()
     with pytest.raises(ConfigError, match=r"trained on 6 images, DATASETS\.TRAIN now has 5"):
-        build_train_loader(small, records[:5]).load_state_dict(state)
+        build_train_loader(small, MASK_RCNN, records[:5]).load_state_dict(state)
 
 
 def test_grouped_batches_hold_one_orientation(small: CfgNode, records: list[dict[str, Any]]):
     small.DATALOADER.ASPECT_RATIO_GROUPING = True
-    for batch in take(build_train_loader(small, records), 6):
+    for batch in take(build_train_loader(small, MASK_RCNN, records), 6):
         assert len({sample["width"] > sample["height"] for sample in batch}) == 1
 
 
 def test_processes_split_the_batch(small: CfgNode, records: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch):
-    whole = ids(take(build_train_loader(small, records), 3))
+    whole = ids(take(build_train_loader(small, MASK_RCNN, records), 3))
     monkeypatch.setattr(distributed, "world_size", lambda: 2)
     parts = []
     for rank in range(2):
         monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
-        loader = build_train_loader(small, records)
+        loader = build_train_loader(small, MASK_RCNN, records)
         parts.append(ids(take(loader, 3)))
         assert loader.state_dict()["n_samples"] == 12
     for together, first, second in zip(whole, *parts, strict=True):
@@ -125,18 +126,18 @@ def test_a_batch_that_does_not_divide_is_refused(
 ):
     monkeypatch.setattr(distributed, "world_size", lambda: 3)
     with pytest.raises(ConfigError, match=r"SOLVER\.IMS_PER_BATCH 4 does not divide among 3 processes"):
-        build_train_loader(small, records)
+        build_train_loader(small, MASK_RCNN, records)
 
 
 def test_a_negative_seed_draws_a_new_one(small: CfgNode, records: list[dict[str, Any]]):
     small.SEED = -1
-    seeds = {build_train_loader(small, records).state_dict()["seed"] for _ in range(3)}
+    seeds = {build_train_loader(small, MASK_RCNN, records).state_dict()["seed"] for _ in range(3)}
     assert len(seeds) == 3
     assert min(seeds) >= 0
 
 
 def test_test_loader_gives_each_image_once_in_order(cfg: CfgNode, records: list[dict[str, Any]]):
-    loader = build_test_loader(cfg, "any", records)
+    loader = build_test_loader(cfg, MASK_RCNN, "any", records)
     assert len(loader) == 6
     assert ids(list(loader)) == [[index] for index in range(6)]
 
@@ -148,11 +149,11 @@ def test_test_loader_splits_among_processes(
     seen = []
     for rank in range(4):
         monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
-        seen += ids(list(build_test_loader(cfg, "any", records)))
+        seen += ids(list(build_test_loader(cfg, MASK_RCNN, "any", records)))
     assert seen == [[index] for index in range(6)]
 
 
 def test_test_images_are_not_augmented(all_augmentations: CfgNode, records: list[dict[str, Any]]):
-    first, second = (list(build_test_loader(all_augmentations, "any", records)) for _ in range(2))
+    first, second = (list(build_test_loader(all_augmentations, MASK_RCNN, "any", records)) for _ in range(2))
     np.testing.assert_array_equal(first[0][0]["image"], second[0][0]["image"])
     assert "targets" not in first[0][0]

@@ -10,12 +10,17 @@ import onnx
 import pytest
 import torch
 
+from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.export import onnx_export as export
-from fetal_hc.engine.export.onnx_export import export_model
-from fetal_hc.engine.modeling import build_model
+from fetal_hc.engine.export.onnx_export import ExportOptions, export_model
 from fetal_hc.errors import ConfigError, FetalHCError, ModelError
 from fetal_hc.model.predictor import OnnxPredictor
+from fetal_hc_cli.architectures import MASK_RCNN
+from hc18.training.refiner_export import render_check_images
+
+CHECK_IMAGES = tuple(render_check_images())
+OPTIONS = ExportOptions(("head",), check_images=CHECK_IMAGES)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +28,7 @@ def trained(make_config: Callable[..., CfgNode], tmp_path_factory: pytest.TempPa
     """A configuration and a checkpoint of random weights that detects something everywhere."""
     cfg = make_config()
     torch.manual_seed(0)
-    model = build_model(cfg)
+    model = build_model(cfg, MASK_RCNN)
     model.roi_heads.box_predictor.cls_score.weight.data *= 30
     model.roi_heads.mask_head.predictor.weight.data *= 100
     path = tmp_path_factory.mktemp("weights") / "model_final.pth"
@@ -36,12 +41,12 @@ def exported(trained: tuple[CfgNode, Path]) -> tuple[Path, export.ExportReport]:
     """The half-size file of that checkpoint."""
     cfg, weights = trained
     output = weights.with_name("half.onnx")
-    return output, export_model(cfg, weights, output, class_names=["head"], half=True)
+    return output, export_model(cfg, weights, output, ExportOptions(("head",), half=True, check_images=CHECK_IMAGES))
 
 
 def test_export_agrees_with_the_eager_network(exported: tuple[Path, export.ExportReport]) -> None:
     _, report = exported
-    assert report.n_detections > 0
+    assert report.n_compared > 0
     for name, tolerance in export.TOLERANCES.items():
         assert report.differences[name] <= tolerance
 
@@ -75,15 +80,25 @@ def test_file_that_disagrees_is_not_kept(
     monkeypatch.setattr(export, "TOLERANCES", {"boxes": -1.0, "scores": 1.0, "masks": 1.0})
     monkeypatch.setattr(export, "_trace", lambda graph, image: onnx.load(trained[1].with_name("half.onnx")))
     with pytest.raises(ModelError, match="boxes differ by"):
-        export_model(*trained, tmp_path / "model.onnx", class_names=["head"])
+        export_model(*trained, tmp_path / "model.onnx", OPTIONS)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_class_names_must_match_the_classes(trained: tuple[CfgNode, Path], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"2 class names for MODEL.ROI_HEADS.NUM_CLASSES 1"):
-        export_model(*trained, tmp_path / "model.onnx", class_names=["head", "tail"])
+        export_model(*trained, tmp_path / "model.onnx", ExportOptions(("head", "tail"), check_images=CHECK_IMAGES))
+
+
+def test_export_without_an_image_to_compare_on_is_refused(trained: tuple[CfgNode, Path], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="at least one image to compare"):
+        export_model(*trained, tmp_path / "model.onnx", ExportOptions(("head",)))
 
 
 def test_missing_weights_are_named(trained: tuple[CfgNode, Path], tmp_path: Path) -> None:
     with pytest.raises(FetalHCError, match=r"nowhere\.pth"):
-        export_model(trained[0], tmp_path / "nowhere.pth", tmp_path / "model.onnx", class_names=["head"])
+        export_model(
+            trained[0],
+            tmp_path / "nowhere.pth",
+            tmp_path / "model.onnx",
+            OPTIONS,
+        )

@@ -12,10 +12,11 @@ import pytest
 import torch
 from torchvision.ops import box_iou
 
+from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.config import CfgNode, load_config
-from fetal_hc.engine.modeling import build_model
 from fetal_hc.engine.modeling.rcnn import GeneralizedRCNN, to_original_size
 from fetal_hc.engine.structures import Detections, Targets
+from fetal_hc_cli.architectures import ARCHITECTURES, MASK_RCNN
 from tests.fetal_hc.engine.conftest import make_input
 
 LOSSES = {"loss_rpn_cls", "loss_rpn_loc", "loss_cls", "loss_box_reg", "loss_mask"}
@@ -24,7 +25,10 @@ LOSSES = {"loss_rpn_cls", "loss_rpn_loc", "loss_cls", "loss_box_reg", "loss_mask
 def test_parameter_names_and_shapes_are_detectron2s(repository_root: Path) -> None:
     golden = repository_root / "tests/golden/detectron2_mask_rcnn_R_50_FPN_parameters.json"
     stock = ["MODEL.DEVICE", "cpu", "MODEL.ROI_HEADS.NUM_CLASSES", "80", "MODEL.RESNETS.NORM", "FrozenBN"]
-    model = build_model(load_config(repository_root / "configs/Base-MaskRCNN.yaml", [*stock, "SOLVER.STEPS", "()"]))
+    model = build_model(
+        load_config(ARCHITECTURES, repository_root / "configs/Base-MaskRCNN.yaml", [*stock, "SOLVER.STEPS", "()"]),
+        MASK_RCNN,
+    )
     names = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
     assert names == json.loads(golden.read_text())
 
@@ -44,7 +48,7 @@ def test_all_five_losses_are_finite_and_reach_every_parameter(
     make_config: Callable[..., CfgNode], overrides: tuple[str, ...]
 ) -> None:
     torch.manual_seed(0)
-    model = build_model(make_config(*overrides))
+    model = build_model(make_config(*overrides), MASK_RCNN)
     losses = model([make_input(0, with_targets=True), make_input(1, (80, 112), with_targets=True)])
     assert set(losses) == LOSSES
     total = sum(losses.values())
@@ -55,7 +59,7 @@ def test_all_five_losses_are_finite_and_reach_every_parameter(
 
 
 def test_an_image_without_targets_trains_as_background(make_config: Callable[..., CfgNode]) -> None:
-    model = build_model(make_config())
+    model = build_model(make_config(), MASK_RCNN)
     item = make_input(0, with_targets=True)
     item["targets"] = Targets(
         torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), None, torch.zeros(0, dtype=torch.bool)
@@ -67,7 +71,7 @@ def test_an_image_without_targets_trains_as_background(make_config: Callable[...
 
 def test_targets_without_mask_give_no_mask_loss_but_all_box_losses(make_config: Callable[..., CfgNode]) -> None:
     torch.manual_seed(0)
-    model = build_model(make_config())
+    model = build_model(make_config(), MASK_RCNN)
     item = make_input(0, with_targets=True)
     item["targets"] = Targets(item["targets"].boxes, item["targets"].classes, None, torch.tensor([False]))
     losses = model([item])
@@ -77,7 +81,7 @@ def test_targets_without_mask_give_no_mask_loss_but_all_box_losses(make_config: 
 
 def test_training_on_one_image_lowers_the_loss_and_finds_the_ellipse(make_config: Callable[..., CfgNode]) -> None:
     torch.manual_seed(0)
-    model = build_model(make_config("MODEL.RESNETS.NORM", "GN"))
+    model = build_model(make_config("MODEL.RESNETS.NORM", "GN"), MASK_RCNN)
     item = make_input(0, with_targets=True)
     yy, xx = torch.meshgrid(torch.arange(96.0), torch.arange(128.0), indexing="ij")
     inside = ((xx + 0.5 - 60) / 36) ** 2 + ((yy + 0.5 - 50) / 28) ** 2 <= 1

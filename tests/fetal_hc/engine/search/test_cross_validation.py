@@ -8,11 +8,12 @@ import torch
 import yaml
 
 from fetal_hc.engine.data.folds import write_folds
-from fetal_hc.engine.search.cross_validation import cross_validate, pool_scores, summarize
+from fetal_hc.engine.search.cross_validation import cross_validate, summarize
 from fetal_hc.engine.train.training_job import JobOptions
 from fetal_hc.errors import ConfigError, DatasetError
 from fetal_hc.io.coco import read_coco, resolve_image_path
-from hc18.evaluation.evaluate import ScoredImage, collect_scores
+from fetal_hc_cli.architectures import ARCHITECTURES
+from hc18.training.hc_evaluation import POOLED_TASKS
 from tests.face_mask.toy_faces import write_config, write_faces
 from tests.fetal_hc.engine import toy_heads
 
@@ -74,20 +75,20 @@ def test_summary_of_known_values() -> None:
 def test_every_fold_is_trained_once(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     config_file = config_of(tmp_path)
-    outcome = cross_validate(JobOptions(config_file), 2)
+    outcome = cross_validate(JobOptions(ARCHITECTURES, config_file), 2)
     assert not isinstance(outcome, int)
     assert outcome.summary["mask/IoU"]["n"] == 2
     written = json.loads((tmp_path / "output" / "cross_validation.json").read_text())
     assert written["datasets"] == ["a", "b"]
     before = (tmp_path / "output" / "fold0" / "model_final.pth").stat().st_mtime_ns
-    assert cross_validate(JobOptions(config_file, resume=True), 2) == outcome
+    assert cross_validate(JobOptions(ARCHITECTURES, config_file, resume=True), 2) == outcome
     assert (tmp_path / "output" / "fold0" / "model_final.pth").stat().st_mtime_ns == before
 
 
 def test_other_training_data_is_part_of_every_fold(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     config_file = config_of(tmp_path)
-    assert not isinstance(cross_validate(JobOptions(config_file), 2, datasets=["b"], only=[1]), int)
+    assert not isinstance(cross_validate(JobOptions(ARCHITECTURES, config_file), 2, datasets=["b"], only=[1]), int)
     output = tmp_path / "output"
     assert not (output / "fold0").exists()
     config = yaml.safe_load((output / "fold1" / "config.yaml").read_text())
@@ -100,22 +101,14 @@ def test_other_training_data_is_part_of_every_fold(tmp_path: Path) -> None:
 def test_heads_of_all_folds_are_scored_together(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     config_file = toy_heads.write_config(tmp_path / "data", tmp_path / "output")
-    outcome = cross_validate(JobOptions(config_file, ("SOLVER.MAX_ITER", "1")), 2, datasets=["heads"])
+    options = JobOptions(ARCHITECTURES, config_file, ("SOLVER.MAX_ITER", "1"))
+    outcome = cross_validate(options, 2, datasets=["heads"], pooled_tasks=POOLED_TASKS)
     assert not isinstance(outcome, int)
-    assert outcome.heads is not None
-    assert len(outcome.heads.cases) == len(toy_heads.ELLIPSES)
+    assert f"{len(toy_heads.ELLIPSES)}" in outcome.pooled["hc"].to_table()
     written = json.loads((tmp_path / "output" / "cross_validation_hc.json").read_text())
     assert written["overall"]["n_scored"] + written["overall"]["n_failed"] == len(toy_heads.ELLIPSES)
 
 
 def test_fold_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"fold numbers \[2\]: expected 0 to 1"):
-        cross_validate(JobOptions(config_of(tmp_path)), 2, only=[2])
-
-
-def test_pooled_scores_are_those_of_all_images_together() -> None:
-    first = ScoredImage("a.png", 80.0, 82.0, 2.0, 0.97, 1.0)
-    second = ScoredImage("b.png", 300.0)
-    cases = collect_scores([first]).to_json()["cases"] + collect_scores([second]).to_json()["cases"]
-    assert pool_scores(cases) == collect_scores([first, second])
-    assert pool_scores([]) is None
+        cross_validate(JobOptions(ARCHITECTURES, config_of(tmp_path)), 2, only=[2])

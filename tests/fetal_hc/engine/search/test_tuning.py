@@ -1,16 +1,18 @@
 """The search: what it draws, prunes, resumes and refuses."""
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import pytest
 import torch
 
-from fetal_hc.engine.search.tuning import TuningOptions, draw_overrides, trials_csv, tune
-from fetal_hc.engine.train.trainer import Trainer
+from face_mask.training.architectures import draw_dense_layers
+from fetal_hc.engine.search.tuning import TuningOptions, tune
 from fetal_hc.engine.train.training_job import JobOptions
 from fetal_hc.errors import ConfigError
+from fetal_hc_cli.architectures import ARCHITECTURES
 from tests.face_mask.toy_faces import write_config, write_faces
 
 
@@ -25,13 +27,13 @@ def options(tmp_path: Path) -> TuningOptions:
         "DATASETS": {"TRAIN": ["faces"], "TEST": ["faces"]},
     }
     config_file = write_config(tmp_path, "Base-TwoHead.yaml", changes)
-    return TuningOptions(JobOptions(config_file), tmp_path / "study.db", n_trials=2)
+    return TuningOptions(JobOptions(ARCHITECTURES, config_file), tmp_path / "study.db", n_trials=2)
 
 
 def test_draws_stay_in_their_ranges() -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     for _ in range(20):
-        pairs = draw_overrides(study.ask())
+        pairs = draw_dense_layers(study.ask())
         drawn = dict(zip(pairs[::2], pairs[1::2], strict=True))
         units = [int(text) for text in drawn["MODEL.DENSE.UNITS"].strip("[]").split(",")]
         assert 1 <= len(units) <= 3
@@ -48,22 +50,19 @@ def test_study_is_kept_and_continued(options: TuningOptions, tmp_path: Path) -> 
     study, _ = tune(TuningOptions(options.job, options.storage, n_trials=3, resume=True))
     assert len(study.trials) == 3
     assert all(trial.intermediate_values for trial in study.trials)
-    assert len(trials_csv(study).splitlines()) == 4
+    header, *lines = (tmp_path / "trials.csv").read_text().splitlines()
+    assert header.endswith("layers,units_1,units_2,units_3,dropout,learning_rate")
+    assert len(lines) == 3
 
 
-def test_signal_ends_the_search_and_the_trial_is_drawn_anew(
-    options: TuningOptions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original = Trainer._iterate
-
-    def interrupt(self, iteration, *rest):
-        signal.raise_signal(signal.SIGTERM) if iteration == 0 else None
-        return original(self, iteration, *rest)
-
-    monkeypatch.setattr(Trainer, "_iterate", interrupt)
-    study, code = tune(options)
+def test_signal_ends_the_search_and_the_trial_is_drawn_again(options: TuningOptions) -> None:
+    interrupted = replace(
+        options.job,
+        overrides=("SOLVER.MAX_ITER", "3"),
+        on_evaluation=lambda _results: signal.raise_signal(signal.SIGTERM),
+    )
+    study, code = tune(replace(options, job=interrupted))
     assert code == 128 + signal.SIGTERM
-    monkeypatch.undo()
     study, code = tune(TuningOptions(options.job, options.storage, n_trials=1, resume=True))
     assert code == 0
     assert sum(trial.state.name == "COMPLETE" for trial in study.trials) == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import subprocess
 import sys
@@ -12,73 +11,67 @@ from pathlib import Path
 import pytest
 
 from fetal_hc.engine.config import CfgNode
-from fetal_hc.engine.train import backend as engine_choice
-from fetal_hc.engine.train.backend import INSTALL_GUIDE, choose_engine
+from fetal_hc.engine.train.backend import INSTALL_GUIDE, choose_engine, find_import_problem
 from fetal_hc.engine.train.training_job import JobOptions, start_job
 from fetal_hc.errors import ConfigError
+from fetal_hc_cli.architectures import ARCHITECTURES, MASK_RCNN
+from tests.architectures import architecture_of
 from tests.fetal_hc.engine.toy_heads import write_config
 
 MakeConfig = Callable[..., CfgNode]
 ABSENT = "detectron2 is not installed"
 
 
-@pytest.fixture
-def absent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_choice, "import_problem", lambda: ABSENT)
+def absent() -> str:
+    return ABSENT
 
 
-@pytest.fixture
-def present(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_choice, "import_problem", lambda: "")
+def present() -> str:
+    return ""
 
 
-@pytest.mark.usefixtures("present")
 def test_auto_takes_detectron2_where_it_imports(make_config: MakeConfig) -> None:
-    choice = choose_engine("auto", make_config())
+    choice = choose_engine("auto", make_config(), MASK_RCNN, find_import_problem=present)
     assert (choice.name, choice.reason) == ("detectron2", "it is installed")
 
 
-@pytest.mark.usefixtures("absent")
 def test_auto_takes_the_builtin_engine_otherwise_and_says_why(make_config: MakeConfig) -> None:
-    choice = choose_engine("auto", make_config())
+    choice = choose_engine("auto", make_config(), MASK_RCNN, find_import_problem=absent)
     assert choice.name == "builtin"
     assert ABSENT in choice.reason
 
 
-@pytest.mark.usefixtures("present")
 def test_builtin_is_taken_when_asked_for(make_config: MakeConfig) -> None:
-    assert choose_engine("builtin", make_config()).name == "builtin"
+    assert choose_engine("builtin", make_config(), MASK_RCNN, find_import_problem=present).name == "builtin"
 
 
-@pytest.mark.usefixtures("absent")
+@pytest.mark.skipif(find_import_problem() != ABSENT, reason="detectron2 is installed")
 def test_absent_detectron2_is_one_message_with_its_installation_guide(tmp_path: Path) -> None:
     config_file = write_config(tmp_path / "data", tmp_path / "output")
     with pytest.raises(ConfigError, match=f"{ABSENT}.*{INSTALL_GUIDE}.*--engine builtin") as caught:
-        start_job(JobOptions(config_file, engine="detectron2"))
+        start_job(JobOptions(ARCHITECTURES, config_file, engine="detectron2"))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "output").exists()
 
 
-@pytest.mark.usefixtures("present")
 def test_model_of_the_builtin_engine_alone_is_trained_by_it(make_config: MakeConfig) -> None:
     cfg = make_config("MODEL.META_ARCHITECTURE", "ImageClassifier")
-    choice = choose_engine("auto", cfg)
+    choice = choose_engine("auto", cfg, architecture_of(cfg), find_import_problem=present)
     assert choice.name == "builtin"
     assert "MODEL.META_ARCHITECTURE ImageClassifier" in choice.reason
     with pytest.raises(
         ConfigError, match=r"MODEL\.META_ARCHITECTURE ImageClassifier is a model of the built-in engine"
     ):
-        choose_engine("detectron2", cfg)
+        choose_engine("detectron2", cfg, architecture_of(cfg), find_import_problem=present)
 
 
-@pytest.mark.usefixtures("present")
 def test_key_of_the_builtin_engine_alone_is_named_with_the_engine(make_config: MakeConfig) -> None:
     cfg = make_config("SOLVER.PLATEAU.PATIENCE", "3", "TEST.ENSEMBLE", "['a', 'b']")
-    assert choose_engine("auto", cfg).name == "builtin"
+    assert choose_engine("auto", cfg, MASK_RCNN, find_import_problem=present).name == "builtin"
     with pytest.raises(
         ConfigError, match=r"engine detectron2 .*PLATEAU\.PATIENCE 3 is a key of the built-in engine .*ENS"
     ):
-        choose_engine("detectron2", cfg)
+        choose_engine("detectron2", cfg, MASK_RCNN, find_import_problem=present)
 
 
 def test_key_of_detectron2_alone_is_named_with_the_engine(make_config: MakeConfig) -> None:
@@ -88,38 +81,35 @@ def test_key_of_detectron2_alone_is_named_with_the_engine(make_config: MakeConfi
 
 def test_unknown_engine_is_refused(make_config: MakeConfig) -> None:
     with pytest.raises(ConfigError, match="--engine tensorflow: unknown; expected one of auto, builtin, detectron2"):
-        choose_engine("tensorflow", make_config())
+        choose_engine("tensorflow", make_config(), MASK_RCNN)
 
 
-@pytest.mark.usefixtures("present")
 @pytest.mark.parametrize("earlier", ["builtin", "detectron2"])
 def test_auto_resumes_with_the_engine_that_began(make_config: MakeConfig, earlier: str) -> None:
-    choice = choose_engine("auto", make_config(), earlier)
+    choice = choose_engine("auto", make_config(), MASK_RCNN, earlier, find_import_problem=present)
     assert (choice.name, choice.reason) == (earlier, "it began this training")
 
 
-@pytest.mark.usefixtures("present")
 @pytest.mark.parametrize(("earlier", "asked"), [("builtin", "detectron2"), ("detectron2", "builtin")])
 def test_other_engine_does_not_resume(make_config: MakeConfig, earlier: str, asked: str) -> None:
     with pytest.raises(ConfigError, match=rf"--engine {asked}: .* a training of the engine {earlier}.*MODEL\.WEIGHTS"):
-        choose_engine(asked, make_config(), earlier)
+        choose_engine(asked, make_config(), MASK_RCNN, earlier, find_import_problem=present)
 
 
-@pytest.mark.usefixtures("absent")
 def test_training_of_detectron2_is_not_resumed_without_it(make_config: MakeConfig) -> None:
     with pytest.raises(ConfigError, match=ABSENT):
-        choose_engine("auto", make_config(), "detectron2")
+        choose_engine("auto", make_config(), MASK_RCNN, "detectron2", find_import_problem=absent)
 
 
-def test_package_that_breaks_on_import_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(name: str) -> None:
-        raise ImportError("undefined symbol")
-
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    monkeypatch.setattr(importlib, "import_module", fail)
-    assert engine_choice.import_problem() == (
-        "detectron2 is installed but cannot be imported (ImportError: undefined symbol)"
-    )
+def test_package_that_breaks_on_import_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "detectron2").mkdir()
+    (tmp_path / "detectron2" / "__init__.py").write_text("")
+    (tmp_path / "detectron2" / "modeling.py").write_text("raise ImportError('undefined symbol')")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "detectron2"]:
+        monkeypatch.delitem(sys.modules, name)
+    assert find_import_problem() == "detectron2 is installed but cannot be imported (ImportError: undefined symbol)"
+    monkeypatch.delitem(sys.modules, "detectron2")
 
 
 def test_importing_the_engine_does_not_import_detectron2(repository_root: Path) -> None:

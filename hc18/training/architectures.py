@@ -1,12 +1,18 @@
-"""Keys of the outline refiner, which looks again at the outline that a first network found."""
+"""The outline refiner as a record for the engine, with its configuration keys, and the evaluator of head detectors."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from fetal_hc.engine.config.node import CfgNode
+from fetal_hc.engine.architecture import Architecture
+from fetal_hc.engine.config import CfgNode
+from fetal_hc.engine.data.datasets import DetectionDataset
+from hc18.training.band_mapper import PolarBandMapper
+from hc18.training.hc_evaluation import build_hc_evaluator
+from hc18.training.outline_refiner import OutlineRefiner
+from hc18.training.refiner_export import export_refiner
 
-REFINER_KEYS: dict[str, Any] = {
+KEYS: dict[str, Any] = {
     "MODEL": {
         "OUTLINE_REFINER": {
             # Channels at the band's own resolution; coarser ones have two, four and six times as many.
@@ -16,20 +22,20 @@ REFINER_KEYS: dict[str, Any] = {
         },
     },
     "INPUT": {
-        # How far the ellipses around which training bands lie are off the reference, as standard deviations: centre and
-        # semi-axes as fractions of the mean radius and of themselves, and the angle.
+        # Spread of the ellipses around which training bands lie, as standard deviations of their distance from the
+        # reference: centre and semi-axes as fractions of the mean radius and of themselves, and the angle.
         # CUT_PROB: probability that a side of the image is moved so that it cuts the head.
         "BAND": {"CENTER_SD": 0.02, "AXES_SD": 0.04, "ANGLE_SD_DEG": 6.0, "CUT_PROB": 0.0},
     },
     "DATASETS": {
-        # details.csv files of tools/score.py with what a first network measured in the images of DATASETS.TEST, which
+        # details.csv files of tools/score.py with what a detector measured in the images of DATASETS.TEST, which
         # neither network may have been trained on.
         "START_OUTLINES": [],
     },
 }
 
 
-def find_refiner_conflicts(cfg: CfgNode) -> list[str]:
+def check_config(cfg: CfgNode) -> list[str]:
     """One message for every value that an outline refiner cannot work with."""
     problems, band = [], cfg.INPUT.BAND
     if cfg.MODEL.OUTLINE_REFINER.CHANNELS < 1:
@@ -43,11 +49,35 @@ def find_refiner_conflicts(cfg: CfgNode) -> list[str]:
         problems.append(f"INPUT.BAND.CUT_PROB: {band.CUT_PROB} must be in [0, 1]")
     if cfg.INPUT.RANDOM_FLIP not in ("none", "horizontal"):
         problems.append(
-            f"INPUT.RANDOM_FLIP: {cfg.INPUT.RANDOM_FLIP!r} is none of none, horizontal: sound comes from the top"
+            f"INPUT.RANDOM_FLIP: {cfg.INPUT.RANDOM_FLIP!r} must be none or horizontal: sound comes from the top"
         )
     if cfg.DATASETS.TEST and not cfg.DATASETS.START_OUTLINES:
         problems.append(
             "DATASETS.START_OUTLINES: empty, but outlines of DATASETS.TEST are to be refined; name the details.csv "
-            "files of a first network, or set DATASETS.TEST to []"
+            "files of a detector, or set DATASETS.TEST to []"
         )
     return problems
+
+
+def check_dataset(_cfg: CfgNode, dataset: DetectionDataset) -> list[str]:
+    """One message for every image without exactly one head whose ellipse is known."""
+    return [
+        f"{record['file_name']}: not one head with its ellipse; convert with tools/convert_hc18.py"
+        for record in dataset.records
+        if ["ellipse_px" in annotation for annotation in record["annotations"]] != [True]
+    ]
+
+
+# Evaluators of every model that finds heads.
+HC_EVALUATORS = {"hc": build_hc_evaluator}
+
+OUTLINE_REFINER = Architecture(
+    name="OutlineRefiner",
+    model=OutlineRefiner,
+    mapper=PolarBandMapper,
+    evaluators=HC_EVALUATORS,
+    config=(KEYS,),
+    check_config=check_config,
+    check_dataset=check_dataset,
+    export=export_refiner,
+)
