@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face_mask.data.records import LabelledPhoto
-from fetal_hc.io.drawing import draw_label, draw_mask, draw_outline
+from fetal_hc.io.drawing import draw_contact_sheet, draw_label, draw_mask, draw_outline
 from fetal_hc.io.images import read_image
 from fetal_hc.io.masks import rle_to_mask
 
@@ -48,10 +48,8 @@ def draw_sheet(
         _tile(photo, read_image(image_root / photo.file_name), colours, part)
         for photo, part in zip(photos, parts, strict=True)
     ]
-    columns = min(_COLUMNS, len(tiles))
-    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
-    rows = [np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
-    return np.vstack([_legend(colours, columns * _TILE_PX), *rows])
+    sheet = draw_contact_sheet(tiles, _COLUMNS)
+    return np.vstack([_legend(colours, sheet.shape[1]), sheet])
 
 
 def _tile(

@@ -18,7 +18,7 @@ from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.data.datasets import DetectionDataset, Record
 from fetal_hc.engine.data.loader import build_test_loader
 from fetal_hc.engine.structures import Detections
-from fetal_hc.io.drawing import PREDICTION_RGB, TRUTH_RGB, draw_label, draw_mask, draw_outline
+from fetal_hc.io.drawing import PREDICTION_RGB, TRUTH_RGB, draw_contact_sheet, draw_label, draw_mask, draw_outline
 from fetal_hc.io.images import read_image
 from fetal_hc.io.masks import paste_soft_mask
 
@@ -50,9 +50,7 @@ def draw_predictions(
         outputs = model(inputs)
         for output in outputs:
             tiles.append(_tile(records[len(tiles)], output, dataset.class_names))
-    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % min(COLUMNS, len(tiles)))
-    columns = min(COLUMNS, len(tiles))
-    return np.vstack([np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)])
+    return draw_contact_sheet(tiles, COLUMNS)
 
 
 def _tile(record: Record, output: Any, names: Sequence[str]) -> Picture:

@@ -7,6 +7,8 @@ References: colours from M. Okabe, K. Ito, Color universal design (2008), safe f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -76,3 +78,21 @@ def draw_label(
     cv2.rectangle(drawn, (left, top), (left + width + 8, top + height + below + 8), (16, 16, 16), cv2.FILLED)
     cv2.putText(drawn, text, (left + 4, top + height + 4), face, scale, color_rgb, 1, cv2.LINE_AA)
     return drawn
+
+
+def draw_contact_sheet(tiles: Sequence[NDArray[np.uint8]], columns: int) -> NDArray[np.uint8]:
+    """Pictures of one size in rows, left to right, the last row filled up with white: uint8 (H, W, 3).
+
+    Done here and not by `skimage.util.montage`, because serving does not install scikit-image.
+
+    Args:
+        tiles: at least one, uint8 (h, w, 3) each.
+        columns: most pictures in a row.
+    """
+    columns = min(columns, len(tiles))
+    height, width = tiles[0].shape[:2]
+    n_rows = -(-len(tiles) // columns)
+    cells = np.full((n_rows * columns, height, width, 3), 255, dtype=np.uint8)
+    cells[: len(tiles)] = tiles
+    grid = cells.reshape(n_rows, columns, height, width, 3)
+    return np.ascontiguousarray(grid.swapaxes(1, 2).reshape(n_rows * height, columns * width, 3))

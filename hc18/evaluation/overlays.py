@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from fetal_hc.errors import ConfigError, ImageError
 from fetal_hc.io.atomic import write_bytes_atomic
-from fetal_hc.io.drawing import PREDICTION_RGB, TRUTH_RGB, draw_label, draw_outline
+from fetal_hc.io.drawing import PREDICTION_RGB, TRUTH_RGB, draw_contact_sheet, draw_label, draw_outline
 from fetal_hc.io.images import read_image
 from fetal_hc.io.tables import to_safe_cell, write_csv
 from hc18.evaluation.overlay_items import OverlayItem
@@ -85,7 +85,7 @@ def write_gallery(
         cells.append(_to_cell(overlay, case.file_name))
         if len(cells) == per_sheet or number == len(cases):
             n_sheets += 1
-            _write_png(output / _sheet_name(n_sheets), _to_sheet(cells))
+            _write_png(output / _sheet_name(n_sheets), draw_contact_sheet(cells, _SHEET_COLUMNS))
             cells = []
     write_csv(output / INDEX_TABLE, _COLUMNS, rows)
     while (stale := output / _sheet_name(n_sheets := n_sheets + 1)).exists():  # of an earlier, larger gallery
@@ -119,17 +119,6 @@ def _to_cell(overlay: NDArray[np.uint8], file_name: str) -> NDArray[np.uint8]:
     top, left = (_CELL_HW[0] - picture.height) // 2, (_CELL_HW[1] - picture.width) // 2
     cell[top : top + picture.height, left : left + picture.width] = np.asarray(picture)
     return draw_label(cell, _to_ascii(file_name)[-36:], _LABEL_RGB, position_xy=(0, _CELL_HW[0] - 22), height_px=9)
-
-
-def _to_sheet(cells: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """The cells side by side, as many columns as there are cells in the first row."""
-    columns = min(_SHEET_COLUMNS, len(cells))
-    n_rows = -(-len(cells) // columns)
-    sheet = np.full((n_rows * _CELL_HW[0], columns * _CELL_HW[1], 3), 255, np.uint8)
-    for index, cell in enumerate(cells):
-        top, left = index // columns * _CELL_HW[0], index % columns * _CELL_HW[1]
-        sheet[top : top + _CELL_HW[0], left : left + _CELL_HW[1]] = cell
-    return sheet
 
 
 def _index_row(case: OverlayItem, overlay: str, note: str) -> list[str]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fetal_hc.io.drawing import PREDICTION_RGB, TRUTH_RGB, draw_label, draw_mask, draw_outline
+from fetal_hc.io.drawing import PREDICTION_RGB, TRUTH_RGB, draw_contact_sheet, draw_label, draw_mask, draw_outline
 
 BLACK = np.zeros((40, 60, 3), dtype=np.uint8)
 SQUARE = np.array([[10.0, 10.0], [50.0, 10.0], [50.0, 30.0], [10.0, 30.0]])
@@ -39,3 +39,14 @@ def test_label_stays_in_place(text: str) -> None:
     drawn = draw_label(BLACK, text, TRUTH_RGB, position_xy=(0, 0), height_px=8)
     assert drawn[:16, :5].any()
     assert not drawn[30:].any()
+
+
+def test_contact_sheet_is_read_like_a_page() -> None:
+    tiles = [np.full((2, 3, 3), number, dtype=np.uint8) for number in range(1, 6)]
+    sheet = draw_contact_sheet(tiles, 3)
+    assert sheet.shape == (4, 9, 3)
+    assert sheet[::2, ::3, 0].tolist() == [[1, 2, 3], [4, 5, 255]]
+
+
+def test_contact_sheet_is_no_wider_than_its_pictures() -> None:
+    assert draw_contact_sheet([BLACK, BLACK], 6).shape == (40, 120, 3)
