@@ -16,7 +16,7 @@ from fetal_hc.engine.data.geometry import Float64Array
 from fetal_hc.engine.data.mapper import CACHE_LIMIT_BYTES, ImageCache
 from fetal_hc.errors import DatasetError
 from fetal_hc.io.images import read_image
-from fetal_hc.io.masks import polygon_to_mask, rle_to_mask
+from fetal_hc.io.masks import polygon_to_coverage, rle_to_mask
 from fetal_hc.model.preprocess import resize_image
 
 # A random motion that leaves less of a box in the image is not made.
@@ -178,7 +178,8 @@ def union_mask(record: Mapping[str, Any]) -> NDArray[np.bool_]:
             union |= rle_to_mask(segmentation)
         else:
             for flat in segmentation:
-                union |= polygon_to_mask(np.asarray(flat, dtype=np.float64).reshape(-1, 2), image_hw)
+                polygon = np.asarray(flat, dtype=np.float64).reshape(-1, 2)
+                union |= polygon_to_coverage(polygon, image_hw) >= 0.5
     return union
 
 

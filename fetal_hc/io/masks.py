@@ -24,28 +24,6 @@ def polygon_area(polygon_xy: ArrayLike) -> float:
     return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2.0
 
 
-def polygon_to_mask(polygon_xy_corner: ArrayLike, image_hw: tuple[int, int]) -> NDArray[np.bool_]:
-    """Pixels whose centres lie inside a polygon, bool (H, W).
-
-    Args:
-        polygon_xy_corner: (n, 2) vertices x, y in px, corner convention; may leave the image; n >= 3.
-        image_hw: height and width of the result.
-
-    Raises:
-        DatasetError: if the polygon is not (n, 2), has fewer than 3 vertices or is not finite.
-    """
-    points = _polygon(polygon_xy_corner)
-    inside = np.zeros(image_hw, dtype=np.bool_)
-    rows, columns = _window(points, image_hw)
-    height, width = rows.stop - rows.start, columns.stop - columns.start
-    lines_y = np.arange(height, dtype=np.float64) + 0.5
-    line, x, direction = _crossings(points - (columns.start, rows.start), lines_y)
-    first_inside = np.clip(np.ceil(x - 0.5), 0, width).astype(np.intp)
-    winding = np.bincount(line * (width + 1) + first_inside, direction, height * (width + 1))
-    inside[rows, columns] = np.cumsum(winding.reshape(height, width + 1), axis=1)[:, :width] != 0.0
-    return inside
-
-
 def polygon_to_coverage(
     polygon_xy_corner: ArrayLike, image_hw: tuple[int, int], supersample: int = 8
 ) -> NDArray[np.float32]:

@@ -15,7 +15,6 @@ from fetal_hc.io.masks import (
     paste_soft_mask,
     polygon_area,
     polygon_to_coverage,
-    polygon_to_mask,
     rle_to_mask,
 )
 
@@ -33,31 +32,20 @@ def test_area_of_a_rectangle_far_from_the_origin() -> None:
     assert polygon_area(rectangle[::-1]) == pytest.approx(6.0, abs=1e-9)
 
 
-def test_mask_holds_the_pixels_whose_centres_lie_inside() -> None:
-    mask = polygon_to_mask([[1.0, 1.0], [3.4, 1.0], [3.4, 2.6], [1.0, 2.6]], (4, 5))
-    expected = np.zeros((4, 5), dtype=bool)
-    expected[1:3, 1:3] = True
-    assert np.array_equal(mask, expected)
-
-
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=30, deadline=None)
-def test_mask_agrees_with_half_planes_for_any_triangle(seed: int) -> None:
+def test_coverage_agrees_with_half_planes_for_any_triangle(seed: int) -> None:
     a, b, c = np.random.default_rng(seed).uniform(-5.0, 25.0, (3, 2))
-    x, y = np.meshgrid(np.arange(20) + 0.5, np.arange(16) + 0.5)
+    x, y = np.meshgrid((np.arange(20 * 32) + 0.5) / 32, (np.arange(16 * 32) + 0.5) / 32)
     sides = [(q[0] - p[0]) * (y - p[1]) - (q[1] - p[1]) * (x - p[0]) > 0 for p, q in ((a, b), (b, c), (c, a))]
-    expected = np.logical_and.reduce(sides) | ~np.logical_or.reduce(sides)
-    assert np.array_equal(polygon_to_mask([a, b, c], (16, 20)), expected)
+    inside = np.logical_and.reduce(sides) | ~np.logical_or.reduce(sides)
+    expected = inside.reshape(16, 32, 20, 32).mean(axis=(1, 3))
+    assert polygon_to_coverage([a, b, c], (16, 20), 32) == pytest.approx(expected, abs=0.03)
 
 
 def test_coverage_of_an_upright_rectangle_is_exact() -> None:
     coverage = polygon_to_coverage([[0.5, 0.25], [2.25, 0.25], [2.25, 2.0], [0.5, 2.0]], (3, 3), 4)
     assert coverage == pytest.approx(np.outer([0.75, 1.0, 0.0], [0.5, 1.0, 0.25]), abs=1e-6)
-
-
-def test_coverage_is_the_mean_of_a_finer_mask() -> None:
-    fine = polygon_to_mask(TRIANGLE * 64, (16 * 64, 20 * 64)).reshape(16, 64, 20, 64).mean(axis=(1, 3))
-    assert polygon_to_coverage(TRIANGLE, (16, 20), 16) == pytest.approx(fine, abs=0.01)
 
 
 def test_coverage_keeps_the_area_of_a_disc() -> None:
@@ -72,8 +60,6 @@ def test_parts_outside_the_image_are_cut_off(shift_xy: tuple[float, float]) -> N
     polygon = TRIANGLE + shift_xy
     whole = polygon_to_coverage(polygon + 200.0, (416, 420), 4)[200:216, 200:220]
     assert polygon_to_coverage(polygon, (16, 20), 4) == pytest.approx(whole, abs=1e-6)
-    whole_mask = polygon_to_mask(polygon + 200.0, (416, 420))[200:216, 200:220]
-    assert np.array_equal(polygon_to_mask(polygon, (16, 20)), whole_mask)
 
 
 def test_direction_of_the_polygon_does_not_matter() -> None:
@@ -86,7 +72,7 @@ def test_direction_of_the_polygon_does_not_matter() -> None:
 )
 def test_unusable_polygons_are_refused(polygon: list[object]) -> None:
     with pytest.raises(DatasetError, match=r"reshape flat COCO lists with \(-1, 2\)"):
-        polygon_to_mask(polygon, (4, 4))
+        polygon_to_coverage(polygon, (4, 4))
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32 - 1))
