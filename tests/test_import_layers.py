@@ -61,6 +61,8 @@ TRAINING_ONLY = (
     "tensorboard",
     "timm",
     "segmentation_models_pytorch",
+    "skimage",
+    "sklearn",
     "optuna",
     "pytest",
     "hypothesis",

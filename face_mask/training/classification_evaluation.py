@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from face_mask.models.predictions import ImagePrediction
 from fetal_hc.engine.config import CfgNode
@@ -81,7 +82,7 @@ class ClassificationEvaluator:
             predicted = self._names[int(row.argmax())]
             rows.append((Path(self._files[image_id]).name, self._names[true], predicted, *(f"{p:.6g}" for p in row)))
         write_rows(self._details_path, rows)
-        counts = confusion_matrix(truth, probabilities.argmax(axis=1), len(self._names))
+        counts = count_confusions(truth, probabilities)
         table: list[Sequence[Any]] = [("truth", *self._names)]
         table += [(name, *row.tolist()) for name, row in zip(self._names, counts, strict=True)]
         write_rows(self._details_path.with_name(f"confusion_{self._details_path.name}"), table)
@@ -100,10 +101,10 @@ def write_rows(path: Path, rows: Sequence[Sequence[Any]]) -> None:
     write_text_atomic(path, buffer.getvalue())
 
 
-def confusion_matrix(truth: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:
-    """Counts (K, K): row = true class, column = predicted class."""
-    counts = np.zeros((n_classes, n_classes), dtype=np.int64)
-    np.add.at(counts, (truth, predicted), 1)
+def count_confusions(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Counts (K, K) of N images: row = true class, column = class of the largest of the probabilities (N, K)."""
+    labels = range(probabilities.shape[1])
+    counts: NDArray[np.int64] = confusion_matrix(truth, probabilities.argmax(axis=1), labels=labels)
     return counts
 
 
@@ -119,7 +120,7 @@ def score_classes(
         positive_class: see `ClassificationEvaluator`.
     """
     n_classes = len(names)
-    counts = confusion_matrix(truth, probabilities.argmax(axis=1), n_classes)
+    counts = count_confusions(truth, probabilities)
     hits, in_truth, in_found = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
     recalls = [_percent(hits[k], in_truth[k]) for k in range(n_classes)]
     scored = [positive_class] if n_classes == 2 else [k for k in range(n_classes) if in_truth[k]]
@@ -137,29 +138,10 @@ def score_classes(
 
 
 def roc_auc(is_positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
-    """Area under the ROC curve: chance that a positive scores above a negative, ties counting half; NaN without either.
-
-    References: Fawcett, An introduction to ROC analysis, Pattern Recognition Letters 27 (2006), section 7.
-    """
-    positives, negatives = np.sort(scores[is_positive]), np.sort(scores[~is_positive])
-    if not positives.size or not negatives.size:
+    """Area under the ROC curve, in [0, 1]; NaN where one of the two kinds is missing."""
+    if is_positive.all() or not is_positive.any():
         return math.nan
-    below = np.searchsorted(negatives, positives, side="left")
-    up_to = np.searchsorted(negatives, positives, side="right")
-    return float((below + up_to).sum() / 2.0 / positives.size / negatives.size)
-
-
-def roc_curve(
-    is_positive: NDArray[np.bool_], scores: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """False and true positive rates at every threshold, from (0, 0) to (1, 1); equal scores make one step."""
-    order = np.argsort(-scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    true_counts = np.cumsum(is_positive[order])[ends]
-    false_counts = ends + 1 - true_counts
-    rates = (counts / max(int(counts[-1]), 1) for counts in (false_counts, true_counts))
-    false_rate, true_rate = (np.concatenate([[0.0], rate]) for rate in rates)
-    return false_rate, true_rate
+    return float(roc_auc_score(is_positive, scores))
 
 
 def _percent(part: float, whole: float) -> float:

@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from face_mask.training.classification_evaluation import roc_auc, roc_curve
 from fetal_hc.engine.train.training_job import JobOptions, start_job
 from fetal_hc_cli.architectures import ARCHITECTURES
 from fetal_hc_cli.plot_predictions import main
@@ -45,12 +43,3 @@ def test_table_of_another_form_is_bad_input(run: Path, capsys: pytest.CaptureFix
     (run / "classification_faces.csv").write_text("file_name,p_a\nx,0.5\n")
     assert main(["--run", str(run)]) == 2
     assert "no column 'truth' among ['file_name', 'p_a']; evaluate the model again" in capsys.readouterr().err
-
-
-def test_curve_encloses_the_area() -> None:
-    rng = np.random.default_rng(4)
-    is_positive, scores = rng.random(200) < 0.4, np.round(rng.random(200), 1)
-    false_rate, true_rate = roc_curve(is_positive, scores)
-    assert (false_rate[[0, -1]] == [0, 1]).all()
-    assert (true_rate[[0, -1]] == [0, 1]).all()
-    assert np.trapezoid(true_rate, false_rate) == pytest.approx(roc_auc(is_positive, scores))

@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
+from sklearn.metrics import roc_curve
 
-from face_mask.training.classification_evaluation import confusion_matrix, roc_auc, roc_curve
+from face_mask.training.classification_evaluation import count_confusions, roc_auc
 from face_mask.training.prediction_sheet import draw_predictions
 from fetal_hc.engine.architecture import build_model, find_architecture
 from fetal_hc.engine.checkpoints import checkpoint
@@ -76,7 +77,7 @@ def plot_roc(names: Sequence[str], truth: np.ndarray, probabilities: np.ndarray)
     for index, name in enumerate(names[:1] if len(names) == 2 else names):
         area = roc_auc(truth == index, probabilities[:, index])
         if np.isfinite(area):
-            false_rate, true_rate = roc_curve(truth == index, probabilities[:, index])
+            false_rate, true_rate = roc_curve(truth == index, probabilities[:, index], drop_intermediate=False)[:2]
             axes.plot(false_rate, true_rate, label=f"{name} (area {area:.3f})")
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle="--")
     axes.set_xlabel("false positive rate")
@@ -90,7 +91,7 @@ def plot_tables(run: Path) -> list[Path]:
     written = []
     for table in sorted(run.glob(f"{_PREFIX}*.csv")):
         names, truth, probabilities = read_probabilities(table)
-        counts = confusion_matrix(truth, probabilities.argmax(axis=1), len(names))
+        counts = count_confusions(truth, probabilities)
         stem = table.stem.removeprefix(_PREFIX)
         figures = {"confusion": plot_confusion(names, counts), "roc": plot_roc(names, truth, probabilities)}
         for kind, figure in figures.items():

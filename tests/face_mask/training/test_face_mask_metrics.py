@@ -13,7 +13,7 @@ from face_mask.models.predictions import ImagePrediction, MaskPrediction
 from face_mask.training.box_evaluation import BoxEvaluator
 from face_mask.training.classification_evaluation import (
     ClassificationEvaluator,
-    confusion_matrix,
+    count_confusions,
     roc_auc,
     score_classes,
 )
@@ -39,7 +39,7 @@ def test_scores_of_a_known_table() -> None:
 
 
 def test_confusion_matrix_has_truth_in_rows() -> None:
-    counts = confusion_matrix(np.array([0, 0, 1]), np.array([1, 0, 1]), 2)
+    counts = count_confusions(np.array([0, 0, 1]), probabilities([0.1, 0.9, 0.2]))
     assert counts.tolist() == [[1, 1], [0, 1]]
 
 
