@@ -3,7 +3,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-PY := $(VENV)/bin/python
+BIN := $(VENV)/bin
+PY := $(BIN)/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
 
 # make score
@@ -41,7 +42,7 @@ help:
 	@echo "make clean   remove $(VENV), caches and generated output"
 	@echo "Options: PYTHON=$(PYTHON) (interpreter for the environment), VENV=$(VENV)"
 
-# --- environment: one stamp per set of requirement files, so a second call installs nothing ---
+# --- environment: one stamp per set of requirements, so a second call installs nothing ---
 
 $(VENV)/created.stamp:
 	@command -v $(PYTHON) >/dev/null || { echo "error: '$(PYTHON)' not found; install Python >= 3.11 or call make PYTHON=/path/to/python3" >&2; exit 2; }
@@ -51,18 +52,17 @@ $(VENV)/created.stamp:
 
 $(VENV)/serving.stamp: requirements.txt pyproject.toml $(VENV)/created.stamp
 	@echo "installing the serving requirements into $(VENV)"
-	@$(PIP) install -r requirements.txt
-	@$(PIP) install --no-deps --editable .
+	@$(PIP) install --editable .
 	@touch $@
 
-$(VENV)/app.stamp: requirements-app.txt $(VENV)/serving.stamp
+$(VENV)/app.stamp: $(VENV)/serving.stamp
 	@echo "installing the requirements of the reviewer app into $(VENV)"
-	@$(PIP) install -r requirements-app.txt
+	@$(PIP) install --editable '.[app]'
 	@touch $@
 
-$(VENV)/dev.stamp: requirements-dev.txt requirements-train.txt requirements-app.txt requirements-scale.txt $(VENV)/serving.stamp
+$(VENV)/dev.stamp: $(VENV)/serving.stamp
 	@echo "installing the training and development requirements into $(VENV) (torch: a few minutes)"
-	@$(PIP) install -r requirements-dev.txt
+	@$(PIP) install --editable '.[dev]'
 	@touch $@
 
 # --- what people run ---
@@ -79,7 +79,7 @@ score: $(VENV)/serving.stamp
 endif
 
 app: $(VENV)/app.stamp
-	$(PY) -m streamlit run app/review.py --server.port $(APP_PORT)
+	$(BIN)/fetal-hc app --port $(APP_PORT)
 
 test: $(VENV)/dev.stamp
 	$(PY) -m pytest $(ARGS)

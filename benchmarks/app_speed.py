@@ -157,7 +157,7 @@ def _app(store: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "app/review.py", "--server.port", str(port)],
+        [sys.executable, "-m", "streamlit", "run", "app/fetal_hc_app/start/review.py", "--server.port", str(port)],
         cwd=_ROOT,
         env={**os.environ, "FETAL_HC_STORE": str(store)},
         stdout=subprocess.DEVNULL,

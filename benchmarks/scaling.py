@@ -57,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="default: the shipped model")
     parser.add_argument("--images", type=int, default=1000, metavar="N", help="images per run (default: %(default)s)")
-    parser.add_argument("--ray", action="store_true", help="compare with a local Ray (needs requirements-scale.txt)")
+    parser.add_argument("--ray", action="store_true", help="compare with a local Ray (needs the extra scale)")
     return parser
 
 

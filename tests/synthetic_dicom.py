@@ -132,5 +132,5 @@ def _change(dataset: Dataset, changes: dict[str, Any]) -> None:
 def dicom_file(name: str) -> str:
     """Path of a test file of pydicom or pydicom-data; never downloads."""
     path = get_testdata_file(name, download=False)
-    assert isinstance(path, str), f"{name} is missing: install requirements-dev.txt"
+    assert isinstance(path, str), f"{name} is missing: install the extra dev"
     return path

@@ -48,8 +48,8 @@ TORCH_FAMILY = frozenset({"torch", "torchvision", "detectron2"})
 
 # Importable without anything that requirements.txt does not install. The tools are those `make score` runs.
 SERVING_PACKAGES = ("fetal_hc", "hc18", "face_mask")
-SERVING_COMMANDS = ("score", "evaluate_hc18", "make_phantoms")
-# Importable with requirements-app.txt, or requirements-scale.txt for the Ray runner, but without torch.
+SERVING_COMMANDS = ("main", "score", "evaluate_hc18", "check_hc18", "make_phantoms")
+# Importable with the extra app, or with the extra scale for the Ray runner, but without torch.
 APP_PACKAGES = ("hc18.reports", "hc18.reviews", "fetal_hc_app")
 SCALE_MODULES = ("fetal_hc.batch.ray_runner",)
 TRAINING_PACKAGES = ("fetal_hc.engine", "hc18.training", "face_mask.models", "face_mask.training")

@@ -5,7 +5,7 @@ written here, and one part per finished shard, written by whoever measured it. A
 its unfinished shards; Ray gives them to others. A part is written as a whole under a name that depends on its jobs
 alone, so nothing can be lost or doubled.
 
-Needs requirements-scale.txt.
+Needs the extra scale.
 """
 
 from __future__ import annotations

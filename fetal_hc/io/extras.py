@@ -7,11 +7,11 @@ from typing import Any
 
 from fetal_hc.errors import ConfigError
 
-SCALE_REQUIREMENTS = "requirements-scale.txt"
+SCALE_REQUIREMENTS = "'fetal-hc[scale]'"
 
 
 def import_scale_library(name: str, purpose: str) -> Any:
-    """A module of a library that only requirements-scale.txt installs.
+    """A module of a library that only the extra scale installs.
 
     Args:
         name: module to import, for instance `pyarrow.parquet`.
@@ -25,5 +25,5 @@ def import_scale_library(name: str, purpose: str) -> Any:
     except ImportError as error:
         raise ConfigError(
             f"{purpose} needs the library {name.partition('.')[0]}, which is not installed ({error}); install it with "
-            f"pip install -r {SCALE_REQUIREMENTS}"
+            f"pip install {SCALE_REQUIREMENTS}"
         ) from error

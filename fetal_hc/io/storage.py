@@ -1,6 +1,6 @@
 """Files on this machine and on remote storage behind one set of functions: a location is a path or a URL.
 
-URLs (`s3://bucket/a.png`, `https://...`) are read and written through fsspec, which requirements-scale.txt installs.
+URLs (`s3://bucket/a.png`, `https://...`) are read and written through fsspec, which the extra scale installs.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Reports of a reviewed measurement: PDF, FHIR, DICOM SR; needs requirements-app.txt."""
+"""Reports of a reviewed measurement: PDF, FHIR, DICOM SR; needs the extra app."""

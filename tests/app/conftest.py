@@ -98,7 +98,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, repository_root: Path) -> I
     store_path = str(folder / "reviews.db")
     log = (folder / "server.log").open("w", encoding="utf-8")
     process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "app/review.py", "--server.port", str(port)],
+        [sys.executable, "-m", "streamlit", "run", "app/fetal_hc_app/start/review.py", "--server.port", str(port)],
         cwd=repository_root,
         env={**os.environ, "FETAL_HC_STORE": store_path, "OMP_NUM_THREADS": "1"},
         stdout=log,

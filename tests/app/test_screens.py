@@ -17,6 +17,7 @@ from tests.app.conftest import Phantoms
 
 ELLIPSE = Ellipse(200.0, 150.0, 120.0, 95.0, 0.3)
 MODEL = ModelVersion("test", "1", "ab" * 32)
+SCRIPT = "app/fetal_hc_app/start/review.py"
 TIMEOUT_S = 120.0
 
 
@@ -59,7 +60,7 @@ def draw(test: AppTest, case_id: CaseId, ellipse: Ellipse, seq: int = 1) -> AppT
 
 
 def test_whole_app_starts_with_the_banner(store: ReviewStore, repository_root: Path) -> None:
-    test = AppTest.from_file(str(repository_root / "app" / "review.py"), default_timeout=TIMEOUT_S).run()
+    test = AppTest.from_file(str(repository_root / SCRIPT), default_timeout=TIMEOUT_S).run()
     assert not test.exception
     assert any(DISCLAIMER in element.proto.body for element in test.get("html"))
     assert "Start here" in texts(test)
@@ -71,7 +72,7 @@ def test_public_address_without_login_is_refused(
     import streamlit as st
 
     monkeypatch.setattr(st, "get_option", lambda name: "0.0.0.0")
-    test = AppTest.from_file(str(repository_root / "app" / "review.py"), default_timeout=TIMEOUT_S).run()
+    test = AppTest.from_file(str(repository_root / SCRIPT), default_timeout=TIMEOUT_S).run()
     assert "no login is configured" in texts(test)
     assert not test.button
 
@@ -259,7 +260,7 @@ def test_frame_of_a_cine_is_measured_when_asked_for(store: ReviewStore) -> None:
 
 
 def test_login_is_asked_for_when_it_is_configured(store: ReviewStore, repository_root: Path) -> None:
-    test = AppTest.from_file(str(repository_root / "app" / "review.py"), default_timeout=TIMEOUT_S)
+    test = AppTest.from_file(str(repository_root / SCRIPT), default_timeout=TIMEOUT_S)
     test.secrets["auth"] = {"redirect_uri": "http://localhost/oauth2callback", "cookie_secret": "x"}
     test.run()
     assert [button.label for button in test.button] == ["Log in"]

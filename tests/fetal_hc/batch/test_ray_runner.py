@@ -152,7 +152,7 @@ def test_jobs_are_cut_where_numbers_are_left_out() -> None:
 
 def test_missing_ray_has_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray.data", None)
-    with pytest.raises(ConfigError, match=r"--runner ray needs the library ray.*requirements-scale\.txt"):
+    with pytest.raises(ConfigError, match=r"--runner ray needs the library ray.*fetal-hc\[scale\]"):
         import_scale_library("ray.data", "--runner ray")
 
 

@@ -124,7 +124,7 @@ def test_parquet_manifest_gives_the_same_jobs(tmp_path: Path) -> None:
 def test_parquet_manifest_without_pyarrow_has_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "m.parquet").write_bytes(b"x")
     monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
-    with pytest.raises(ConfigError, match=r"a Parquet manifest needs the library pyarrow.*requirements-scale\.txt"):
+    with pytest.raises(ConfigError, match=r"a Parquet manifest needs the library pyarrow.*fetal-hc\[scale\]"):
         open_source(tmp_path / "m.parquet")
 
 

@@ -174,7 +174,7 @@ def test_unknown_kind_of_url_is_named() -> None:
 
 def test_missing_fsspec_has_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
-    with pytest.raises(ConfigError, match=r"needs the library fsspec.*pip install -r requirements-scale\.txt"):
+    with pytest.raises(ConfigError, match=r"needs the library fsspec.*pip install 'fetal-hc\[scale\]'"):
         check_protocol("s3://bucket")
 
 

@@ -1,0 +1,47 @@
+"""Start the reviewer app in the browser.
+
+    fetal-hc app
+    fetal-hc app --port 8600 -- --server.maxUploadSize 300
+
+What follows -- goes to Streamlit. Without a login the app runs on this machine only (docs/reviewer.md).
+Exit code: 0 stopped; 2 bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from streamlit.web.cli import main as run_streamlit
+
+
+def build_parser() -> argparse.ArgumentParser:
+    description, _, epilog = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(
+        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--port", type=int, default=8501, metavar="N", help="port to listen on (default: %(default)s)")
+    parser.add_argument("--address", metavar="HOST", help="address to listen on (default: this machine only)")
+    parser.add_argument("streamlit_options", nargs="*", metavar="OPTION", help="after --: options of streamlit run")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = build_parser().parse_args(argv)
+    arguments = ["run", str(find_script()), "--server.port", str(options.port)]
+    if options.address:
+        arguments += ["--server.address", options.address]
+    run_streamlit([*arguments, *options.streamlit_options], prog_name="streamlit", standalone_mode=False)
+    return 0
+
+
+def find_script() -> Path:
+    """The script that Streamlit starts, inside the package of the app."""
+    return Path(str(files("fetal_hc_app"))) / "start" / "review.py"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
