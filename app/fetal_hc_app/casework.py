@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from fetal_hc.errors import MeasurementError
-from fetal_hc_app import access, wording
+from fetal_hc_app import access, session, wording
 from fetal_hc_app.editor import read_edit
 from fetal_hc_app.resources import store
 from hc18.geometry.ellipse import Ellipse
@@ -123,10 +123,18 @@ def act(case_id: CaseId, revision: int, action: ReviewAction, **values: Any) -> 
         _after_action(case_id, state, action)
 
 
-def calibrate_by_hand(case_id: CaseId, revision: int, size_key: str) -> None:
-    """Records the pixel size typed into the field `size_key`."""
+def calibrate_by_hand(case_id: CaseId, revision: int, size_key: str, ellipse_px: Ellipse | None) -> None:
+    """Records the pixel size typed into the field `size_key`, with a warning where a file gives another one.
+
+    Args:
+        case_id: the case.
+        revision: of the state that the reviewer saw.
+        size_key: of the field.
+        ellipse_px: as drawn now: regions of a DICOM image may differ in their pixel size.
+    """
     try:
-        calibration = from_user(float(st.session_state.get(size_key) or 0.0), access.reviewer())
+        typed = from_user(float(st.session_state.get(size_key) or 0.0), access.reviewer())
+        calibration = session.name_other_sizes(case_id, typed, ellipse_px)
     except MeasurementError as error:
         tell_error(case_id, wording.sentence(str(error)))
         return

@@ -32,22 +32,40 @@ _PICTURE_FORMATS = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ImageFile:
+    """The file that an image comes from, and which frame of it.
+
+    Attributes:
+        file_name: of the whole file, as tables of pixel sizes name it.
+        dicom: what was read of a DICOM file; None for a picture file.
+        dicom_data: content of a DICOM file, for the identifiers of a report; empty for a picture file.
+        frame_index: 0-based.
+    """
+
+    file_name: str
+    dicom: DicomImage | None = None
+    dicom_data: bytes = b""
+    frame_index: int = 0
+
+    @property
+    def name(self) -> str:
+        """What the image is called in this session."""
+        if self.dicom is None or self.dicom.n_frames == 1:
+            return self.file_name
+        return f"{self.file_name}, frame {self.frame_index + 1}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class StillImage:
     """An image that can be measured at once.
 
     Attributes:
-        name: of the file.
+        file: where it comes from.
         image_rgb: (H, W, 3) uint8, only the pixels that may be shown.
-        dicom: the DICOM file it comes from; None for a picture file.
-        frame_index: 0-based frame of it.
-        data: content of the DICOM file, for the identifiers of a report; empty for a picture file.
     """
 
-    name: str
+    file: ImageFile
     image_rgb: NDArray[np.uint8]
-    dicom: DicomImage | None = None
-    frame_index: int = 0
-    data: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,9 +149,8 @@ def still_of(dicom: DicomToPrepare, frame_index: int, box_xyxy: tuple[int, int, 
     Raises:
         ImageError: if the frame cannot be decoded; `NeedsRegion` if a part has to be chosen first.
     """
-    name = dicom.name if dicom.dicom.n_frames == 1 else f"{dicom.name}, frame {frame_index + 1}"
     image_rgb = dicom.dicom.visible_rgb(frame_index, box_xyxy)
-    return StillImage(name, image_rgb, dicom.dicom, frame_index, dicom.data)
+    return StillImage(ImageFile(dicom.name, dicom.dicom, dicom.data, frame_index), image_rgb)
 
 
 def _from_dicom(name: str, data: bytes) -> Intake:
@@ -159,7 +176,7 @@ def _from_picture(name: str, data: bytes, picture_format: str) -> Intake:
         return Refusal(name, f"The image has only {width} x {height} pixels; a head cannot be measured in it.")
     stem = name.rpartition(".")[0]
     if not stem.lower().endswith(_ANNOTATION_SUFFIX):
-        return StillImage(name, image_rgb)
+        return StillImage(ImageFile(name), image_rgb)
     fit = fit_annotation(image_rgb[:, :, 1])
     if fit.ellipse is None:
         return Refusal(name, f"The annotation shows no ellipse: {sentence(fit.reason)}")

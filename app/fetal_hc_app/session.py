@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import streamlit as st
@@ -11,9 +12,10 @@ from fetal_hc_app.intake import Annotation, DicomToPrepare, PixelTable, Refusal
 from fetal_hc_app.measuring import Sizes, UploadSource
 from hc18.dicom.image import source_reference as read_source_reference
 from hc18.dicom.reference import SourceReference
+from hc18.geometry import pixel_size
 from hc18.geometry.ellipse import Ellipse
-from hc18.geometry.pixel_size import Calibration, choose_pixel_size
-from hc18.reviews.models import CaseId
+from hc18.geometry.pixel_size import Calibration, choose_pixel_size, differing_sizes
+from hc18.reviews.models import CaseId, ReviewCase
 
 _KEY = "uploads"
 TYPED_SIZE_KEY = "typed_pixel_size_mm"
@@ -31,6 +33,7 @@ class Uploads:
         tables: tables of pixel sizes.
         annotations: annotated ellipses.
         refusals: files that could not be used.
+        kept: cases whose pixel size in force was kept although these other sizes are known.
         generation: raised to empty the upload field.
     """
 
@@ -41,6 +44,7 @@ class Uploads:
     tables: list[PixelTable] = field(default_factory=list)
     annotations: list[Annotation] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
+    kept: set[tuple[CaseId, tuple[tuple[float, float] | None, ...]]] = field(default_factory=set)
     generation: int = 0
 
 
@@ -70,31 +74,63 @@ def reference_ellipse(case_id: CaseId) -> Ellipse | None:
     origin = uploads().origins.get(case_id)
     if origin is None:
         return None
-    stem = origin.name.rpartition(".")[0]
+    stem = origin.image.name.rpartition(".")[0]
     return next((found.ellipse_px for found in uploads().annotations if found.image_stem == stem), None)
 
 
-def offered_calibration(case_id: CaseId, reviewer: str, ellipse_px: Ellipse | None) -> Calibration | None:
-    """The pixel size that this session's files or its typed value give for a case; None if they give none.
+def known_pixel_size(case_id: CaseId, reviewer: str, ellipse_px: Ellipse | None) -> Calibration | None:
+    """The pixel size that counts among those of this session's files and its typed value; None if they give none.
 
     Args:
         case_id: the case.
         reviewer: who typed the value.
         ellipse_px: as drawn now: regions of a DICOM image may differ in their pixel size.
     """
-    origin = uploads().origins.get(case_id)
-    if origin is None:
+    source = uploads().origins.get(case_id)
+    if source is None:
         return None
-    chosen = choose_pixel_size(origin.candidates(sizes(reviewer), ellipse_px))
+    chosen = choose_pixel_size(sizes(reviewer).candidates(source.image, ellipse_px))
     return None if chosen.pixel_size_xy_mm is None else chosen
+
+
+def offered_pixel_sizes(case: ReviewCase, reviewer: str, ellipse_px: Ellipse | None) -> tuple[Calibration, ...]:
+    """The pixel sizes of this session that differ from the one in force, best first; empty once that was kept.
+
+    Args:
+        case: as stored.
+        reviewer: who typed a value.
+        ellipse_px: as drawn now.
+    """
+    source = uploads().origins.get(case.case_id)
+    if source is None:
+        return ()
+    offers = differing_sizes(case.state.calibration, sizes(reviewer).candidates(source.image, ellipse_px))
+    return () if (case.case_id, _sizes_of(offers)) in uploads().kept else offers
+
+
+def keep_pixel_size(case_id: CaseId, offers: Sequence[Calibration]) -> None:
+    """Asks no more about these other sizes: the reviewer keeps the one in force."""
+    uploads().kept.add((case_id, _sizes_of(offers)))
+
+
+def name_other_sizes(case_id: CaseId, chosen: Calibration, ellipse_px: Ellipse | None) -> Calibration:
+    """A pixel size that a person chose, with a warning for each file of this session that gives another one."""
+    source = uploads().origins.get(case_id)
+    if source is None:
+        return chosen
+    return pixel_size.name_other_sizes(chosen, sizes("").candidates(source.image, ellipse_px))
+
+
+def _sizes_of(offers: Sequence[Calibration]) -> tuple[tuple[float, float] | None, ...]:
+    return tuple(offer.pixel_size_xy_mm for offer in offers)
 
 
 def source_reference(case_id: CaseId) -> SourceReference | None:
     """Identifiers of the DICOM image behind a case, as long as its file is in this session; None without."""
     origin = uploads().origins.get(case_id)
-    if origin is None or not origin.dicom_data:
+    if origin is None or not origin.image.dicom_data:
         return None
     try:
-        return read_source_reference(origin.dicom_data, origin.frame_index)
+        return read_source_reference(origin.image.dicom_data, origin.image.frame_index)
     except FetalHCError:
         return None

@@ -148,13 +148,41 @@ def choose_pixel_size(candidates: Sequence[Calibration]) -> Calibration:
     ranked = sorted(candidates, key=lambda candidate: PRECEDENCE.index(candidate.source))
     if not ranked:
         return uncalibrated("No millimetres: nothing says how large a pixel is. Type the pixel size.")
-    chosen, *others = ranked
-    if chosen.pixel_size_xy_mm is None:
+    if ranked[0].pixel_size_xy_mm is None:
         return uncalibrated(" ".join(dict.fromkeys(candidate.detail for candidate in candidates)))
-    for other in others:
-        if other.pixel_size_xy_mm is not None:
+    return name_other_sizes(ranked[0], ranked[1:])
+
+
+def name_other_sizes(chosen: Calibration, candidates: Sequence[Calibration]) -> Calibration:
+    """A calibration with a warning for each candidate that gives another size."""
+    for other in candidates:
+        if other.pixel_size_xy_mm is not None and other.pixel_size_xy_mm not in chosen.other_sizes_xy_mm:
             chosen = warn_of_other_size(chosen, other.pixel_size_xy_mm, other.source)
     return chosen
+
+
+def differing_sizes(in_force: Calibration, candidates: Sequence[Calibration]) -> tuple[Calibration, ...]:
+    """What a person may choose in place of the pixel size in force, best first; empty if nothing contradicts it.
+
+    Where the size in force comes from a DICOM file and the file at hand gives none, having none is a choice too.
+
+    Args:
+        in_force: as recorded.
+        candidates: what each source gives now, or why it gives nothing.
+    """
+    if not candidates:
+        return ()
+    best = choose_pixel_size(candidates)
+    if best.pixel_size_xy_mm is None:
+        is_of_file = in_force.source in (CalibrationSource.DICOM_REGION, CalibrationSource.DICOM_PIXEL_SPACING)
+        return (best,) if is_of_file else ()
+    ranked = sorted(candidates, key=lambda candidate: PRECEDENCE.index(candidate.source))
+    found: list[Calibration] = []
+    for item in ranked:
+        known = (in_force.pixel_size_xy_mm, *(other.pixel_size_xy_mm for other in found))
+        if item.pixel_size_xy_mm is not None and not any(is_same_size(item.pixel_size_xy_mm, size) for size in known):
+            found.append(item)
+    return tuple(name_other_sizes(item, ranked) for item in found)
 
 
 def warn_of_other_size(

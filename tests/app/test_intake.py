@@ -97,7 +97,7 @@ def test_cine_waits_for_a_frame_and_a_region() -> None:
     assert isinstance(intake, DicomToPrepare)
     assert intake.needs_region
     still = still_of(intake, 4, (80, 30, 240, 200))
-    assert (still.name, still.frame_index) == ("cine.dcm, frame 5", 4)
+    assert (still.file.name, still.file.frame_index) == ("cine.dcm, frame 5", 4)
     assert not still.image_rgb[:30].any()
     assert not still.image_rgb[:, 240:].any()
     assert still.image_rgb[30:200, 80:240].any()

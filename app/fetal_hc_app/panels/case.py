@@ -15,7 +15,6 @@ from fetal_hc_app.panels.growth import growth_panel
 from fetal_hc_app.panels.history import history_panel
 from fetal_hc_app.panels.result import age_panel, circumference_panel, trust_panel
 from hc18.geometry.ellipse import Ellipse
-from hc18.geometry.pixel_size import Calibration, CalibrationSource
 from hc18.obstetrics.gestational_age import gestational_ages
 from hc18.obstetrics.growth import intergrowth_hc
 from hc18.reviews.models import CaseId, Decision, ReviewCase
@@ -82,23 +81,23 @@ def _numbers(case: ReviewCase, draft: Draft, reference: Ellipse | None) -> None:
 
 def _decision(case: ReviewCase, draft: Draft, *, is_stale: bool, is_locked: bool) -> bool:
     """The actions, and the fields for a pixel size where it is missing or another one; whether those are shown."""
-    calibration = case.state.calibration
-    offered = _offered(case, draft)
-    is_in_another_region = _is_in_another_region(calibration, offered)
-    needs_size = calibration.pixel_size_xy_mm is None and draft.ellipse_px is not None
+    offers = session.offered_pixel_sizes(case, access.reviewer(), draft.ellipse_px)
+    has_size = case.state.calibration.pixel_size_xy_mm is not None
+    needs_size = not has_size and draft.ellipse_px is not None
     with st.container(border=True, gap="small"):
         notice = casework.take_notice(case.case_id)
         if notice is None and is_stale:
             notice = casework.stale_notice(case)
         notice_panel(case.case_id, notice)
         decision_panel(case, draft, access.reviewer(), is_stale=is_stale)
-        if is_in_another_region:
+        if has_size and offers:
             st.warning(
-                "The ellipse lies in a region of the image with another pixel size.", icon=":material/straighten:"
+                "The files of this session give another pixel size for this ellipse than the one in force. Choose one.",
+                icon=":material/straighten:",
             )
-        if is_in_another_region or needs_size:
-            calibration_panel(case, draft, offered, is_locked=is_locked)
-    return is_in_another_region or needs_size
+        if offers or needs_size:
+            calibration_panel(case, draft, offers, is_locked=is_locked)
+    return bool(offers) or needs_size
 
 
 def _sections(case: ReviewCase, draft: Draft, *, has_size_fields: bool, is_locked: bool) -> None:
@@ -111,21 +110,9 @@ def _sections(case: ReviewCase, draft: Draft, *, has_size_fields: bool, is_locke
     elif chosen == _SIZE and has_size_fields:
         st.caption("The fields for the pixel size are beside the image.")
     elif chosen == _SIZE:
-        calibration_panel(case, draft, _offered(case, draft), is_locked=is_locked)
+        calibration_panel(case, draft, (), is_locked=is_locked)
     elif chosen == _EXPORTS:
         is_changed = draft.ellipse_px != casework.saved_ellipse(case.state)
         exports_panel(case, session.source_reference(case.case_id), is_changed=is_changed)
     elif chosen == _HISTORY:
         history_panel(case, resources.store().events(case.case_id))
-
-
-def _offered(case: ReviewCase, draft: Draft) -> Calibration | None:
-    """The pixel size that this session's files give where the ellipse is drawn."""
-    return session.offered_calibration(case.case_id, access.reviewer(), draft.ellipse_px)
-
-
-def _is_in_another_region(calibration: Calibration, offered: Calibration | None) -> bool:
-    """Whether a DICOM file gives another pixel size where the ellipse is drawn than the one in force."""
-    if offered is None or not calibration.source is offered.source is CalibrationSource.DICOM_REGION:
-        return False
-    return calibration.pixel_size_xy_mm != offered.pixel_size_xy_mm

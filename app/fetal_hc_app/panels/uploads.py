@@ -94,7 +94,7 @@ def _row(case: ReviewCase, origin: UploadSource) -> dict[str, Any]:
     elif state.calibration.pixel_size_xy_mm is None:
         flags.insert(0, "No pixel size")
     return {
-        "File": origin.name,
+        "File": origin.image.name,
         "Case": case.label,
         "HC, mm": state.outline.hc_mm,
         "Confidence": state.measurement.confidence,

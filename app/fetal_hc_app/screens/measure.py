@@ -79,7 +79,7 @@ def _measure(still: StillImage) -> None:
     try:
         case_id, origin = register_still(resources.store(), resources.model(), still, session.sizes(reviewer), reviewer)
     except FetalHCError as error:
-        uploads.refusals.append(Refusal(still.name, wording.sentence(str(error))))
+        uploads.refusals.append(Refusal(still.file.name, wording.sentence(str(error))))
         return
     uploads.origins[case_id] = origin
 
@@ -97,7 +97,7 @@ def _list_buttons(cases: Sequence[tuple[ReviewCase, UploadSource]]) -> None:
             type="primary",
         )
     with middle:
-        session_exports_panel({case.case_id: origin.name for case, origin in cases})
+        session_exports_panel({case.case_id: origin.image.name for case, origin in cases})
     right.button("Clear list", on_click=session.clear_uploads, help="The cases stay in the queue.", width="stretch")
 
 
@@ -105,8 +105,8 @@ def _can_be_calibrated(case: ReviewCase) -> bool:
     """Whether it has no pixel size although this session knows one."""
     if case.state.calibration.pixel_size_xy_mm is not None or case.state.is_signed:
         return False
-    offered = session.offered_calibration(case.case_id, access.reviewer(), case.state.outline.ellipse_px)
-    return offered is not None and offered.pixel_size_xy_mm is not None
+    known = session.known_pixel_size(case.case_id, access.reviewer(), case.state.outline.ellipse_px)
+    return known is not None
 
 
 def _calibrate_all(case_ids: Sequence[CaseId]) -> None:
@@ -115,9 +115,9 @@ def _calibrate_all(case_ids: Sequence[CaseId]) -> None:
     for case_id in case_ids:
         try:
             state = resources.store().state(case_id)
-            offered = session.offered_calibration(case_id, reviewer, state.outline.ellipse_px)
+            known = session.known_pixel_size(case_id, reviewer, state.outline.ellipse_px)
             resources.store().append(
-                case_id, state.revision, ReviewAction.CALIBRATE, reviewer or NOBODY, calibration=offered
+                case_id, state.revision, ReviewAction.CALIBRATE, reviewer or NOBODY, calibration=known
             )
         except FetalHCError as error:
             session.uploads().refusals.append(Refusal(f"Case {case_id}", wording.sentence(str(error))))
