@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
+from streamlit.config import set_option
 
 from hc18.phantoms.folder import write_phantom_folder
 from hc18.reviews.store import ReviewStore
@@ -81,6 +82,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ReviewSto
     resources.store.clear()  # type: ignore[attr-defined]
     resources.picture.clear()  # type: ignore[attr-defined]
     st.cache_data.clear()
+    set_option("server.address", "127.0.0.1")  # without a server, the settings of the app's folder are not read
     with ReviewStore(str(path)) as opened:
         yield opened
     if path.exists():
@@ -97,10 +99,11 @@ def server(tmp_path_factory: pytest.TempPathFactory, repository_root: Path) -> I
         port = probe.getsockname()[1]
     store_path = str(folder / "reviews.db")
     log = (folder / "server.log").open("w", encoding="utf-8")
+    paths = os.pathsep.join(str(repository_root / name) for name in ("", "app", "tools"))
     process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "app/fetal_hc_app/start/review.py", "--server.port", str(port)],
-        cwd=repository_root,
-        env={**os.environ, "FETAL_HC_STORE": store_path, "OMP_NUM_THREADS": "1"},
+        [sys.executable, "-m", "fetal_hc_cli.main", "app", "--port", str(port)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": paths, "FETAL_HC_STORE": store_path, "OMP_NUM_THREADS": "1"},
         stdout=log,
         stderr=subprocess.STDOUT,
     )
