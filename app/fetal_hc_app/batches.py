@@ -1,4 +1,4 @@
-"""A folder of images, scored by `tools/score.py` or not, taken into the review store."""
+"""Imports a folder of images, measured by `tools/score.py` or not, into the review store."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from fetal_hc.errors import DatasetError, FetalHCError
 from fetal_hc.io.images import find_images
 from fetal_hc.io.storage import read_image_file
 from fetal_hc_app import wording
-from fetal_hc_app.intake import Refusal, StillImage, from_upload
 from fetal_hc_app.measuring import NOBODY, Sizes, register_still
 from fetal_hc_app.resources import Model
+from fetal_hc_app.uploads import Refusal, StillImage, from_upload
 from hc18.dataset.labelled_image import is_annotation
 from hc18.dicom.image import is_dicom
 from hc18.reviews.batch_import import import_batch
@@ -23,11 +23,11 @@ DETAILS_NAME = "details.csv"
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Images to take in.
+    """Images to import.
 
     Attributes:
         folder: of the images.
-        details: results of `tools/score.py`; None when nothing was scored yet.
+        details: results of `tools/score.py`; None when nothing was measured yet.
     """
 
     folder: Path
@@ -36,14 +36,14 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class BatchStep:
-    """One image of a batch: its name, and why it was left out; empty if it was taken in."""
+    """One image of a batch: its name, and why it was left out; empty if it was imported."""
 
     name: str
     problem: str
 
 
 def open_batch(details_or_folder: str, image_folder: str, allowed: Path | None) -> Batch:
-    """What is to be taken in.
+    """What is to be imported.
 
     Args:
         details_or_folder: path of a `details.csv`, or of a folder with or without one.
@@ -61,7 +61,7 @@ def open_batch(details_or_folder: str, image_folder: str, allowed: Path | None) 
     return Batch(folder, details if details.is_file() else None)
 
 
-def take_in(batch: Batch, store: ReviewStore, model: Model, sizes: Sizes, reviewer: str) -> Iterator[BatchStep]:
+def import_images(batch: Batch, store: ReviewStore, model: Model, sizes: Sizes, reviewer: str) -> Iterator[BatchStep]:
     """Registers every image of a batch; yields after each one.
 
     Raises:
@@ -94,7 +94,7 @@ def _checked(text: str, allowed: Path | None) -> Path:
 
 
 def _measure_folder(folder: Path, store: ReviewStore, model: Model, sizes: Sizes, reviewer: str) -> Iterator[BatchStep]:
-    """Measures and registers the images of a folder that was not scored."""
+    """Measures and registers the images of a folder that was not measured yet."""
     for path in find_images(folder, is_dicom=is_dicom):
         if is_annotation(path.name):
             continue
@@ -104,12 +104,12 @@ def _measure_folder(folder: Path, store: ReviewStore, model: Model, sizes: Sizes
 def _measure_file(path: Path, store: ReviewStore, model: Model, sizes: Sizes, reviewer: str) -> str:
     """Measures and registers one image; why not, empty if it was."""
     try:
-        intake = from_upload(path.name, read_image_file(str(path))[0])
-        if isinstance(intake, StillImage):
-            register_still(store, model, intake, sizes, reviewer)
+        item = from_upload(path.name, read_image_file(str(path))[0])
+        if isinstance(item, StillImage):
+            register_still(store, model, item, sizes, reviewer)
             return ""
     except FetalHCError as error:
         return wording.sentence(str(error))
-    if isinstance(intake, Refusal):
-        return intake.reason
+    if isinstance(item, Refusal):
+        return item.reason
     return "A frame or a part of this file has to be chosen; upload it by itself."

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fetal_hc_app.intake import ImageFile, StillImage
 from fetal_hc_app.resources import Model
+from fetal_hc_app.uploads import ImageFile, StillImage
 from hc18.dataset.pixel_size_table import PixelSizeRow
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, candidate, choose_pixel_size, from_table, from_user

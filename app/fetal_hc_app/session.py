@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import streamlit as st
 
 from fetal_hc.errors import FetalHCError
-from fetal_hc_app.intake import Annotation, DicomToPrepare, PixelTable, Refusal
 from fetal_hc_app.measuring import Sizes, UploadSource
+from fetal_hc_app.uploads import Annotation, DicomToPrepare, PixelTable, Refusal
 from hc18.dicom.image import source_reference as read_source_reference
 from hc18.dicom.reference import SourceReference
 from hc18.geometry import pixel_size
@@ -26,7 +26,7 @@ class Uploads:
     """The files of this session.
 
     Attributes:
-        seen: ids of the uploads that were taken in.
+        seen: ids of the uploads that were read.
         origins: where the image of each case came from, in the order of upload.
         to_prepare: DICOM files of which a frame or a part has to be chosen, by upload id.
         prepared: those of them of which something was measured.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fetal_hc.errors import DatasetError
-from fetal_hc_app.batches import open_batch, take_in
+from fetal_hc_app.batches import import_images, open_batch
 from fetal_hc_app.measuring import Sizes
 from fetal_hc_app.resources import Model, model
 from fetal_hc_cli.score import main as score
@@ -30,7 +30,9 @@ def test_folder_without_results_is_measured(
         shutil.copy(phantoms.annotation(image), tmp_path)
     (tmp_path / "broken.png").write_bytes(b"no image")
     table = {row.filename: row for row in read_pixel_sizes(phantoms.table)}
-    steps = list(take_in(open_batch(str(tmp_path), "", None), store, network, Sizes(table, None, ""), "Dr. Batch"))
+    steps = list(
+        import_images(open_batch(str(tmp_path), "", None), store, network, Sizes(table, None, ""), "Dr. Batch")
+    )
     assert {step.name: bool(step.problem) for step in steps} == {
         **{image.name: False for image in phantoms.images[:2]},
         "broken.png": True,
@@ -44,7 +46,7 @@ def test_scored_batch_keeps_its_values(store: ReviewStore, network: Model, phant
     images = phantoms.images[0].parent
     options = ["--images", str(images), "--pixel-sizes", str(phantoms.table), "--runner", "serial"]
     assert score([*options, "--output", str(tmp_path / "submission.csv"), "--details", str(details)]) == 0
-    steps = list(take_in(open_batch(str(details), str(images), None), store, network, NO_SIZES, "Dr. Batch"))
+    steps = list(import_images(open_batch(str(details), str(images), None), store, network, NO_SIZES, "Dr. Batch"))
     assert [step.problem for step in steps if step.name in phantoms.hc_mm] == [""] * 3
     found = sorted(row.model_hc_mm or 0.0 for row in store.rows())
     assert found == pytest.approx(sorted(phantoms.hc_mm.values()), rel=0.06)

@@ -25,19 +25,19 @@ def batch_panel(reviewer: str) -> None:
     )
     images = right.text_input("Folder of the images, if it is another one", key="batch_images")
     if button.button("Open", key="batch_start", type="primary", width="stretch"):
-        st.session_state[_RESULT_KEY] = _take_in(source, images, reviewer)
+        st.session_state[_RESULT_KEY] = _import_files(source, images, reviewer)
     result = st.session_state.get(_RESULT_KEY)
     if result is not None:
         _show(*result)
 
 
-def _take_in(source: str, images: str, reviewer: str) -> tuple[int, list[str], str]:
-    """Number of images taken in, sentences on the others, and why nothing could be done."""
+def _import_files(source: str, images: str, reviewer: str) -> tuple[int, list[str], str]:
+    """Number of imported images, sentences on the others, and why nothing could be done."""
     model, n_done, problems = resources.model(), 0, []
     try:
         batch = batches.open_batch(source, images, settings.from_environment().batches)
         progress = st.empty()
-        steps = batches.take_in(batch, resources.store(), model, session.sizes(reviewer), reviewer)
+        steps = batches.import_images(batch, resources.store(), model, session.sizes(reviewer), reviewer)
         for n_seen, step in enumerate(steps, start=1):
             if step.problem:
                 problems.append(f"{step.name}: {step.problem}")

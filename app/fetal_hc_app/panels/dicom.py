@@ -6,7 +6,7 @@ import streamlit as st
 
 from fetal_hc.errors import ImageError
 from fetal_hc_app import wording
-from fetal_hc_app.intake import DicomToPrepare, StillImage, still_of
+from fetal_hc_app.uploads import DicomToPrepare, StillImage, still_of
 
 
 def dicom_panel(key: str, prepared: DicomToPrepare, *, is_open: bool) -> StillImage | None:

@@ -9,9 +9,9 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from fetal_hc_app import session, wording
-from fetal_hc_app.intake import PixelTable, Refusal
 from fetal_hc_app.measuring import UploadSource
 from fetal_hc_app.settings import MAX_IMAGE_PIXELS
+from fetal_hc_app.uploads import PixelTable, Refusal
 from hc18.measure.flags import flag_text
 from hc18.reviews.models import CaseId, ReviewCase
 

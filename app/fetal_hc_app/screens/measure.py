@@ -9,20 +9,20 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from fetal_hc.errors import FetalHCError
 from fetal_hc_app import access, casework, resources, session, wording
-from fetal_hc_app.intake import Annotation, DicomToPrepare, PixelTable, Refusal, StillImage, from_upload
 from fetal_hc_app.measuring import NOBODY, UploadSource, register_still
 from fetal_hc_app.panels.batch import batch_panel
 from fetal_hc_app.panels.case import case_panel
 from fetal_hc_app.panels.dicom import dicom_panel
 from fetal_hc_app.panels.queue_exports import session_exports_panel
 from fetal_hc_app.panels.uploads import results_table, upload_fields, upload_messages, uploaded_files
+from fetal_hc_app.uploads import Annotation, DicomToPrepare, PixelTable, Refusal, StillImage, from_upload
 from hc18.reviews.models import CaseId, ReviewAction, ReviewCase
 
 
 def measure_page() -> None:
     """Files on top, then the result of the chosen image."""
     uploads = session.uploads()
-    _take_in(uploaded_files(uploads.generation))
+    _import_files(uploaded_files(uploads.generation))
     with st.expander("Images and pixel size", expanded=not uploads.origins, icon=":material/upload_file:"):
         upload_fields(uploads.generation)
         batch_panel(access.reviewer())
@@ -42,25 +42,25 @@ def measure_page() -> None:
     case_panel(cases[0][0].case_id if len(cases) == 1 else results_table(cases))
 
 
-def _take_in(files: Sequence[UploadedFile]) -> None:
+def _import_files(files: Sequence[UploadedFile]) -> None:
     """Reads and measures what was not seen before; one bad file does not stop the others."""
     uploads = session.uploads()
     new = [file for file in files if file.file_id not in uploads.seen]
     stills = []
     for file in new:
         uploads.seen.add(file.file_id)
-        intake = from_upload(file.name, file.getvalue())
-        match intake:
+        item = from_upload(file.name, file.getvalue())
+        match item:
             case StillImage():
-                stills.append(intake)
+                stills.append(item)
             case DicomToPrepare():
-                uploads.to_prepare[file.file_id] = intake
+                uploads.to_prepare[file.file_id] = item
             case PixelTable():
-                uploads.tables.append(intake)
+                uploads.tables.append(item)
             case Annotation():
-                uploads.annotations.append(intake)
+                uploads.annotations.append(item)
             case Refusal():
-                uploads.refusals.append(intake)
+                uploads.refusals.append(item)
     if not stills:
         return
     progress = st.progress(0.0) if len(stills) > 3 else None

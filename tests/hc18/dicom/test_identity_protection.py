@@ -15,7 +15,7 @@ from pydicom.uid import JPEGBaseline8Bit
 from pypdf import PdfReader
 
 from fetal_hc.errors import FetalHCError, ImageError
-from fetal_hc_app.intake import Refusal, StillImage, from_upload
+from fetal_hc_app.uploads import Refusal, StillImage, from_upload
 from hc18.dicom.image import hide_outside, pixel_sha256, read_dicom, source_reference
 from hc18.geometry.ellipse import Ellipse
 from hc18.measure.frames import open_frames

@@ -1,4 +1,4 @@
-"""What an uploaded file turns out to be: an image, a DICOM cine, a table, an annotation, or a sentence why none.
+"""Reads an uploaded file as an image, a DICOM cine, a table or an annotation, or says in a sentence why it cannot.
 
 The content decides, never the name. Names are shown in the session that uploaded them and stored nowhere.
 """
@@ -114,10 +114,10 @@ class Refusal:
     reason: str
 
 
-Intake = StillImage | DicomToPrepare | PixelTable | Annotation | Refusal
+UploadedItem = StillImage | DicomToPrepare | PixelTable | Annotation | Refusal
 
 
-def from_upload(file_name: str, data: bytes) -> Intake:
+def from_upload(file_name: str, data: bytes) -> UploadedItem:
     """What a file is; never raises for its content.
 
     Args:
@@ -153,7 +153,7 @@ def still_of(dicom: DicomToPrepare, frame_index: int, box_xyxy: tuple[int, int, 
     return StillImage(ImageFile(dicom.name, dicom.dicom, dicom.data, frame_index), image_rgb)
 
 
-def _from_dicom(name: str, data: bytes) -> Intake:
+def _from_dicom(name: str, data: bytes) -> UploadedItem:
     """A DICOM file.
 
     Raises:
@@ -165,7 +165,7 @@ def _from_dicom(name: str, data: bytes) -> Intake:
     return still_of(prepared, 0, None)
 
 
-def _from_picture(name: str, data: bytes, picture_format: str) -> Intake:
+def _from_picture(name: str, data: bytes, picture_format: str) -> UploadedItem:
     """A picture file: an image, or the annotation of one."""
     try:
         image_rgb = read_image(data, max_pixels=MAX_IMAGE_PIXELS)
@@ -193,7 +193,7 @@ def _picture_problem(picture_format: str, error: ImageError) -> str:
     return f"The {picture_format} picture is damaged or incomplete. Export or copy the file again."
 
 
-def _from_table(name: str, data: bytes) -> Intake:
+def _from_table(name: str, data: bytes) -> UploadedItem:
     """A table of pixel sizes, or a file of which nothing can be made."""
     text = _text_of(data)
     if text is None or not name.lower().endswith((".csv", ".txt")):

@@ -10,13 +10,13 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
-from fetal_hc_app.intake import (
+from fetal_hc_app.uploads import (
     Annotation,
     DicomToPrepare,
-    Intake,
     PixelTable,
     Refusal,
     StillImage,
+    UploadedItem,
     from_upload,
     still_of,
 )
@@ -31,9 +31,9 @@ def encoded(suffix: str, picture: np.ndarray = PICTURE) -> bytes:
 
 
 def refusal(name: str, data: bytes) -> str:
-    intake = from_upload(name, data)
-    assert isinstance(intake, Refusal), intake
-    return intake.reason
+    item = from_upload(name, data)
+    assert isinstance(item, Refusal), item
+    return item.reason
 
 
 def bomb() -> bytes:
@@ -50,9 +50,9 @@ def bomb() -> bytes:
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tiff", ".bmp"])
 def test_pictures_are_taken_whatever_their_name(suffix: str) -> None:
-    intake = from_upload("scan.dcm", encoded(suffix))
-    assert isinstance(intake, StillImage)
-    assert intake.image_rgb.shape == (120, 160, 3)
+    item = from_upload("scan.dcm", encoded(suffix))
+    assert isinstance(item, StillImage)
+    assert item.image_rgb.shape == (120, 160, 3)
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,10 @@ def test_truncated_dicom_is_refused() -> None:
 
 def test_cine_waits_for_a_frame_and_a_region() -> None:
     content = Path(str(get_testdata_file("examples_ybr_color.dcm"))).read_bytes()
-    intake: Intake = from_upload("cine.dcm", content)
-    assert isinstance(intake, DicomToPrepare)
-    assert intake.needs_region
-    still = still_of(intake, 4, (80, 30, 240, 200))
+    item: UploadedItem = from_upload("cine.dcm", content)
+    assert isinstance(item, DicomToPrepare)
+    assert item.needs_region
+    still = still_of(item, 4, (80, 30, 240, 200))
     assert (still.file.name, still.file.frame_index) == ("cine.dcm, frame 5", 4)
     assert not still.image_rgb[:30].any()
     assert not still.image_rgb[:, 240:].any()
@@ -104,21 +104,21 @@ def test_cine_waits_for_a_frame_and_a_region() -> None:
 
 
 def test_table_gives_rows_by_name() -> None:
-    intake = from_upload("sizes.csv", b"\xef\xbb\xbffilename,pixel size(mm)\r\na.png,0.2\r\nb.png,oops\r\n")
-    assert isinstance(intake, PixelTable)
-    assert intake.rows["a.png"].pixel_size_mm == 0.2
-    assert len(intake.problems) == 1
+    item = from_upload("sizes.csv", b"\xef\xbb\xbffilename,pixel size(mm)\r\na.png,0.2\r\nb.png,oops\r\n")
+    assert isinstance(item, PixelTable)
+    assert item.rows["a.png"].pixel_size_mm == 0.2
+    assert len(item.problems) == 1
 
 
 def test_annotation_gives_the_ellipse_of_its_image() -> None:
     ellipse = Ellipse(80.0, 60.0, 50.0, 35.0, 0.4)
-    intake = from_upload("010_HC_Annotation.png", encoded(".png", draw_ring(ellipse, (120, 160))))
-    assert isinstance(intake, Annotation)
-    assert intake.image_stem == "010_HC"
-    assert intake.ellipse_px.semi_axis_a == pytest.approx(50.0, abs=0.5)
+    item = from_upload("010_HC_Annotation.png", encoded(".png", draw_ring(ellipse, (120, 160))))
+    assert isinstance(item, Annotation)
+    assert item.image_stem == "010_HC"
+    assert item.ellipse_px.semi_axis_a == pytest.approx(50.0, abs=0.5)
 
 
 def test_path_and_script_in_a_name_are_only_text() -> None:
-    intake = from_upload("../../<script>alert(1)</script>.png", b"\x00" * 50)
-    assert isinstance(intake, Refusal)
-    assert "/" not in intake.name
+    item = from_upload("../../<script>alert(1)</script>.png", b"\x00" * 50)
+    assert isinstance(item, Refusal)
+    assert "/" not in item.name
