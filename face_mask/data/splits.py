@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from face_mask.data.records import LabelledPhoto
 from fetal_hc.errors import ConfigError
+from fetal_hc.io.records import draw_key
 
 TRAIN, VAL = "train", "val"
 NEAR_DUPLICATE_BITS = 4  # of the 64 of a fingerprint
@@ -70,7 +70,7 @@ def split_photos(photos: Sequence[LabelledPhoto], val_fraction: float, seed: int
     for number, photo in zip(group_photos(photos), photos, strict=True):
         groups[number].append(photo)
     counts = {number: _label_counts(members) for number, members in groups.items()}
-    draws = {number: _draw(seed, min(photo.file_name for photo in members)) for number, members in groups.items()}
+    draws = {number: draw_key(seed, min(photo.file_name for photo in members)) for number, members in groups.items()}
     totals: Counter[str] = sum(counts.values(), Counter())
     part_of: dict[int, str] = {}
     in_val: Counter[str] = Counter()
@@ -95,8 +95,3 @@ def split_photos(photos: Sequence[LabelledPhoto], val_fraction: float, seed: int
 def _label_counts(photos: Sequence[LabelledPhoto]) -> Counter[str]:
     """Labels of each class in a group; photos without any count under a class of their own."""
     return Counter(name for photo in photos for name in ([label.category for label in photo.labels] or [_NO_OBJECT]))
-
-
-def _draw(seed: int, name: str) -> bytes:
-    """Reproducible random order: the same on every machine and for every library version."""
-    return hashlib.sha256(f"{seed}:{name}".encode()).digest()

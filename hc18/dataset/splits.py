@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from statistics import fmean
 from typing import Protocol
 
 from fetal_hc.errors import ConfigError
+from fetal_hc.io.records import draw_key
 from fetal_hc.io.tables import write_csv
 
 FOLD_COLUMNS = ("filename", "examination", "hc_mm", "fold")
@@ -57,9 +57,9 @@ def grouped_stratified_folds(cases: Sequence[FoldItem], n_folds: int, seed: int 
     fold_of: dict[str, int] = {}
     for start in range(0, len(ranked), n_folds):
         stratum = sorted(
-            ranked[start : start + n_folds], key=lambda name: (-len(examinations[name]), _draw(seed, name))
+            ranked[start : start + n_folds], key=lambda name: (-len(examinations[name]), draw_key(seed, name))
         )
-        folds = sorted(range(n_folds), key=lambda fold: (n_images[fold], _draw(seed, f"{start}/{fold}")))
+        folds = sorted(range(n_folds), key=lambda fold: (n_images[fold], draw_key(seed, f"{start}/{fold}")))
         for name, fold in zip(stratum, folds, strict=False):  # the last stratum may be short
             fold_of[name] = fold
             n_images[fold] += len(examinations[name])
@@ -74,8 +74,3 @@ def write_folds(path: str | os.PathLike[str], cases: Sequence[FoldItem], folds: 
     """
     rows = ((case.filename, case.examination, case.hc_mm, folds[case.filename]) for case in cases)
     write_csv(path, FOLD_COLUMNS, rows)
-
-
-def _draw(seed: int, name: str) -> bytes:
-    """Reproducible random order: the same on every machine and for every library version."""
-    return hashlib.sha256(f"{seed}:{name}".encode()).digest()

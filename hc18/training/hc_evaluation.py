@@ -25,6 +25,9 @@ from hc18.measure.outline import find_outline
 from hc18.training.outline_refiner import EllipsePrediction
 
 TASK = "hc"
+# Which outlines were measured, for the log.
+DETECTED = "outlines of the detection stage alone, without refinement"
+REFINED = "outlines after the refinement stage"
 STATISTICS = ("mean", "sd", "median", "p95", "max")
 
 logger = logging.getLogger(__name__)
@@ -36,6 +39,9 @@ class HcEvaluator:
     Per trimester (first_, second_, third_) the means and counts. `ADF_all` is the mean over all images where an image
     without a measurement errs by its whole circumference: the figure to choose a checkpoint by, because the other ones
     leave failures out.
+
+    The outlines are what the evaluated model finds by itself. A detector is thus measured without refinement, while
+    `tools/score.py` refines its outlines where the model's file has a refiner: its errors are larger here than there.
 
     Args:
         records: dataset dicts with "pixel_size_mm" and "hc_mm", and one annotation with "ellipse_px" (ellipse around
@@ -54,6 +60,7 @@ class HcEvaluator:
         self._pixel_size_mm = {record["image_id"]: float(record["pixel_size_mm"]) for record in records}
         self._details_path = details_path
         self._measured_mm: dict[str, Ellipse | None] = {}
+        self._stage = DETECTED
 
     def reset(self) -> None:
         """Forgets everything collected."""
@@ -64,6 +71,7 @@ class HcEvaluator:
         for model_input, output in zip(inputs, outputs, strict=True):
             spacing = self._pixel_size_mm[model_input["image_id"]]
             if isinstance(output, EllipsePrediction):
+                self._stage = REFINED
                 ellipse_mm = None if output.ellipse_px is None else output.ellipse_px.to_mm(spacing, spacing)
             else:
                 image_hw = (int(model_input["height"]), int(model_input["width"]))
@@ -78,7 +86,7 @@ class HcEvaluator:
             measured_mm.update(part)
         evaluation = evaluate(measured_mm, self._references)
         if distributed.is_main():
-            logger.info("head circumference\n%s", evaluation.to_table())
+            logger.info("head circumference (%s)\n%s", self._stage, evaluation.to_table())
             if self._details_path is not None:
                 write_text_atomic(self._details_path, json.dumps(evaluation.to_json(), indent=2) + "\n")
         return {TASK: _to_metrics(evaluation)}

@@ -1,4 +1,8 @@
-"""A nested dictionary with attribute access, frozen once a run starts."""
+"""A nested dictionary with attribute access, frozen once a run starts.
+
+Not yacs' CfgNode: its last release is of 2020, its freezing lets `cfg["KEY"] = value` pass, and it would be one more
+requirement for these few lines.
+"""
 
 from __future__ import annotations
 

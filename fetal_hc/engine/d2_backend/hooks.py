@@ -30,7 +30,7 @@ class MovingAverage(HookBase):
     """Updates the moving average of the weights after each step."""
 
     def after_step(self) -> None:
-        self.trainer.ema.update(self.trainer.own_model)
+        self.trainer.ema.update_parameters(self.trainer.own_model)
 
 
 class Checkpoints(HookBase):

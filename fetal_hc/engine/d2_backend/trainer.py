@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +147,7 @@ class Trainer(DefaultTrainer):
         }
         if self.ema is not None:
             content["ema"] = {"n_updates": self.ema.n_updates, "training_weights": content["model"]}
-            content["model"] = self.ema.weights
+            content["model"] = self.ema.module.state_dict()
         path = Path(self.cfg.OUTPUT_DIR) / name
         if distributed.is_main():
             checkpoint.write_checkpoint(path, content, is_last=is_last)
@@ -167,7 +166,7 @@ class Trainer(DefaultTrainer):
             expected = "False" if self.ema is not None else "True"
             raise ModelError(f"{path}: cannot be resumed so; set SOLVER.EMA.ENABLED {expected} as in the first run")
         if self.ema is not None:
-            self.ema.load_state_dict({"weights": content["model"], "n_updates": content["ema"]["n_updates"]})
+            self.ema.restore(content["model"], content["ema"]["n_updates"])
         weights = content["ema"]["training_weights"] if "ema" in content else content["model"]
         checkpoint.load_weights(self.own_model, weights, path)
         self._load_trainer_state(content["trainer"], path)
@@ -192,9 +191,9 @@ class Trainer(DefaultTrainer):
     def _evaluate(self) -> Results:
         """Scores the averaged weights, where there are any; the random state stays as it was."""
         before = checkpoint.random_state(self.device)
-        with self.ema.applied_to(self.own_model) if self.ema is not None else nullcontext():
-            distributed.broadcast_buffers(self.own_model)
-            results = self.test(self.cfg, self.own_model, build_test_evaluators(self.cfg, self.architecture))
+        model = self.own_model if self.ema is None else self.ema.module
+        distributed.broadcast_buffers(model)
+        results = self.test(self.cfg, model, build_test_evaluators(self.cfg, self.architecture))
         checkpoint.set_random_state(before, self.device)
         return results
 

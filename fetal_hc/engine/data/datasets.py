@@ -6,8 +6,6 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +122,9 @@ def _check_number_of_classes(cfg: CfgNode, architecture: Architecture, dataset: 
     key, n_found = architecture.class_count_key, len(dataset.class_names)
     if not key:
         return
-    n_expected = reduce(getitem, key.split("."), cfg)
+    n_expected: Any = cfg
+    for part in key.split("."):
+        n_expected = n_expected[part]
     if n_found != n_expected:
         raise ConfigError(
             f"{key} is {n_expected}, but {dataset.path} has {n_found} categories ({', '.join(dataset.class_names)}); "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from fetal_hc.errors import ConfigError, DatasetError
 from fetal_hc.io.coco import IMAGE_ROOT_KEY, read_coco, write_coco
-from fetal_hc.io.records import CocoAnnotation, CocoDataset, CocoImage
+from fetal_hc.io.records import CocoAnnotation, CocoDataset, CocoImage, draw_key
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def write_folds(
     if not 2 <= n_folds <= len(groups):
         raise ConfigError(f"{n_folds} folds of {len(groups)} groups of images: expected 2 to {len(groups)} folds")
     members: list[set[int]] = [set() for _ in range(n_folds)]
-    for group in sorted(groups, key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).digest()):
+    for group in sorted(groups, key=lambda key: draw_key(seed, key)):
         smallest = min(range(n_folds), key=lambda number: len(members[number]))
         members[smallest].update(image.id for image in groups[group])
     folds = []

@@ -1,20 +1,20 @@
-"""Exponential moving average of a model's weights."""
+"""Exponential moving average of a model's weights, on torch's `AveragedModel`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 
-class ExponentialMovingAverage:
-    """Average of all parameters and buffers: average += (1 - decay) * (weights - average) per update.
+class ExponentialMovingAverage(AveragedModel):
+    """A copy of a model whose weights follow it: average += (1 - decay) * (weights - average) per update.
 
-    The decay warms up as min(decay, (1 + n) / (10 + n)) at update n, so that the random initial weights are soon
-    forgotten. Integer buffers (batch counters) are copied.
+    The copy, with all parameters and buffers averaged, is `module`. Integer buffers (batch counters) are copied. The
+    decay warms up as min(decay, (1 + n) / (10 + n)) at update n, so that the random initial weights are soon forgotten.
 
     Args:
         model: the average starts as a copy of its weights.
@@ -22,51 +22,24 @@ class ExponentialMovingAverage:
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.n_updates = 0
-        self.weights: dict[str, Tensor] = {name: tensor.clone() for name, tensor in _state(model).items()}
+        super().__init__(model, multi_avg_fn=partial(_average, decay), use_buffers=True)
+        self.n_averaged += 1  # the initial weights count as the first
 
-    @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
-        """Moves the average towards the present weights of `model`."""
-        decay = min(self.decay, (1 + self.n_updates) / (10 + self.n_updates))
-        self.n_updates += 1
-        averages, currents = [], []
-        for name, tensor in _state(model).items():
-            if tensor.is_floating_point():
-                averages.append(self.weights[name])
-                currents.append(tensor)
-            else:
-                self.weights[name].copy_(tensor)
-        torch._foreach_lerp_(averages, currents, 1.0 - decay)
+    @property
+    def n_updates(self) -> int:
+        """Number of calls of `update_parameters`."""
+        return int(self.n_averaged) - 1
 
-    @contextmanager
-    def applied_to(self, model: nn.Module) -> Iterator[None]:
-        """Within the block `model` holds the averaged weights; afterwards its own again."""
-        own = {name: tensor.clone() for name, tensor in _state(model).items()}
-        _copy_into(model, self.weights)
-        try:
-            yield
-        finally:
-            _copy_into(model, own)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The averaged weights and the number of updates."""
-        return {"weights": self.weights, "n_updates": self.n_updates}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Returns to a saved average of the same model."""
-        for name, tensor in self.weights.items():
-            tensor.copy_(state["weights"][name])
-        self.n_updates = int(state["n_updates"])
+    def restore(self, weights: Mapping[str, Tensor], n_updates: int) -> None:
+        """Returns to the saved average of the same model, from its state dictionary and its number of updates."""
+        self.module.load_state_dict(weights)
+        self.n_averaged.fill_(n_updates + 1)
 
 
-def _state(model: nn.Module) -> dict[str, Tensor]:
-    """The model's parameters and persistent buffers, detached but not copied."""
-    return {name: tensor.detach() for name, tensor in model.state_dict().items()}
-
-
-@torch.no_grad()
-def _copy_into(model: nn.Module, weights: dict[str, Tensor]) -> None:
-    for name, tensor in _state(model).items():
-        tensor.copy_(weights[name])
+def _average(decay: float, averages: list[Tensor], currents: list[Tensor], n_averaged: Tensor | int) -> None:
+    """Moves averages of one type towards the current tensors."""
+    if averages[0].is_floating_point():
+        n_updates = int(n_averaged) - 1
+        torch._foreach_lerp_(averages, currents, 1.0 - min(decay, (1 + n_updates) / (10 + n_updates)))
+    else:
+        torch._foreach_copy_(averages, currents)

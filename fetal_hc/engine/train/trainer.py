@@ -7,7 +7,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
@@ -99,7 +99,7 @@ class Trainer:
         training_weights = content["ema"]["training_weights"] if "ema" in content else content["model"]
         checkpoint.load_weights(self.model, training_weights, path)
         if self.ema is not None:
-            self.ema.load_state_dict({"weights": content["model"], "n_updates": content["ema"]["n_updates"]})
+            self.ema.restore(content["model"], content["ema"]["n_updates"])
         self._load_optimizer(content["optimizer"], path)
         self.schedule.load_state_dict(content["scheduler"])
         self.patience.load_state_dict(content.get("patience", {}))
@@ -151,14 +151,14 @@ class Trainer:
     @contextmanager
     def evaluation_weights(self) -> Iterator[nn.Module]:
         """The model as it is to be evaluated: in eval mode, with averaged weights where there are any."""
-        was_training = self.model.training
-        with self.ema.applied_to(self.model) if self.ema is not None else nullcontext():
-            distributed.broadcast_buffers(self.model)
-            self.model.eval()
-            try:
-                yield self.model
-            finally:
-                self.model.train(was_training)
+        model = self.model if self.ema is None else self.ema.module
+        was_training = model.training
+        distributed.broadcast_buffers(model)
+        model.eval()
+        try:
+            yield model
+        finally:
+            model.train(was_training)
 
     def _batches(self) -> Iterator[list[dict[str, Any]]]:
         """The loader's batches; the random state of a resumed run returns once the loader has started.
@@ -195,7 +195,7 @@ class Trainer:
         lr = self.optimizer.param_groups[0]["lr"]
         self.schedule.step()
         if self.ema is not None:
-            self.ema.update(self.model)
+            self.ema.update_parameters(self.model)
         events.record(iteration, values, lr, time.perf_counter() - start, data_time_s)
         return signal_number
 
@@ -215,7 +215,7 @@ class Trainer:
         }
         if self.ema is not None:
             content["ema"] = {"n_updates": self.ema.n_updates, "training_weights": content["model"]}
-            content["model"] = self.ema.weights
+            content["model"] = self.ema.module.state_dict()
         if distributed.is_main():
             checkpoint.write_checkpoint(self.output_dir / name, content, is_last=is_last)
             logger.info("saved %s", self.output_dir / name)

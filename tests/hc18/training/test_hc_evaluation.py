@@ -128,3 +128,11 @@ def test_pooled_scores_are_those_of_all_images_together(tmp_path: Path) -> None:
     for path, score_of_one in zip(paths, scores, strict=True):
         path.write_text(json.dumps(collect_scores([score_of_one]).to_json()))
     assert pool_hc_scores(paths) == collect_scores(scores)
+
+
+def test_log_says_that_a_detector_is_measured_without_refinement(
+    records: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "hc18.training"):
+        score(records, [detect(ellipse) for ellipse in ELLIPSES])
+    assert "detection stage alone, without refinement" in caplog.text
