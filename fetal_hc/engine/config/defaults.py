@@ -200,7 +200,8 @@ OWN_KEYS: dict[str, Any] = {
         "CACHE_IMAGES": False,
     },
     "SOLVER": {
-        # SGD (Detectron2's), Adam, or AdamW (from random weights, AdamW converges in far fewer iterations).
+        # SGD (Detectron2's), Adam, AdamW (from random weights, AdamW converges in far fewer iterations), or RMSprop
+        # with Keras's decay of 0.9. MOMENTUM is for SGD alone.
         "OPTIMIZER": "SGD",
         # Evaluate and save an exponential moving average of the weights; DECAY per iteration.
         "EMA": {"ENABLED": False, "DECAY": 0.999},
@@ -215,6 +216,9 @@ OWN_KEYS: dict[str, Any] = {
         "IMS_PER_BATCH": 1,
         # Folders of finished trainings whose predictions are averaged by --eval-only; each brings its config.yaml.
         "ENSEMBLE": [],
+        # Evaluate the training losses on DATASETS.TEST too, without augmentation, dropout and batch statistics, as task
+        # "loss": TEST.BEST_METRIC loss/total with BEST_MODE min follows their sum.
+        "LOSSES": False,
         # Evaluators that run on DATASETS.TEST, by the names in the model's `Architecture`, such as coco (AP).
         "EVALUATORS": ["coco"],
         # Metric that chooses model_best.pth, as task/metric; BEST_MODE is max or min.
@@ -272,7 +276,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "DATALOADER.SAMPLER_TRAIN": ("TrainingSampler",),
     "SOLVER.LR_SCHEDULER_NAME": ("WarmupMultiStepLR", "WarmupCosineLR"),
     "SOLVER.WARMUP_METHOD": ("linear", "constant"),
-    "SOLVER.OPTIMIZER": ("SGD", "Adam", "AdamW"),
+    "SOLVER.OPTIMIZER": ("SGD", "Adam", "AdamW", "RMSprop"),
     "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": ("value", "norm"),
     "TEST.BEST_MODE": ("max", "min"),
 }

@@ -124,6 +124,22 @@ def build_test_loader(
     return _data_loader(dataset, cfg.DATALOADER.NUM_WORKERS, sampler=items, batch_size=cfg.TEST.IMS_PER_BATCH)
 
 
+def build_loss_loader(
+    cfg: CfgNode, architecture: Architecture, records: Sequence[Record]
+) -> DataLoader[dict[str, Any]]:
+    """Like `build_test_loader`, but of training samples: with the targets that losses need.
+
+    Args:
+        cfg: of `fetal_hc.engine.evaluation.losses.without_augmentation`.
+        architecture: of the configuration.
+        records: of the dataset.
+    """
+    share = shard_range(len(records), distributed.rank(), distributed.world_size())
+    dataset = MappedDataset(records, architecture.mapper(cfg, is_train=True, cache_limit_bytes=0))
+    items = [(index, index) for index in share]
+    return _data_loader(dataset, cfg.DATALOADER.NUM_WORKERS, sampler=items, batch_size=cfg.TEST.IMS_PER_BATCH)
+
+
 def _data_loader(dataset: MappedDataset, n_workers: int, **sampling: Any) -> DataLoader[dict[str, Any]]:
     """DataLoader whose batches stay lists of dicts."""
     return DataLoader(dataset, num_workers=n_workers, collate_fn=list, worker_init_fn=_one_thread, **sampling)

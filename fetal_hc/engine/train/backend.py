@@ -21,6 +21,7 @@ BUILTIN_ONLY: dict[str, Any] = {
     "SOLVER.PLATEAU.PATIENCE": 0,
     "SOLVER.EARLY_STOPPING.PATIENCE": 0,
     "TEST.ENSEMBLE": [],
+    "TEST.LOSSES": False,
 }
 
 

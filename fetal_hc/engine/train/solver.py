@@ -13,6 +13,9 @@ from torch import nn
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.errors import ConfigError
 
+# Keras's values: share of the old mean square that each step keeps, and what keeps the division defined.
+RMSPROP_ALPHA, RMSPROP_EPS = 0.9, 1e-7
+
 NORM_LAYERS = (
     nn.BatchNorm1d,
     nn.BatchNorm2d,
@@ -74,7 +77,7 @@ class WarmupSchedule:
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """SGD (momentum, Nesterov), Adam or AdamW over the trainable parameters of `model`, grouped by rate and decay.
+    """SGD, Adam, AdamW or RMSprop over the trainable parameters of `model`, grouped by rate and decay.
 
     Raises:
         ConfigError: if SOLVER.OPTIMIZER is none of them, or nothing is trainable.
@@ -96,7 +99,10 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     if adaptive is not None:
         # One pass over the weights instead of the several of `foreach`, which a CPU's memory makes slow.
         return adaptive(groups, lr=solver.BASE_LR, weight_decay=solver.WEIGHT_DECAY, fused=True)
-    raise ConfigError(f"SOLVER.OPTIMIZER: {solver.OPTIMIZER!r} is unknown; expected SGD, Adam or AdamW")
+    if solver.OPTIMIZER == "RMSprop":
+        decay = solver.WEIGHT_DECAY
+        return torch.optim.RMSprop(groups, lr=solver.BASE_LR, alpha=RMSPROP_ALPHA, eps=RMSPROP_EPS, weight_decay=decay)
+    raise ConfigError(f"SOLVER.OPTIMIZER: {solver.OPTIMIZER!r} is unknown; expected SGD, Adam, AdamW or RMSprop")
 
 
 def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:

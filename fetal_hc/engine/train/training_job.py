@@ -17,8 +17,10 @@ from fetal_hc.engine.checkpoints import checkpoint
 from fetal_hc.engine.checkpoints.pretrained import load_pretrained
 from fetal_hc.engine.config import CONFIG_NAME, CfgNode, dump_config, load_config
 from fetal_hc.engine.data.datasets import dataset_path, load_dataset
-from fetal_hc.engine.data.loader import build_test_loader, build_train_loader
+from fetal_hc.engine.data.loader import build_loss_loader, build_test_loader, build_train_loader
 from fetal_hc.engine.evaluation import build_evaluators, check_evaluators, evaluate_on_dataset
+from fetal_hc.engine.evaluation.losses import TASK as LOSS_TASK
+from fetal_hc.engine.evaluation.losses import TOTAL, evaluate_losses, without_augmentation
 from fetal_hc.engine.evaluation.results import (
     Results,
     check_expected_results,
@@ -247,17 +249,26 @@ def _build_evaluation(job: _Job) -> Callable[[nn.Module], Results] | None:
     check_evaluators(cfg.TEST.EVALUATORS, job.architecture)
     if not cfg.DATASETS.TEST:
         return None
-    parts = []
+    parts, loss_loaders = [], {}
     for name in cfg.DATASETS.TEST:
         dataset = load_dataset(cfg, job.architecture, name)
         evaluators = build_evaluators(cfg, job.architecture, dataset)
         parts.append((name, build_test_loader(cfg, job.architecture, name, dataset.records), evaluators))
+        if cfg.TEST.LOSSES:
+            loss_loaders[name] = build_loss_loader(without_augmentation(cfg), job.architecture, dataset.records)
     prefixes = [f"{name}/" for name, _, _ in parts] if len(parts) > 1 else [""]
-    names = [prefix + metric for prefix, part in zip(prefixes, parts, strict=True) for metric in part[2].metric_names()]
+    own = [f"{LOSS_TASK}/{TOTAL}"] if cfg.TEST.LOSSES else []
+    names = [
+        prefix + metric
+        for prefix, part in zip(prefixes, parts, strict=True)
+        for metric in (*part[2].metric_names(), *own)
+    ]
     check_metric_choices(names, cfg.TEST.BEST_METRIC, cfg.TEST.EXPECTED_RESULTS)
 
     def evaluate(model: nn.Module) -> Results:
         results = {name: evaluate_on_dataset(model, loader, evaluator) for name, loader, evaluator in parts}
+        for name, loader in loss_loaders.items():
+            results[name][LOSS_TASK] = evaluate_losses(model, loader)
         shown = next(iter(results.values())) if len(results) == 1 else results
         if on_evaluation is not None:
             on_evaluation(shown)

@@ -132,6 +132,17 @@ def test_adamw_takes_the_decay() -> None:
     assert optimizer.param_groups[0]["weight_decay"] == 0.05
 
 
+def test_rmsprop_steps_as_keras_does() -> None:
+    layer = nn.Linear(1, 1, bias=False)
+    solver = {"OPTIMIZER": "RMSprop", "BASE_LR": 0.01, "WEIGHT_DECAY": 0.0, "WARMUP_ITERS": 0}
+    optimizer = build_optimizer(toy_config("output", **solver), layer)
+    start = float(layer.weight.detach())
+    layer.weight.grad = torch.tensor([[4.0]])
+    optimizer.step()
+    mean_square = 0.1 * 4.0**2
+    assert start - float(layer.weight.detach()) == pytest.approx(0.01 * 4.0 / math.sqrt(mean_square), rel=1e-4)
+
+
 def gradients_after_clipping(**clip: Any) -> list[list[float]]:
     parameters = [nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))]
     parameters[0].grad, parameters[1].grad = torch.tensor([3.0, -4.0]), torch.tensor([0.3, 0.4])

@@ -175,6 +175,15 @@ def test_evaluation_alone_needs_weights(config_file: Path) -> None:
         start_job(JobOptions(ARCHITECTURES, config_file, eval_only=True))
 
 
+@pytest.mark.slow
+def test_started_processes_know_the_model(config_file: Path, output_dir: Path) -> None:
+    overrides = ("SOLVER.MAX_ITER", "1", "TEST.LOSSES", "True")
+    assert start_job(JobOptions(ARCHITECTURES, config_file, overrides), n_processes=2) == 0
+    assert json.loads((output_dir / "run.json").read_text())["n_processes"] == 2
+    loss = json.loads((output_dir / "results.json").read_text())["loss"]
+    assert loss["total"] == pytest.approx(sum(value for name, value in loss.items() if name != "total"))
+
+
 def test_two_test_datasets_are_reported_apart(config_file: Path, output_dir: Path) -> None:
     data = config_file.parent
     (data / "again.json").write_text((data / "heads.json").read_text())
