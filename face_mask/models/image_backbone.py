@@ -26,15 +26,23 @@ logger = logging.getLogger(__name__)
 
 
 class ScratchCnn(nn.Module):
-    """3x3 convolution, norm, ReLU and 2x2 maximum for each entry of IMAGE_BACKBONE.CHANNELS."""
+    """3x3 convolution, norm, ReLU and 2x2 maximum for each entry of `channels`.
 
-    def __init__(self, channels: Sequence[int], norm: str) -> None:
+    Args:
+        channels: of each convolution.
+        norm: "BN" or "".
+        padding: "same" or "valid".
+        pool_last: whether the last convolution is followed by a maximum too.
+    """
+
+    def __init__(self, channels: Sequence[int], norm: str, padding: str = "same", *, pool_last: bool = True) -> None:
         super().__init__()
         layers = []
-        for n_in, n_out in zip((3, *channels[:-1]), channels, strict=True):
+        for number, (n_in, n_out) in enumerate(zip((3, *channels[:-1]), channels, strict=True), start=1):
             norm_layer = nn.BatchNorm2d(n_out) if norm == "BN" else nn.Identity()
-            convolution = nn.Conv2d(n_in, n_out, 3, padding=1, bias=norm == "")
-            layers.append(nn.Sequential(convolution, norm_layer, nn.ReLU(inplace=True), nn.MaxPool2d(2)))
+            convolution = nn.Conv2d(n_in, n_out, 3, padding=padding, bias=norm == "")
+            pool = nn.MaxPool2d(2) if pool_last or number < len(channels) else nn.Identity()
+            layers.append(nn.Sequential(convolution, norm_layer, nn.ReLU(inplace=True), pool))
         self.layers = nn.Sequential(*layers)
         self.out_channels = channels[-1]
 
@@ -101,7 +109,7 @@ class XceptionBody(nn.Module):
 Body = ScratchCnn | MobileNetV2Body | ResNetBody | XceptionBody
 
 _BODIES: dict[str, Callable[[CfgNode], Body]] = {
-    "scratch_cnn": lambda node: ScratchCnn(node.CHANNELS, node.NORM),
+    "scratch_cnn": lambda node: ScratchCnn(node.CHANNELS, node.NORM, node.PADDING, pool_last=node.POOL_LAST),
     "mobilenet_v2": lambda node: MobileNetV2Body(node.OUTPUT_STRIDE),
     "resnet18": lambda node: ResNetBody(BasicBlock, [2, 2, 2, 2]),
     "resnet50": lambda node: ResNetBody(Bottleneck, [3, 4, 6, 3]),

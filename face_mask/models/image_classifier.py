@@ -15,15 +15,31 @@ from fetal_hc.engine.config import CfgNode
 
 
 class DenseLayers(nn.Sequential):
-    """Linear, ReLU and dropout for each entry of `units`: (N, `in_features`) -> (N, `out_features`)."""
+    """Linear, ReLU and dropout for each entry of `units`: (N, `in_features`) -> (N, `out_features`).
 
-    def __init__(self, in_features: int, units: list[int], dropout: float, *, last_dropout: bool = True) -> None:
+    Args:
+        in_features: of the input.
+        units: of each layer; without any, only the dropout is left.
+        dropout: share that is dropped after a layer.
+        drops_each: whether all layers are followed by a dropout, or the last one alone.
+        last_dropout: whether the last layer is.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        units: list[int],
+        dropout: float,
+        *,
+        drops_each: bool = True,
+        last_dropout: bool = True,
+    ) -> None:
         super().__init__()
         self.out_features = in_features
         for number, n_units in enumerate(units, start=1):
             self.add_module(f"fc{number}", nn.Linear(self.out_features, n_units))
             self.add_module(f"relu{number}", nn.ReLU(inplace=True))
-            if number < len(units) or last_dropout:
+            if drops_each if number < len(units) else last_dropout:
                 self.add_module(f"dropout{number}", nn.Dropout(dropout))
             self.out_features = n_units
         if not units and last_dropout:
@@ -33,6 +49,28 @@ class DenseLayers(nn.Sequential):
 def class_weights(cfg: CfgNode) -> Tensor | None:
     """MODEL.CLASS_WEIGHTS as a tensor (K,), None when all classes weigh the same."""
     return torch.tensor(cfg.MODEL.CLASS_WEIGHTS) if cfg.MODEL.CLASS_WEIGHTS else None
+
+
+def class_probabilities(logits: Tensor) -> Tensor:
+    """Probabilities (N, K) of logits (N, K), or (N, 2) of the one logit (N, 1) of class 1."""
+    if logits.shape[1] > 1:
+        return logits.softmax(dim=1)
+    second = logits[:, 0].sigmoid()
+    return torch.stack([1.0 - second, second], dim=1)
+
+
+def class_loss(logits: Tensor, classes: Tensor, weights: Tensor | None) -> Tensor:
+    """Mean cross entropy of logits (N, K), or binary cross entropy of the one logit (N, 1) of class 1.
+
+    Args:
+        logits: see above.
+        classes: (N,) true classes.
+        weights: (K,) of each class, or None.
+    """
+    if logits.shape[1] > 1:
+        return F.cross_entropy(logits, classes, weight=weights)
+    of_each = None if weights is None else weights[classes]
+    return F.binary_cross_entropy_with_logits(logits[:, 0], classes.float(), weight=of_each)
 
 
 class ImageClassifier(nn.Module):
@@ -48,9 +86,10 @@ class ImageClassifier(nn.Module):
         self.prepare = SquareInput(cfg)
         self.backbone = build_image_backbone(cfg)
         n_features: int = self.backbone.out_channels
-        self.dense = DenseLayers(n_features, cfg.MODEL.DENSE.UNITS, cfg.MODEL.DENSE.DROPOUT)
-        self.is_binary = cfg.MODEL.NUM_CLASSES == 2
-        self.class_logits = nn.Linear(self.dense.out_features, 1 if self.is_binary else cfg.MODEL.NUM_CLASSES)
+        node = cfg.MODEL.DENSE
+        self.dense = DenseLayers(n_features, node.UNITS, node.DROPOUT, drops_each=node.DROPOUT_AFTER == "each")
+        n_outputs = 1 if cfg.MODEL.NUM_CLASSES == 2 else cfg.MODEL.NUM_CLASSES
+        self.class_logits = nn.Linear(self.dense.out_features, n_outputs)
         self.register_buffer("weights", class_weights(cfg), persistent=False)
 
     def forward(self, inputs: list[dict[str, Any]]) -> dict[str, Tensor] | list[ImagePrediction]:
@@ -62,16 +101,6 @@ class ImageClassifier(nn.Module):
         features = self.backbone(self.prepare(inputs)).mean(dim=(2, 3))
         logits = self.class_logits(self.dense(features)).float()
         if self.training:
-            return {"loss_cls": self._loss(logits, stack_targets(inputs, "class_id", logits.device))}
-        if self.is_binary:
-            second = logits[:, 0].sigmoid()
-            probabilities = torch.stack([1.0 - second, second], dim=1)
-        else:
-            probabilities = logits.softmax(dim=1)
-        return [ImagePrediction(row) for row in probabilities.detach().cpu()]
-
-    def _loss(self, logits: Tensor, classes: Tensor) -> Tensor:
-        if not self.is_binary:
-            return F.cross_entropy(logits, classes, weight=self.weights)
-        weights = None if self.weights is None else self.weights[classes]
-        return F.binary_cross_entropy_with_logits(logits[:, 0], classes.float(), weight=weights)
+            classes = stack_targets(inputs, "class_id", logits.device)
+            return {"loss_cls": class_loss(logits, classes, self.weights)}
+        return [ImagePrediction(row) for row in class_probabilities(logits).detach().cpu()]

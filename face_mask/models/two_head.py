@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchvision.ops import complete_box_iou_loss, distance_box_iou_loss, generalized_box_iou_loss
 
 from face_mask.models.image_backbone import build_image_backbone
-from face_mask.models.image_classifier import DenseLayers, class_weights
+from face_mask.models.image_classifier import DenseLayers, class_loss, class_probabilities, class_weights
 from face_mask.models.predictions import ImagePrediction
 from face_mask.models.square_input import SquareInput, stack_targets
 from fetal_hc.engine.config import CfgNode
@@ -41,15 +41,18 @@ class TwoHeadDetector(nn.Module):
         self.backbone = build_image_backbone(cfg)
         n_channels: int = self.backbone.out_channels
         self.pool, n_features = self._build_pool(n_channels)
-        units, dropout, heads = cfg.MODEL.DENSE.UNITS, cfg.MODEL.DENSE.DROPOUT, self.settings.HEADS
+        node, heads = cfg.MODEL.DENSE, self.settings.HEADS
         n_stacks = 2 if heads == "separate" else 1
         last_dropout = heads != "separate_dropout"
-        stacks = [DenseLayers(n_features, units, dropout, last_dropout=last_dropout) for _ in range(n_stacks)]
+        options = {"drops_each": node.DROPOUT_AFTER == "each", "last_dropout": last_dropout}
+        stacks = [DenseLayers(n_features, node.UNITS, node.DROPOUT, **options) for _ in range(n_stacks)]
         self.dense = nn.ModuleList(stacks)
-        self.head_dropout = nn.Dropout(0.0 if last_dropout else dropout)
-        n_hidden = stacks[0].out_features
-        self.class_logits = nn.Linear(n_hidden, cfg.MODEL.NUM_CLASSES)
-        self.box_numbers = nn.Linear(n_hidden, 4)
+        self.head_dropout = nn.Dropout(0.0 if last_dropout else node.DROPOUT)
+        self.class_layers = HeadLayers(stacks[0].out_features, self.settings.CLASS_HEAD)
+        self.box_layers = HeadLayers(stacks[0].out_features, self.settings.BOX_HEAD)
+        n_classes = 1 if self.settings.CLASS_ACTIVATION == "sigmoid" else cfg.MODEL.NUM_CLASSES
+        self.class_logits = nn.Linear(self.class_layers.out_features, n_classes)
+        self.box_numbers = nn.Linear(self.box_layers.out_features, 4)
         self.register_buffer("weights", class_weights(cfg), persistent=False)
 
     def forward(self, inputs: list[dict[str, Any]]) -> dict[str, Tensor] | list[ImagePrediction]:
@@ -62,8 +65,8 @@ class TwoHeadDetector(nn.Module):
         feature_map = self.backbone(self.prepare(inputs))
         features = self.pool(feature_map)
         hidden = [stack(features) for stack in self.dense]
-        logits = self.class_logits(self.head_dropout(hidden[0])).float()
-        numbers = self.box_numbers(self.head_dropout(hidden[-1])).float()
+        logits = self.class_logits(self.class_layers(self.head_dropout(hidden[0]))).float()
+        numbers = self.box_numbers(self.box_layers(self.head_dropout(hidden[-1]))).float()
         if isinstance(self.pool, AttentionPool):
             start = torch.logit(self.pool.center_xy(feature_map), eps=1e-4)
             numbers = torch.cat([numbers[:, :2] + start, numbers[:, 2:]], dim=1)
@@ -72,11 +75,11 @@ class TwoHeadDetector(nn.Module):
             classes = stack_targets(inputs, "class_id", logits.device)
             loss_box = self._box_loss(numbers, stack_targets(inputs, "box_xyxy", logits.device))
             return {
-                "loss_cls": F.cross_entropy(logits, classes, weight=self.weights),
+                "loss_cls": class_loss(logits, classes, self.weights) * self.settings.CLASS_LOSS_WEIGHT,
                 "loss_box": loss_box * self.settings.BOX_LOSS_WEIGHT,
             }
         boxes = self._decode(numbers.detach()) * self._unit
-        probabilities = logits.detach().softmax(dim=1).cpu()
+        probabilities = class_probabilities(logits.detach()).cpu()
         return [
             ImagePrediction(row, to_original(box, item))
             for row, box, item in zip(probabilities, boxes.cpu(), inputs, strict=True)
@@ -118,7 +121,23 @@ class TwoHeadDetector(nn.Module):
             return OVERLAP_LOSSES[kind](self._decode(numbers), wanted).mean()
         if self.settings.BOX_FORM == "center":
             wanted = torch.cat([(wanted[:, :2] + wanted[:, 2:]) / 2, wanted[:, 2:] - wanted[:, :2]], dim=1)
-        return F.mse_loss(numbers, wanted) if kind == "mse" else F.smooth_l1_loss(numbers, wanted)
+        if kind == "mse":
+            return F.mse_loss(numbers, wanted)
+        return F.smooth_l1_loss(numbers, wanted, beta=self.settings.SMOOTH_L1_BETA)
+
+
+class HeadLayers(nn.Sequential):
+    """What one head has for itself: dropout, then linear layers with ReLU; (N, `in_features`) -> (N, `out_features`).
+
+    Args:
+        in_features: of the input.
+        node: CLASS_HEAD or BOX_HEAD of the configuration.
+    """
+
+    def __init__(self, in_features: int, node: CfgNode) -> None:
+        dense = DenseLayers(in_features, node.UNITS, 0.0, last_dropout=False)
+        super().__init__(nn.Dropout(node.DROPOUT), dense)
+        self.out_features = dense.out_features
 
 
 class AttentionPool(nn.Module):

@@ -34,9 +34,14 @@ CLASS_KEYS: dict[str, Any] = {
             # scratch_cnn: channels of each 3x3 convolution, every one followed by a 2x2 maximum, and its norm.
             "CHANNELS": [32, 64, 128, 256],
             "NORM": "",
+            # scratch_cnn: same (zeros around the image) or valid (each convolution takes 2 px from the sides); whether
+            # the last convolution is followed by a maximum too.
+            "PADDING": "same",
+            "POOL_LAST": True,
         },
-        # Fully connected layers between the features and the outputs: units of each, share dropped after each.
-        "DENSE": {"UNITS": [], "DROPOUT": 0.0},
+        # Fully connected layers between the features and the outputs: units of each, share dropped, and whether it is
+        # dropped after each layer or after the last alone.
+        "DENSE": {"UNITS": [], "DROPOUT": 0.0, "DROPOUT_AFTER": "each"},
     },
     "TEST": {
         # Two classes: the one whose precision, recall and ROC are reported.
@@ -62,8 +67,16 @@ TWO_HEAD_KEYS: dict[str, Any] = {
             # corners: x0, y0, x1, y1; center: centre x, y, width, height.
             "BOX_FORM": "corners",
             "BOX_LOSS": "mse",
-            # Factor on the box loss; the cross entropy has the factor 1.
+            # smooth_l1: the difference from which the loss rises linearly, in the unit of the four numbers.
+            "SMOOTH_L1_BETA": 1.0,
+            # Factors on the two losses.
+            "CLASS_LOSS_WEIGHT": 1.0,
             "BOX_LOSS_WEIGHT": 1.0,
+            # softmax: an output per class; sigmoid: of two classes, one output that is the logit of class 1.
+            "CLASS_ACTIVATION": "softmax",
+            # What each head has for itself before its outputs: share dropped, then fully connected layers with ReLU.
+            "CLASS_HEAD": {"DROPOUT": 0.0, "UNITS": []},
+            "BOX_HEAD": {"DROPOUT": 0.0, "UNITS": []},
         },
     },
 }
@@ -94,6 +107,8 @@ CLASS_CHOICES: dict[str, tuple[Any, ...]] = {
     "MODEL.IMAGE_BACKBONE.NAME": ("scratch_cnn", "mobilenet_v2", "resnet18", "resnet50", "xception"),
     "MODEL.IMAGE_BACKBONE.NORM": ("", "BN"),
     "MODEL.IMAGE_BACKBONE.OUTPUT_STRIDE": (16, 32),
+    "MODEL.IMAGE_BACKBONE.PADDING": ("same", "valid"),
+    "MODEL.DENSE.DROPOUT_AFTER": ("each", "last"),
 }
 TWO_HEAD_CHOICES: dict[str, tuple[Any, ...]] = {
     **CLASS_CHOICES,
@@ -101,6 +116,7 @@ TWO_HEAD_CHOICES: dict[str, tuple[Any, ...]] = {
     "MODEL.TWO_HEAD.HEADS": ("shared", "separate_dropout", "separate"),
     "MODEL.TWO_HEAD.BOX_ACTIVATION": ("linear", "sigmoid"),
     "MODEL.TWO_HEAD.BOX_FORM": ("corners", "center"),
+    "MODEL.TWO_HEAD.CLASS_ACTIVATION": ("softmax", "sigmoid"),
     "MODEL.TWO_HEAD.BOX_LOSS": ("mse", "smooth_l1", "iou", "giou", "diou", "ciou"),
 }
 SEGMENTER_CHOICES: dict[str, tuple[Any, ...]] = {
@@ -131,6 +147,13 @@ def check_two_heads(cfg: CfgNode) -> list[str]:
         problems.append("MODEL.TWO_HEAD: a sigmoid cannot reach boxes in px; set NORMALIZED_BOXES True")
     if head.REDUCE_CHANNELS and head.FEATURES != "flatten":
         problems.append("MODEL.TWO_HEAD.REDUCE_CHANNELS only works with FEATURES flatten; set it to 0")
+    for key in ("CLASS_HEAD", "BOX_HEAD"):
+        if not 0.0 <= head[key].DROPOUT < 1.0:
+            problems.append(f"MODEL.TWO_HEAD.{key}.DROPOUT: {head[key].DROPOUT} must be in [0, 1)")
+    if head.SMOOTH_L1_BETA <= 0.0:
+        problems.append(f"MODEL.TWO_HEAD.SMOOTH_L1_BETA: {head.SMOOTH_L1_BETA} must be above 0")
+    if head.CLASS_ACTIVATION == "sigmoid" and cfg.MODEL.NUM_CLASSES != 2:
+        problems.append(f"MODEL.TWO_HEAD: a sigmoid tells 2 classes apart, not {cfg.MODEL.NUM_CLASSES}; set softmax")
     if head.FEATURES == "attention" and (head.BOX_FORM, head.BOX_ACTIVATION) != ("center", "sigmoid"):
         problems.append(
             "MODEL.TWO_HEAD: FEATURES attention finds a centre; set BOX_FORM center, BOX_ACTIVATION sigmoid"

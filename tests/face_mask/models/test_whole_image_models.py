@@ -44,6 +44,85 @@ def _seeded() -> None:
     torch.manual_seed(3)
 
 
+VALID = {"NAME": "scratch_cnn", "PADDING": "valid"}
+FLAT = {"FEATURES": "flatten"}
+SIGMOID = {**FLAT, "CLASS_ACTIVATION": "sigmoid"}
+
+
+@pytest.mark.parametrize(
+    ("backbone", "head", "units", "size", "count"),
+    [
+        ({**VALID, "CHANNELS": [2, 4, 8], "POOL_LAST": False}, FLAT, [], 128, 38_066),
+        ({**VALID, "CHANNELS": [32, 64, 128, 256]}, FLAT, [], 128, 443_718),
+        ({**VALID, "CHANNELS": [32, 64, 128, 256]}, SIGMOID, [], 128, 434_501),
+        (
+            {**VALID, "CHANNELS": [32, 64, 128, 256]},
+            {**SIGMOID, "CLASS_HEAD": {"DROPOUT": 0.7, "UNITS": [32]}},
+            [],
+            128,
+            720_261,
+        ),
+        ({"NAME": "mobilenet_v2"}, {"CLASS_ACTIVATION": "sigmoid"}, [256], 224, 2_587_205),
+        ({"NAME": "mobilenet_v2"}, {"CLASS_ACTIVATION": "sigmoid"}, [256] * 3, 224, 2_718_789),
+        ({"NAME": "mobilenet_v2"}, {"CLASS_ACTIVATION": "sigmoid"}, [1536] * 2, 224, 6_594_117),
+    ],
+)
+def test_networks_of_the_first_report_have_its_number_of_parameters(
+    backbone: dict[str, Any], head: dict[str, Any], units: list[int], size: int, count: int
+) -> None:
+    """Counted as Keras does: running statistics are parameters that are not trained."""
+    cfg = config()
+    cfg.MODEL.IMAGE_BACKBONE.update(backbone)
+    for key, value in head.items():
+        cfg.MODEL.TWO_HEAD[key] = CfgNode(value) if isinstance(value, dict) else value
+    cfg.MODEL.DENSE.UNITS, cfg.INPUT.SQUARE.SIZE = units, size
+    state = build(cfg).state_dict()
+    assert sum(tensor.numel() for name, tensor in state.items() if not name.endswith("num_batches_tracked")) == count
+
+
+def test_each_head_has_its_own_dropout() -> None:
+    model = build(config(CLASS_HEAD=CfgNode({"DROPOUT": 0.7, "UNITS": []})))
+    assert [
+        module.p
+        for module in (*model.class_layers.modules(), *model.box_layers.modules())
+        if isinstance(module, nn.Dropout)
+    ] == [0.7, 0.0]
+
+
+def test_dropout_after_the_last_dense_layer_alone() -> None:
+    cfg = config()
+    cfg.MODEL.DENSE.UNITS, cfg.MODEL.DENSE.DROPOUT, cfg.MODEL.DENSE.DROPOUT_AFTER = [8, 8, 8], 0.5, "last"
+    names = [name for name, module in build(cfg).dense[0].named_children() if isinstance(module, nn.Dropout)]
+    assert names == ["dropout3"]
+
+
+def test_sigmoid_output_is_the_probability_of_class_1() -> None:
+    model = build(config(CLASS_ACTIVATION="sigmoid")).eval()
+    nn.init.zeros_(model.class_logits.weight)
+    nn.init.constant_(model.class_logits.bias, 2.0)
+    expected = torch.tensor([2.0]).sigmoid()
+    torch.testing.assert_close(model([item()])[0].probabilities, torch.cat([1.0 - expected, expected]))
+
+
+def test_loss_weights_scale_the_losses_of_their_heads() -> None:
+    targets = item(class_id=1, box_xyxy=torch.tensor([4.0, 8.0, 20.0, 24.0]))
+    losses = []
+    for weight in (1.0, 0.1):
+        torch.manual_seed(3)
+        model = build(config(CLASS_LOSS_WEIGHT=weight))
+        losses.append({name: float(loss.detach()) for name, loss in model([targets]).items()})
+    assert losses[1]["loss_cls"] == pytest.approx(0.1 * losses[0]["loss_cls"])
+    assert losses[1]["loss_box"] == losses[0]["loss_box"]
+
+
+def test_threshold_of_the_smooth_loss() -> None:
+    numbers, box = torch.tensor([[0.0, 0.0, 0.0, 0.0]]), torch.tensor([[16.0, 0.0, 0.0, 0.0]])
+    found = [
+        float(build(config(BOX_LOSS="smooth_l1", SMOOTH_L1_BETA=beta))._box_loss(numbers, box)) for beta in (1.0, 0.25)
+    ]
+    assert found == [pytest.approx(0.5**2 / 2 / 4), pytest.approx((0.5 - 0.25 / 2) / 4)]
+
+
 @pytest.mark.parametrize("loss", ["mse", "smooth_l1", "iou", "giou", "diou", "ciou"])
 @pytest.mark.parametrize("form", ["corners", "center"])
 @pytest.mark.parametrize("normalized", [True, False])
