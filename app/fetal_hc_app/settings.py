@@ -9,7 +9,6 @@ from pathlib import Path
 
 STORE_VARIABLE = "FETAL_HC_STORE"
 BATCHES_VARIABLE = "FETAL_HC_BATCHES"
-MAX_IMAGE_PIXELS = 25_000_000  # ultrasound frames have below 2 million
 
 
 @dataclass(frozen=True, slots=True)

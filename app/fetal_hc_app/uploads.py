@@ -11,24 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fetal_hc.errors import FetalHCError, ImageError
-from fetal_hc.io.images import read_image
-from fetal_hc_app.settings import MAX_IMAGE_PIXELS
+from fetal_hc.io.images import MAX_PIXELS, TooManyPixels, picture_format, read_image
 from fetal_hc_app.wording import display_name, sentence
 from hc18.dataset.annotation import fit_annotation
 from hc18.dataset.pixel_size_table import PixelSizeRow, pixel_size_table_from_text
 from hc18.dicom.image import DicomImage, is_dicom, read_dicom
 from hc18.geometry.ellipse import Ellipse
+from hc18.measure.frames import check_side
 
-_SMALLEST_SIDE_PX = 64
 _ANNOTATION_SUFFIX = "_annotation"
 _MOST_PROBLEMS = 3
-_PICTURE_FORMATS = (
-    (b"\x89PNG", "PNG"),
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"II*\x00", "TIFF"),
-    (b"MM\x00*", "TIFF"),
-    (b"BM", "BMP"),
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,9 +122,9 @@ def from_upload(file_name: str, data: bytes) -> UploadedItem:
     try:
         if is_dicom(data):
             return _from_dicom(name, data)
-        picture_format = next((known for magic, known in _PICTURE_FORMATS if data.startswith(magic)), "")
-        if picture_format:
-            return _from_picture(name, data, picture_format)
+        known = picture_format(data)
+        if known is not None:
+            return _from_picture(name, data, known.name)
         return _from_table(name, data)
     except FetalHCError as error:
         return Refusal(name, sentence(str(error)))
@@ -159,21 +151,24 @@ def _from_dicom(name: str, data: bytes) -> UploadedItem:
     Raises:
         FetalHCError: with a sentence, if it is damaged, of another modality or without a picture.
     """
-    prepared = DicomToPrepare(name, read_dicom(data, max_pixels=MAX_IMAGE_PIXELS), data)
+    prepared = DicomToPrepare(name, read_dicom(data), data)
+    check_side(prepared.dicom.image_hw)
     if prepared.dicom.n_frames > 1 or prepared.needs_region:
         return prepared
     return still_of(prepared, 0, None)
 
 
-def _from_picture(name: str, data: bytes, picture_format: str) -> UploadedItem:
-    """A picture file: an image, or the annotation of one."""
+def _from_picture(name: str, data: bytes, format_name: str) -> UploadedItem:
+    """A picture file: an image, or the annotation of one.
+
+    Raises:
+        ImageError: if it is too small.
+    """
     try:
-        image_rgb = read_image(data, max_pixels=MAX_IMAGE_PIXELS)
+        image_rgb = read_image(data)
     except ImageError as error:
-        return Refusal(name, _picture_problem(picture_format, error))
-    height, width = image_rgb.shape[:2]
-    if min(height, width) < _SMALLEST_SIDE_PX:
-        return Refusal(name, f"The image has only {width} x {height} pixels; a head cannot be measured in it.")
+        return Refusal(name, _picture_problem(format_name, error))
+    check_side((image_rgb.shape[0], image_rgb.shape[1]))
     stem = name.rpartition(".")[0]
     if not stem.lower().endswith(_ANNOTATION_SUFFIX):
         return StillImage(ImageFile(name), image_rgb)
@@ -183,14 +178,14 @@ def _from_picture(name: str, data: bytes, picture_format: str) -> UploadedItem:
     return Annotation(name, stem[: -len(_ANNOTATION_SUFFIX)], fit.ellipse)
 
 
-def _picture_problem(picture_format: str, error: ImageError) -> str:
+def _picture_problem(format_name: str, error: ImageError) -> str:
     """Why a picture file cannot be read, without the technical part of the message."""
-    if error.__cause__ is None:  # refused by its header; what cannot be decoded has a cause
+    if isinstance(error, TooManyPixels):
         return (
             "The image has too many pixels for an ultrasound picture, so it was not opened. Export the single frame at "
-            f"its original size (at most {MAX_IMAGE_PIXELS // 1_000_000} million pixels)."
+            f"its original size (at most {MAX_PIXELS // 1_000_000} million pixels)."
         )
-    return f"The {picture_format} picture is damaged or incomplete. Export or copy the file again."
+    return f"The {format_name} picture is damaged or incomplete. Export or copy the file again."
 
 
 def _from_table(name: str, data: bytes) -> UploadedItem:

@@ -1,4 +1,4 @@
-"""Finding image files in a folder, and reading images of any common kind as 8-bit RGB."""
+"""Finding image files in a folder, and reading images of any common kind as 8-bit RGB in bounded memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import os
 import stat
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -17,19 +18,39 @@ from PIL import BmpImagePlugin, ImageFile, ImageOps, JpegImagePlugin, PngImagePl
 from PIL.Image import Image
 
 from fetal_hc.errors import DatasetError, ImageError
+from fetal_hc.io.quiet import quiet_decoders
 
-MAX_PIXELS = 100_000_000
+MAX_PIXELS = 25_000_000  # an ultrasound frame has fewer than 2 million; whatever is read then fits into 1 GB
+MAX_FILE_BYTES = 1 << 28  # an uncompressed picture of the largest size and 16 bits per channel
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 IsDicom = Callable[[str], bool]
 
-# The readers themselves instead of `PIL.Image.open`: the first bytes choose, and no process-wide pixel limit applies.
-_READERS: tuple[tuple[bytes, Callable[[io.BytesIO], ImageFile.ImageFile]], ...] = (
-    (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
-    (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
-    (b"II*\x00", TiffImagePlugin.TiffImageFile),
-    (b"MM\x00*", TiffImagePlugin.TiffImageFile),
-    (b"BM", BmpImagePlugin.BmpImageFile),
+_CHUNK = 1 << 20  # pixels that are converted at a time
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFormat:
+    """A kind of picture file, recognised by its first bytes.
+
+    Attributes:
+        name: as people call it.
+        magic: the first bytes.
+        reader: Pillow's class for it. It is used instead of `PIL.Image.open`, whose limit of pixels holds for the
+            whole process.
+    """
+
+    name: str
+    magic: bytes
+    reader: Callable[[io.BytesIO], ImageFile.ImageFile]
+
+
+PICTURE_FORMATS = (
+    PictureFormat("PNG", b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
+    PictureFormat("JPEG", b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
+    PictureFormat("TIFF", b"II*\x00", TiffImagePlugin.TiffImageFile),
+    PictureFormat("TIFF", b"MM\x00*", TiffImagePlugin.TiffImageFile),
+    PictureFormat("BMP", b"BM", BmpImagePlugin.BmpImageFile),
 )
 _DECODING_ERRORS = (
     OSError,
@@ -39,10 +60,20 @@ _DECODING_ERRORS = (
     LookupError,
     EOFError,
     ArithmeticError,
+    AttributeError,
+    RuntimeError,
     struct.error,
     zlib.error,
-    NotImplementedError,
 )
+
+
+class TooManyPixels(ImageError):
+    """An image that is larger than any ultrasound picture and was not decoded."""
+
+
+def picture_format(data: bytes) -> PictureFormat | None:
+    """The kind of a picture file by its first bytes; None if it is none that can be read here."""
+    return next((known for known in PICTURE_FORMATS if data.startswith(known.magic)), None)
 
 
 def find_images(folder: str | os.PathLike[str], *, is_dicom: IsDicom | None = None) -> list[Path]:
@@ -105,44 +136,95 @@ def read_image(
         name: what to call content in messages.
 
     Raises:
-        ImageError: if the file is missing, no image by its first bytes, truncated, corrupt or too large.
+        ImageError: if the file is missing, not an image by its first bytes, truncated, corrupt or too large;
+            `TooManyPixels` if it has more than `max_pixels`.
     """
     name = name if isinstance(path_or_bytes, bytes) else str(path_or_bytes)
     data = path_or_bytes if isinstance(path_or_bytes, bytes) else _read_bytes(Path(path_or_bytes))
-    reader = next((reader for magic, reader in _READERS if data.startswith(magic)), None)
-    if reader is None:
+    known = picture_format(data)
+    if known is None:
         raise ImageError(
-            f"{name}: starts with {data[:8]!r} and is no PNG, JPEG, TIFF or BMP, whatever its name says; "
-            "expected an image; export it anew in one of these formats"
+            f"{name}: starts with {data[:8]!r} and is not a PNG, JPEG, TIFF or BMP, whatever its name says; "
+            "expected an image; export it again in one of these formats"
         )
     try:
-        with reader(io.BytesIO(data)) as image:
-            width, height = image.size
-            if width * height > max_pixels:
-                raise ImageError(
-                    f"{name}: has {width} x {height} pixels; expected at most {max_pixels:,} in all; "
-                    "crop it, scale it down or raise the limit"
-                )
+        with quiet_decoders(), known.reader(io.BytesIO(data)) as image:
+            check_pixel_count(image.size, max_pixels, name)
             return _to_rgb(image)
+    except MemoryError as error:
+        raise ImageError(f"{name}: does not fit into memory; use fewer --workers, or export the file again") from error
     except _DECODING_ERRORS as error:
         raise ImageError(
-            f"{name}: cannot be decoded ({error}); expected a complete image; copy or export the file anew"
+            f"{name}: cannot be decoded ({error}); expected a complete image; copy or export the file again"
         ) from error
+
+
+def check_pixel_count(size_wh: tuple[int, int], max_pixels: int, name: str) -> None:
+    """Refuses a picture that is larger than any ultrasound frame.
+
+    Args:
+        size_wh: width and height in px.
+        max_pixels: how many are allowed.
+        name: what to call the picture in the message.
+
+    Raises:
+        TooManyPixels: if there are more.
+    """
+    width, height = size_wh
+    if width * height > max_pixels:
+        raise TooManyPixels(
+            f"{name}: has {width} x {height} pixels; expected at most {max_pixels:,} in all; crop it or scale it down"
+        )
+
+
+def in_chunks(values: NDArray[np.generic]) -> Iterator[NDArray[np.generic]]:
+    """One-dimensional parts of an array of any shape, so that what is computed from them stays small."""
+    flat = values.reshape(-1)
+    for start in range(0, len(flat), _CHUNK):
+        yield flat[start : start + _CHUNK]
+
+
+def map_in_chunks(
+    values: NDArray[np.generic], convert: Callable[[NDArray[np.generic]], NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
+    """`convert` of all values, one part of `in_chunks` at a time.
+
+    Args:
+        values: any shape.
+        convert: gives an 8-bit value for each value of a part.
+
+    Returns:
+        uint8 of the shape of `values`.
+    """
+    converted = np.empty(values.size, dtype=np.uint8)
+    for number, part in enumerate(in_chunks(values)):
+        converted[number * _CHUNK : (number + 1) * _CHUNK] = convert(part)
+    return converted.reshape(values.shape)
+
+
+def grey_to_rgb(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Grey (H, W) as uint8 (H, W, 3) with three equal channels."""
+    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), dtype=np.uint8)
 
 
 def _read_bytes(path: Path) -> bytes:
     """The content of a file.
 
     Raises:
-        ImageError: if there is none or it cannot be read.
+        ImageError: if there is none, it cannot be read or has more than `MAX_FILE_BYTES`.
     """
     try:
-        return path.read_bytes()
-    except OSError as error:
+        n_bytes = path.stat().st_size
+        if n_bytes <= MAX_FILE_BYTES:
+            return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         raise ImageError(
-            f"{path}: cannot be read ({error.strerror or error}); expected an image file; check the path "
-            "and its permissions"
+            f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); expected an image file; check the "
+            "path and its permissions"
         ) from error
+    raise ImageError(
+        f"{path}: has {n_bytes:,} bytes; expected at most {MAX_FILE_BYTES:,}; export the picture by itself"
+    )
 
 
 def _to_rgb(image: ImageFile.ImageFile) -> NDArray[np.uint8]:
@@ -151,23 +233,22 @@ def _to_rgb(image: ImageFile.ImageFile) -> NDArray[np.uint8]:
     if not isinstance(image, PngImagePlugin.PngImageFile):
         upright = ImageOps.exif_transpose(image)
     if upright.mode == "L":
-        return np.asarray(cv2.cvtColor(np.asarray(upright), cv2.COLOR_GRAY2RGB), dtype=np.uint8)
+        return grey_to_rgb(np.asarray(upright))
     if upright.mode.startswith(("I", "F")):
-        return _stretched(np.asarray(upright))
+        return grey_to_rgb(_stretched(np.asarray(upright)))
     if upright.mode == "P":
         upright = upright.convert("RGBA")
-    return np.array(upright.convert("RGB"))
+    return np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
 
 
 def _stretched(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Grey values (H, W) of more than 8 bits, mapped from minimum..maximum to 0..255, as uint8 (H, W, 3).
+    """Grey values (H, W) of more than 8 bits, mapped from minimum..maximum to 0..255, as uint8 of the same shape.
 
     Raises:
         ValueError: if a value is not finite.
     """
-    values = grey.astype(np.float64)
-    if not np.isfinite(values).all():
+    low, high = float(grey.min()), float(grey.max())
+    if not np.isfinite([low, high]).all():  # both are NaN if any value is
         raise ValueError("it has grey values that are not finite")
-    low, high = float(values.min()), float(values.max())
-    scaled = np.rint((values - low) * (255.0 / (high - low) if high > low else 0.0)).astype(np.uint8)
-    return np.repeat(scaled[:, :, None], 3, axis=2)
+    factor = 255.0 / (high - low) if high > low else 0.0
+    return map_in_chunks(grey, lambda part: np.rint((part.astype(np.float64) - low) * factor).astype(np.uint8))

@@ -17,8 +17,8 @@ from typing import Any, BinaryIO, TypeVar, cast
 from fetal_hc.errors import DatasetError, FetalHCError, ImageError
 from fetal_hc.io.atomic import write_bytes_atomic
 from fetal_hc.io.extras import import_scale_library
+from fetal_hc.io.images import MAX_FILE_BYTES
 
-MAX_FILE_BYTES = 4_000_000_000
 RETRY_PAUSES_S = (0.1, 0.5)  # a switch-over of a file server takes longer; the next image then finds it or fails
 _READS_OF_A_CHANGING_FILE = 3
 _TRANSIENT = frozenset(
@@ -208,11 +208,19 @@ def _read_url(url: str) -> bytes:
     """
     with open_binary(url) as stream:
         try:
-            return stream.read()
+            data = stream.read(MAX_FILE_BYTES + 1)
         except OSError:
             raise
         except Exception as error:
             raise OSError(errno.EIO, f"{type(error).__name__}: {error}") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise _too_large(len(data))
+    return data
+
+
+def _too_large(n_bytes: int) -> OSError:
+    """The error of a file that would fill the memory."""
+    return OSError(errno.EFBIG, f"it has {n_bytes:,} bytes or more, at most {MAX_FILE_BYTES:,} are read")
 
 
 def _read_regular_file(path: str) -> tuple[bytes, FileStamp, FileStamp]:
@@ -227,7 +235,7 @@ def _read_regular_file(path: str) -> tuple[bytes, FileStamp, FileStamp]:
         if not stat.S_ISREG(before.st_mode):
             raise OSError(errno.EINVAL, "it is a folder, pipe or device")
         if before.st_size > MAX_FILE_BYTES:
-            raise OSError(errno.EFBIG, f"it has {before.st_size:,} bytes, more than {MAX_FILE_BYTES:,}")
+            raise _too_large(before.st_size)
         with open(descriptor, "rb", closefd=False) as stream:  # a descriptor, not a path
             data = stream.read()
         return data, _stamp(before), _stamp(os.fstat(descriptor))

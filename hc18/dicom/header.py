@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import io
-import logging
 import math
 import os
 import struct
-import threading
-import warnings
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pydicom
@@ -29,8 +25,8 @@ from pydicom.uid import (
 from pydicom.valuerep import VR
 
 from fetal_hc.errors import ImageError
-
-MAX_BYTES = 1 << 30
+from fetal_hc.io.images import MAX_FILE_BYTES
+from fetal_hc.io.quiet import quiet_decoders
 
 # What pydicom raises on damaged files; its texts may quote a value of the file, so none of them is passed on.
 PARSING_ERRORS = (
@@ -60,8 +56,7 @@ _LAST_FIRST_ELEMENT = 0x0020
 _LONGEST_FIRST_VALUE = 1 << 12
 _VALUE_REPRESENTATIONS = frozenset(member.value.encode() for member in VR if len(member.value) == 2)
 
-_PARSING = threading.Lock()
-_LOGGER = logging.getLogger("pydicom")
+_INFLATED_PIECE = 1 << 20  # bytes
 
 
 def is_dicom(first_bytes_or_path: bytes | str | os.PathLike[str]) -> bool:
@@ -85,20 +80,20 @@ def read_bytes(path_or_bytes: str | os.PathLike[str] | bytes) -> bytes:
     """The content of a DICOM file.
 
     Raises:
-        ImageError: if it cannot be read, is empty, larger than `MAX_BYTES` or no DICOM. No message names the path.
+        ImageError: if it cannot be read, is empty, larger than `MAX_FILE_BYTES` or no DICOM. No message names the path.
     """
     if isinstance(path_or_bytes, bytes):
         data = path_or_bytes
     else:
         try:
             path = Path(path_or_bytes)
-            if path.stat().st_size > MAX_BYTES:
+            if path.stat().st_size > MAX_FILE_BYTES:
                 raise ImageError(_too_large())
             data = path.read_bytes()
         except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
             reason = getattr(error, "strerror", None) or "input error"
             raise ImageError(f"The file cannot be read ({reason}); check that it exists and may be opened.") from None
-    if len(data) > MAX_BYTES:
+    if len(data) > MAX_FILE_BYTES:
         raise ImageError(_too_large())
     if not data:
         raise ImageError("The file is empty; copy or export it anew.")
@@ -119,7 +114,7 @@ def read_attributes(data: bytes, keywords: Sequence[str]) -> Dataset:
         ImageError: if the file cannot be parsed.
     """
     try:
-        with quiet_pydicom():
+        with quiet_decoders():
             _check_inflated_size(data)
             read = pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=list(keywords))
             kept = _readable(read, keywords)
@@ -130,23 +125,6 @@ def read_attributes(data: bytes, keywords: Sequence[str]) -> Dataset:
     except PARSING_ERRORS:
         raise ImageError("The DICOM file is damaged or incomplete; copy or export it anew.") from None
     return kept
-
-
-@contextmanager
-def quiet_pydicom() -> Iterator[None]:
-    """Keeps the remarks of pydicom about untidy files, which may quote them, from screen and log; one thread at a time.
-
-    Raises:
-        UserWarning: in place of the remark that a file ends early, after which pydicom returns an empty dataset.
-    """
-    with _PARSING, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.filterwarnings("error", "End of file reached", UserWarning)
-        was_disabled, _LOGGER.disabled = _LOGGER.disabled, True
-        try:
-            yield
-        finally:
-            _LOGGER.disabled = was_disabled
 
 
 def number_of(dataset: Dataset, keyword: str) -> float:
@@ -207,18 +185,20 @@ def _check_inflated_size(data: bytes) -> None:
     """Refuses a deflated file that would fill the memory.
 
     Raises:
-        ImageError: if it inflates to more than `MAX_BYTES`.
+        ImageError: if it inflates to more than `MAX_FILE_BYTES`.
     """
     stream = io.BytesIO(data)
     read_preamble(stream, force=True)
     meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != _META_GROUP)
     if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         return
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflater.decompress(stream.read(), MAX_BYTES)
-    if inflater.unconsumed_tail:
-        raise ImageError(_too_large())
+    inflater, n_bytes, waiting = zlib.decompressobj(-zlib.MAX_WBITS), 0, b""
+    while not inflater.eof and (waiting or (waiting := stream.read(_INFLATED_PIECE))):
+        n_bytes += len(inflater.decompress(waiting, _INFLATED_PIECE))
+        waiting = inflater.unconsumed_tail
+        if n_bytes > MAX_FILE_BYTES:
+            raise ImageError(_too_large())
 
 
 def _too_large() -> str:
-    return f"The file holds more than {MAX_BYTES >> 20} MiB; export single frames or a shorter sequence."
+    return f"The file holds more than {MAX_FILE_BYTES >> 20} MiB; export single frames or a shorter sequence."

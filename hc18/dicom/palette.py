@@ -6,6 +6,7 @@ References: DICOM PS3.3 C.7.6.3.1.5 (descriptors), C.7.6.3.1.6 (data), C.7.9.2 (
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,9 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
 
 from fetal_hc.errors import ImageError
-from hc18.dicom.header import PARSING_ERRORS, quiet_pydicom
+from fetal_hc.io.images import map_in_chunks
+from fetal_hc.io.quiet import quiet_decoders
+from hc18.dicom.header import PARSING_ERRORS
 
 _COLORS = ("Red", "Green", "Blue")
 PALETTE_KEYWORDS = tuple(
@@ -38,18 +41,25 @@ class Palette:
 
     def to_rgb(self, values: NDArray[np.generic]) -> NDArray[np.uint8]:
         """Stored values (H, W) as uint8 (H, W, 3)."""
+        shown = np.empty((*values.shape, 3), dtype=np.uint8)
+        for channel in range(3):
+            shown[..., channel] = map_in_chunks(values, partial(self._looked_up, channel))
+        return shown
+
+    def _looked_up(self, channel: int, values: NDArray[np.generic]) -> NDArray[np.uint8]:
+        """One channel of the colours of stored values."""
         indices = np.clip(values.astype(np.int64) - self.first_value, 0, len(self.colors) - 1)
-        return np.asarray(self.colors[indices], dtype=np.uint8)
+        return np.asarray(self.colors[indices, channel], dtype=np.uint8)
 
 
 def from_dataset(dataset: Dataset) -> Palette:
-    """The palette of a dataset that holds the attributes `PALETTE_KEYWORDS`.
+    """The palette of a dataset that has the attributes `PALETTE_KEYWORDS`.
 
     Raises:
         ImageError: if it is missing or incomplete.
     """
     try:
-        with quiet_pydicom():
+        with quiet_decoders():
             entries, first_value, _ = (int(value) for value in dataset["RedPaletteColorLookupTableDescriptor"].value)
             entries = entries or _LARGEST_TABLE
             if "RedPaletteColorLookupTableData" in dataset:
@@ -67,6 +77,9 @@ def from_dataset(dataset: Dataset) -> Palette:
 
 def _channel(dataset: Dataset, color: str, entries: int) -> NDArray[np.uint16]:
     """One column of a plain table, uint16 (entries,).
+
+    pydicom 3.0 expands segmented tables. Plain ones are read here, because it reads big-endian tables in the wrong
+    order, refuses tables with an odd number of 8-bit entries, and cannot index more than 256 of those.
 
     Raises:
         ValueError: if it has too few bytes.

@@ -9,12 +9,16 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.encaps import parse_basic_offsets, parse_fragments
 
 from fetal_hc.errors import ImageError
-from hc18.dicom.header import PARSING_ERRORS, count_of, quiet_pydicom
+from fetal_hc.io.images import check_pixel_count
+from fetal_hc.io.quiet import quiet_decoders
+from hc18.dicom.header import PARSING_ERRORS, count_of
 
 FORMAT_KEYWORDS = (
     "SamplesPerPixel",
@@ -25,6 +29,7 @@ FORMAT_KEYWORDS = (
     "Columns",
     "BitsAllocated",
     "BitsStored",
+    "HighBit",
     "PixelRepresentation",
     "ExtendedOffsetTable",
     "ExtendedOffsetTableLengths",
@@ -74,6 +79,7 @@ class PixelFormat:
         is_by_plane: uncompressed colours are stored plane after plane, not pixel after pixel.
         bits_allocated: 8 or 16.
         bits_stored: bits in use, at most `bits_allocated`.
+        n_low_bits: unused bits below them; 0 unless an older file stores its values in the upper bits.
         is_signed: values are signed.
         value_type: value representation of the pixel data, OB or OW.
         frame_offsets: extended offset table and its lengths, if the file has them.
@@ -87,6 +93,7 @@ class PixelFormat:
     is_by_plane: bool
     bits_allocated: int
     bits_stored: int
+    n_low_bits: int
     is_signed: bool
     value_type: str
     frame_offsets: tuple[bytes, bytes] | None
@@ -107,12 +114,17 @@ class PixelFormat:
             "samples_per_pixel": self.n_samples,
             "planar_configuration": int(self.is_by_plane),
             "bits_allocated": self.bits_allocated,
-            "bits_stored": self.bits_stored,
+            "bits_stored": self.bits_stored + self.n_low_bits,
             "pixel_representation": int(self.is_signed),
             "pixel_keyword": "PixelData",
             "pixel_vr": self.value_type,
             **offsets,
         }
+
+    def stored_values(self) -> NDArray[np.int64]:
+        """All values that a pixel can have, rising."""
+        n_values = 1 << self.bits_stored
+        return np.arange(n_values, dtype=np.int64) - (n_values // 2 if self.is_signed else 0)
 
 
 def from_dataset(dataset: Dataset, max_pixels: int) -> tuple[PixelFormat, bytes]:
@@ -130,10 +142,7 @@ def from_dataset(dataset: Dataset, max_pixels: int) -> tuple[PixelFormat, bytes]
         raise ImageError("The DICOM file holds no picture, or was cut off before it; export an image with its pixels.")
     pixel_format = _described(dataset)
     rows, columns = pixel_format.image_hw
-    if rows * columns > max_pixels:
-        raise ImageError(
-            f"The picture has {columns} x {rows} pixels; expected at most {max_pixels:,} in all. Scale it down."
-        )
+    check_pixel_count((columns, rows), max_pixels, "The picture")
     if not pixel_format.is_compressed:
         _check_length(pixel_format, len(encoded))
     elif pixel_format.transfer_syntax in DECODERS:
@@ -175,10 +184,22 @@ def _described(dataset: Dataset) -> PixelFormat:
         is_by_plane=count_of(dataset, "PlanarConfiguration") == 1,
         bits_allocated=bits,
         bits_stored=stored,
+        n_low_bits=_low_bits(dataset, stored, bits),
         is_signed=count_of(dataset, "PixelRepresentation") == 1,
         value_type=dataset["PixelData"].VR,
         frame_offsets=(dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths) if has_offsets else None,
     )
+
+
+def _low_bits(dataset: Dataset, stored: int, allocated: int) -> int:
+    """Number of unused bits below the stored ones, by High Bit; 0 where that contradicts the other attributes.
+
+    JPEG pictures state their own number of bits, so High Bit counts for uncompressed and run-length encoded ones.
+    """
+    if dataset.file_meta.TransferSyntaxUID not in (*_UNCOMPRESSED, uid.RLELossless):
+        return 0
+    excess = count_of(dataset, "HighBit") + 1 - stored
+    return excess if 0 < excess <= allocated - stored else 0
 
 
 def _check_length(pixel_format: PixelFormat, n_bytes: int) -> None:
@@ -206,7 +227,7 @@ def _check_pieces(pixel_format: PixelFormat, encoded: bytes) -> None:
     """
     stream = io.BytesIO(encoded)
     try:
-        with quiet_pydicom():
+        with quiet_decoders():
             parse_basic_offsets(stream)
             n_pieces, _ = parse_fragments(stream)
     except PARSING_ERRORS:

@@ -1,27 +1,39 @@
-"""Frames of a DICOM image as 8-bit RGB, decoded one at a time."""
+"""Frames of a DICOM image as 8-bit RGB, decoded one at a time.
+
+References: ISO/IEC 10918-1 B.2 (JPEG markers), ISO/IEC 14495-1 C.2 (JPEG-LS).
+"""
 
 from __future__ import annotations
 
+import io
+import struct
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 
 from fetal_hc.errors import ImageError
+from fetal_hc.io.images import grey_to_rgb
+from fetal_hc.io.quiet import quiet_decoders
 from hc18.dicom import grey as dicom_grey
 from hc18.dicom import palette as dicom_palette
 from hc18.dicom import pixel_format as dicom_pixel_format
-from hc18.dicom.codestream import coded_image_hw
 from hc18.dicom.grey import GREY_KEYWORDS, GreyScale
-from hc18.dicom.header import PARSING_ERRORS, quiet_pydicom
+from hc18.dicom.header import PARSING_ERRORS
 from hc18.dicom.palette import PALETTE_KEYWORDS, Palette
 from hc18.dicom.pixel_format import DECODERS, FORMAT_KEYWORDS, PixelFormat
 
 PIXEL_KEYWORDS = (*FORMAT_KEYWORDS, *GREY_KEYWORDS, *PALETTE_KEYWORDS)
+
+_JPEG_START = b"\xff\xd8"
+_JPEG_2000_STARTS = (b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ")
+_FRAME_HEADERS = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
+_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +61,13 @@ class FramePixels:
         if self._palette is not None:
             return self._palette.to_rgb(values)
         if self._grey is not None:
-            return np.repeat(self._grey.to_8_bit(values)[:, :, None], 3, axis=2)
+            return grey_to_rgb(self._grey.to_8_bit(values))
         if photometric != "RGB" or values.shape[2:] != (3,):
             raise ImageError(
                 "The colours of this DICOM image are stored in a form that cannot be shown; export as RGB."
             )
         excess_bits = max(self.pixel_format.bits_stored - 8, 0)
-        return np.asarray(np.right_shift(values, excess_bits), dtype=np.uint8)
+        return np.asarray(np.right_shift(values, excess_bits) if excess_bits else values, dtype=np.uint8)
 
     def _decoded(self, index: int) -> tuple[NDArray[np.integer[Any]], str]:
         """Values of a frame, (H, W) or (H, W, 3), and their photometric interpretation; YBR has become RGB.
@@ -65,7 +77,7 @@ class FramePixels:
         """
         syntax, n_frames = self.pixel_format.transfer_syntax, self.pixel_format.n_frames
         try:
-            with quiet_pydicom():
+            with quiet_decoders():
                 if self.pixel_format.is_compressed:
                     self._check_coded_size(index)
                 values, properties = get_decoder(syntax).as_array(
@@ -79,6 +91,8 @@ class FramePixels:
                 f"Frame {index + 1} of {n_frames} cannot be decoded ({syntax.name}); the file is damaged, incomplete "
                 "or coded in an unusual way. Copy it anew or export it uncompressed."
             ) from None
+        if self.pixel_format.n_low_bits:
+            values = np.right_shift(values, self.pixel_format.n_low_bits)
         return values, str(properties["photometric_interpretation"])
 
     def _check_coded_size(self, index: int) -> None:
@@ -120,3 +134,37 @@ def from_dataset(dataset: Dataset, max_pixels: int) -> FramePixels:
         _palette=dicom_palette.from_dataset(dataset) if photometric == "PALETTE COLOR" else None,
         _grey=dicom_grey.from_dataset(dataset, pixel_format) if photometric.startswith("MONOCHROME") else None,
     )
+
+
+def coded_image_hw(codestream: bytes) -> tuple[int, int] | None:
+    """Height and width in px that a JPEG, JPEG-LS or JPEG 2000 picture announces; None if it announces none."""
+    try:
+        if codestream.startswith(_JPEG_2000_STARTS):
+            with Jpeg2KImageFile(io.BytesIO(codestream)) as picture:
+                return picture.height, picture.width
+        return _jpeg_hw(codestream) if codestream.startswith(_JPEG_START) else None
+    except (*PARSING_ERRORS, SyntaxError):
+        return None
+
+
+def _jpeg_hw(codestream: bytes) -> tuple[int, int] | None:
+    """Height and width in the first frame header; None if the data begin before one.
+
+    Pillow reads neither JPEG-LS nor the lossless JPEG of more than 8 bits; the markers of all of them are the same.
+
+    Raises:
+        IndexError: if the markers end early.
+        struct.error: if a marker is cut off.
+    """
+    offset = len(_JPEG_START)
+    while codestream[offset] == 0xFF:
+        marker = codestream[offset + 1]
+        if marker == 0xFF:  # fill byte
+            offset += 1
+            continue
+        if marker in _FRAME_HEADERS:
+            height, width = struct.unpack_from(">2H", codestream, offset + 5)
+            return height, width
+        (length,) = (0,) if marker in _WITHOUT_LENGTH else struct.unpack_from(">H", codestream, offset + 2)
+        offset += 2 + length
+    return None

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fetal_hc.errors import ImageError
 from fetal_hc.io.images import read_image
 from hc18.dicom.image import is_dicom, read_dicom
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration
+
+MIN_SIDE_PX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,26 @@ def open_frames(data: bytes, name: str) -> ImageFrames:
         name: what to call it in messages.
 
     Raises:
-        ImageError: if it is none of these, damaged or too large.
+        ImageError: if it is none of these, damaged, too large or too small.
     """
     if is_dicom(data):
         dicom = read_dicom(data)
+        check_side(dicom.image_hw)
         return ImageFrames(dicom.n_frames, dicom.measured_rgb, dicom.visible_rgb, dicom.calibrate)
     image_rgb = read_image(data, name=name)
+    check_side((image_rgb.shape[0], image_rgb.shape[1]))
     return ImageFrames(1, lambda _index: image_rgb, lambda _index: image_rgb)
+
+
+def check_side(image_hw: tuple[int, int]) -> None:
+    """Refuses a picture in which no head can be measured.
+
+    Raises:
+        ImageError: if a side has fewer than `MIN_SIDE_PX`.
+    """
+    height, width = image_hw
+    if min(image_hw) < MIN_SIDE_PX:
+        raise ImageError(
+            f"The image has only {width} x {height} pixels; a head cannot be measured with fewer than {MIN_SIDE_PX} "
+            "along each side. Export it at its original size."
+        )

@@ -8,9 +8,9 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from fetal_hc.io.images import MAX_PIXELS
 from fetal_hc_app import session, wording
 from fetal_hc_app.measuring import UploadSource
-from fetal_hc_app.settings import MAX_IMAGE_PIXELS
 from fetal_hc_app.uploads import PixelTable, Refusal
 from hc18.measure.flags import flag_text
 from hc18.reviews.models import CaseId, ReviewCase
@@ -33,7 +33,7 @@ def upload_fields(generation: int) -> None:
             accept_multiple_files=True,
             key=_files_key(generation),
             help=f"Pictures may show a patient's name: crop it off before you upload them. Of DICOM files only the "
-            f"ultrasound region is kept. At most {MAX_IMAGE_PIXELS // 1_000_000} million pixels.",
+            f"ultrasound region is kept. At most {MAX_PIXELS // 1_000_000} million pixels.",
         )
     with right:
         st.number_input(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from fetal_hc import installed_version
-from fetal_hc_app import resources, settings, wording
+from fetal_hc.io.images import MAX_PIXELS
+from fetal_hc_app import resources, wording
 
 _HOW_TO = """
 **How to review.** Look at the whole outline of the skull, not at the number. Accept the ellipse if it follows the outer
@@ -33,7 +34,7 @@ def about_page() -> None:
         version = resources.model().version
         st.caption(
             f"App {wording.plain(installed_version())}, model {wording.plain(version.name)} {version.sha256[:12]}…, "
-            f"images up to {settings.MAX_IMAGE_PIXELS // 1_000_000} million pixels, reviews in "
+            f"images up to {MAX_PIXELS // 1_000_000} million pixels, reviews in "
             f"{wording.plain(resources.store().name)}."
         )
     with right, st.container(border=True):

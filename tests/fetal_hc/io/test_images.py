@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from fetal_hc.errors import DatasetError, ImageError
+from fetal_hc.io import images
 from fetal_hc.io.images import find_images, read_image
 
 GREY = np.random.default_rng(0).integers(0, 256, (6, 9), dtype=np.uint8)
@@ -98,7 +99,7 @@ def test_first_bytes_decide_not_the_name(tmp_path: Path) -> None:
 def test_text_named_png_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "notes.png"
     path.write_text("no image")
-    with pytest.raises(ImageError, match=r"notes\.png: starts with b'no image' and is no PNG"):
+    with pytest.raises(ImageError, match=r"notes\.png: starts with b'no image' and is not a PNG"):
         read_image(path)
 
 
@@ -134,7 +135,7 @@ def png_header(width: int, height: int) -> bytes:
 
 
 def test_huge_image_is_refused_before_decoding() -> None:
-    with pytest.raises(ImageError, match="20000 x 20000 pixels; expected at most 100,000,000"):
+    with pytest.raises(ImageError, match="20000 x 20000 pixels; expected at most 25,000,000"):
         read_image(png_header(20_000, 20_000))
 
 
@@ -171,3 +172,27 @@ def test_links_that_lead_nowhere_and_pipes_named_like_images_are_found(tmp_path:
 def test_folder_that_cannot_be_listed(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="none: cannot be listed"):
         find_images(tmp_path / "none")
+
+
+def test_deep_grey_is_stretched_in_parts_as_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = np.random.default_rng(2).integers(0, 65536, (40, 50), dtype=np.uint16)
+    whole = read_image(encode(Image.fromarray(deep)))
+    monkeypatch.setattr(images, "_CHUNK", 7)
+    assert np.array_equal(read_image(encode(Image.fromarray(deep))), whole)
+
+
+def test_damaged_exif_is_read_without_a_warning() -> None:
+    data = encode(Image.fromarray(COLOR), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\x09\0\x12\x01")
+    assert read_image(data).shape == COLOR.shape
+
+
+def test_path_with_a_zero_byte_is_refused() -> None:
+    with pytest.raises(ImageError, match="cannot be read"):
+        read_image("a\0b.png")
+
+
+def test_file_larger_than_any_picture_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "a.png").open("wb") as stream:
+        stream.truncate(images.MAX_FILE_BYTES + 1)
+    with pytest.raises(ImageError, match="expected at most 268,435,456"):
+        read_image(tmp_path / "a.png")

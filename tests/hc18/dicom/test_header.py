@@ -2,8 +2,6 @@
 
 import io
 import logging
-import threading
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from fetal_hc.errors import ImageError
 from hc18.dicom import header as dicom_header
-from hc18.dicom.header import count_of, is_dicom, number_of, quiet_pydicom, read_attributes, read_bytes
+from hc18.dicom.header import count_of, is_dicom, number_of, read_attributes, read_bytes
 from tests.synthetic_dicom import dicom_file, encoded, gradient, region, to_bytes, ultrasound, written
 
 
@@ -88,7 +86,7 @@ def test_other_file_is_refused() -> None:
 
 
 def test_large_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dicom_header, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(dicom_header, "MAX_FILE_BYTES", 1 << 20)
     with (tmp_path / "large.dcm").open("wb") as stream:
         stream.truncate((1 << 20) + 1)
     monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail("it was read"))
@@ -97,7 +95,7 @@ def test_large_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_many_bytes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dicom_header, "MAX_BYTES", 1 << 10)
+    monkeypatch.setattr(dicom_header, "MAX_FILE_BYTES", 1 << 10)
     with pytest.raises(ImageError, match="export single frames or a shorter sequence"):
         read_bytes(written())
 
@@ -107,7 +105,7 @@ def test_file_that_inflates_too_far_is_refused(monkeypatch: pytest.MonkeyPatch) 
     dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     data = to_bytes(dataset)
     assert len(data) < 1 << 14
-    monkeypatch.setattr(dicom_header, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(dicom_header, "MAX_FILE_BYTES", 1 << 20)
     with pytest.raises(ImageError, match="holds more than 1 MiB"):
         read_attributes(read_bytes(data), ["Rows"])
 
@@ -142,33 +140,6 @@ def test_number_of_an_attribute(value: str | None, number: float, count: int) ->
 
 def test_several_numbers_are_not_one() -> None:
     assert np.isnan(number_of(ultrasound(PixelSpacing=["1", "2"]), "PixelSpacing"))
-
-
-def test_remarks_reach_neither_screen_nor_log(caplog: pytest.LogCaptureFixture) -> None:
-    logger = logging.getLogger("pydicom")
-    with caplog.at_level(logging.DEBUG), quiet_pydicom():
-        warnings.warn("Invalid value for VR PN: 'Identitas^Planta'", UserWarning, stacklevel=1)
-        logger.warning("Identitas^Planta")
-    assert caplog.text == ""
-    logger.warning("heard again")
-    assert "heard again" in caplog.text
-
-
-def test_threads_read_one_after_the_other() -> None:
-    data, shapes = written(), []
-
-    def read() -> None:
-        for _ in range(20):
-            shapes.append(read_attributes(data, ["Rows"]).Rows)
-
-    threads = [threading.Thread(target=read) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert shapes == [80] * 80
-    with pytest.warns(UserWarning, match="still warned"):
-        warnings.warn("still warned", UserWarning, stacklevel=1)
 
 
 def test_pydicom_itself_is_left_as_it_was() -> None:

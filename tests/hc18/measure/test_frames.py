@@ -1,5 +1,6 @@
 """Pictures of every kind of file, and DICOM measured frame by frame with its own calibration."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -119,3 +120,10 @@ def test_banner_beside_the_tissue_region_takes_no_part() -> None:
     inside[10:100, 20:140] = True
     assert (frame[inside] == 90).all()
     assert (frame[~inside] == 0).all()
+
+
+@pytest.mark.parametrize("make", [lambda grey: encoded(grey, "PNG"), written], ids=["PNG", "DICOM"])
+def test_picture_too_small_for_a_head_is_refused(make: Callable[[np.ndarray], bytes]) -> None:
+    assert open_frames(make(np.zeros((64, 64), np.uint8)), "a").n_frames == 1
+    with pytest.raises(ImageError, match="has only 64 x 63 pixels; a head cannot be measured with fewer than 64"):
+        open_frames(make(np.zeros((63, 64), np.uint8)), "a")

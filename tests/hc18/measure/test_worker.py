@@ -96,10 +96,12 @@ def test_too_large_image(bright_model: Path, head_image: Path) -> None:
     assert "20000 x 20000" in row.reason
 
 
-@pytest.mark.parametrize("image_hw", [(1, 1), (2, 3), (1, 500)])
-def test_tiny_image_has_no_head(bright_model: Path, head_image: Path, image_hw: tuple[int, int]) -> None:
+@pytest.mark.parametrize("image_hw", [(1, 1), (2, 3), (1, 500), (63, 500)])
+def test_tiny_image_is_refused(bright_model: Path, head_image: Path, image_hw: tuple[int, int]) -> None:
     Image.fromarray(np.zeros(image_hw, np.uint8)).save(head_image)
-    assert _score(bright_model, head_image).status == RowStatus.NO_HEAD
+    row = _score(bright_model, head_image)
+    assert row.status == RowStatus.UNREADABLE
+    assert "a head cannot be measured with fewer than 64" in row.reason
 
 
 def test_blank_image_has_no_head(bright_model: Path, head_image: Path) -> None:

@@ -7,14 +7,14 @@ from hc18.geometry.pixel_size import Calibration, from_table
 from hc18.reviews.models import ModelMeasurement, ModelVersion, NewCase, SoftMask
 
 MODEL = ModelVersion("hc18", "1", "ab" * 32)
-IMAGE_HW = (60, 80)
+IMAGE_HW = (64, 80)  # the smallest side that is measured
 MODEL_ELLIPSE = Ellipse(40.0, 30.0, 20.0, 15.0, 0.25)
 CORRECTED = Ellipse(41.0, 30.5, 21.0, 15.5, 0.5)
 PIXEL_SIZE_MM = 1.5
 
 
 def image_of(number: int) -> np.ndarray:
-    """Pixels that differ from case to case, (60, 80, 3) uint8."""
+    """Pixels that differ from case to case, (64, 80, 3) uint8."""
     return np.random.default_rng(number).integers(0, 256, (*IMAGE_HW, 3)).astype(np.uint8)
 
 

@@ -14,7 +14,7 @@ from hc18.reviews import batch_import
 from hc18.reviews.batch_import import ImportedRow, import_batch
 from hc18.reviews.models import ModelVersion, ReviewAction
 from hc18.reviews.store import ReviewStore
-from tests.hc18.reviews.cases import MODEL_ELLIPSE, PIXEL_SIZE_MM, image_of
+from tests.hc18.reviews.cases import IMAGE_HW, MODEL_ELLIPSE, PIXEL_SIZE_MM, image_of
 from tests.synthetic_dicom import region, written
 
 SHA256 = "cd" * 32
@@ -26,7 +26,7 @@ def _row(name: str, **values: object) -> MeasurementRow:
         "reason": "",
         "ellipse_px": MODEL_ELLIPSE,
         "confidence": 0.75,
-        "image_hw": (60, 80),
+        "image_hw": IMAGE_HW,
         "pixel_size_xy_mm": (PIXEL_SIZE_MM, PIXEL_SIZE_MM),
         "pixel_size_source": "csv",
     }
@@ -87,8 +87,8 @@ def test_imported_label_and_record_hold_no_file_name(sqlite_store: ReviewStore, 
         (_row("gone.png"), "no such image in the folder"),
         (_row("../secret.png"), "leads out of the folder"),
         (_row("/etc/passwd"), "leads out of the folder"),
-        (_row("text.png"), "no PNG, JPEG, TIFF or BMP"),
-        (_row("1.png", image_hw=(61, 80)), "has 80 x 60 px, the one that was scored 80 x 61"),
+        (_row("text.png"), "not a PNG, JPEG, TIFF or BMP"),
+        (_row("1.png", image_hw=(65, 80)), "has 80 x 64 px, the one that was scored 80 x 65"),
         (_row("1.png", pixel_size_xy_mm=(90.0, 90.0)), "pixel size along x is 90 mm"),
         (_row("1.png", pixel_size_source="guess"), "source of the pixel size is 'guess'"),
     ],

@@ -168,9 +168,9 @@ def test_models_own_ellipse_is_no_correction() -> None:
         check_request(_after(), _request(A.CORRECT, ellipse_px=MODEL_ELLIPSE))
 
 
-@pytest.mark.parametrize("center", [(-1.0, 10.0), (80.0, 10.0), (10.0, -0.6), (10.0, 60.0)])
+@pytest.mark.parametrize("center", [(-1.0, 10.0), (80.0, 10.0), (10.0, -0.6), (10.0, 64.0)])
 def test_ellipse_beside_the_image_is_no_correction(center: tuple[float, float]) -> None:
-    with pytest.raises(ReviewRefused, match="lies outside the image of 80 x 60 px"):
+    with pytest.raises(ReviewRefused, match="lies outside the image of 80 x 64 px"):
         check_request(_after(), _request(A.CORRECT, ellipse_px=Ellipse(*center, 9.0, 8.0, 0.0)))
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hc18.dicom.codestream import coded_image_hw
+from hc18.dicom.pixels import coded_image_hw
 from tests.synthetic_dicom import encoded
 
 IMAGE = np.zeros((37, 53), np.uint8)
