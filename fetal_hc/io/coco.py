@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from fetal_hc.errors import DatasetError, raise_problems
 from fetal_hc.io.atomic import write_text_atomic
+from fetal_hc.io.documents import parse_json
 from fetal_hc.io.records import CocoAnnotation, CocoCategory, CocoDataset, CocoImage
 
 IMAGE_ROOT_KEY = "image_root"
@@ -95,7 +96,7 @@ def _read_document(path: Path) -> dict[str, Any]:
         DatasetError: if the file is missing, no JSON or lacks a section.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DatasetError(
             f"{path}: cannot be read ({error.strerror or error}); expected a COCO JSON file; run the "

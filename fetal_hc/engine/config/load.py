@@ -19,6 +19,7 @@ from fetal_hc.engine.architecture import Architecture, find_architecture
 from fetal_hc.engine.config.defaults import CHOICES, DETECTRON2_DEFAULTS, FIXED_VALUES, IGNORED_PREFIXES, OWN_KEYS, Key
 from fetal_hc.engine.config.node import CfgNode
 from fetal_hc.errors import ConfigError
+from fetal_hc.io.documents import parse_yaml
 
 BASE_KEY = "_BASE_"
 # File in OUTPUT_DIR that holds the configuration of the training.
@@ -99,10 +100,10 @@ def _file_leaves(path: Path, parents: tuple[Path, ...]) -> list[tuple[str, str, 
         chain = " -> ".join(p.name for p in (*parents, path))
         raise ConfigError(f"{path}: {BASE_KEY} files refer to each other in a circle: {chain}")
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot read the configuration file ({error.strerror}); check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except ValueError as error:  # also text that is not UTF-8
         raise ConfigError(f"{path}: not a plain YAML file: {error}; remove tags such as !!python/...") from error
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: expected a YAML mapping of configuration keys, got {type(tree).__name__}")

@@ -123,7 +123,9 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         read_coco(tmp_path / "none.json")
 
 
-@pytest.mark.parametrize(("text", "expected"), [("{", "is no JSON"), ("[]", "holds a list")])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("{", "is no JSON"), ("[]", "holds a list"), ("[" * 9_999, "nested too deeply")]
+)
 def test_other_content_is_refused(tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(DatasetError, match=expected):

@@ -100,6 +100,8 @@ def test_all_problems_are_listed_at_once(tmp_path: Path) -> None:
     ("text", "part"),
     [
         ("SEED: !!python/object/apply:os.system ['true']\n", "not a plain YAML file"),
+        ("SEED: " + "[" * 5_000 + "\n", "nested too deeply"),
+        ("A: &a 1\nSEED: *a\n", "references"),
         ("- a list\n", "mapping"),
         ("_BASE_: config.yaml\n", "circle"),
         ("_BASE_: missing.yaml\n", "missing.yaml"),
