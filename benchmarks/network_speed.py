@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from fetal_hc.engine import rcnn
 from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.config import load_config
-from fetal_hc.model.predictor import OnnxPredictor
 from fetal_hc.model.preprocess import InputSpec, to_network_input
 from hc18.geometry.pixel_size import from_table
+from hc18.measure.head_model import HeadModel, load_model
 from hc18.measure.pipeline import measure_frame
 from hc18.measure.shipped_model import bundled_model_path
 from hc18.phantoms.phantom import render_phantom, sample_spec
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         np.repeat(render_phantom(sample_spec(rng, IMAGE_HW)).image[..., None], 3, axis=2)
         for _ in range(options.rounds + 1)
     ]
-    measure = _measuring(OnnxPredictor(options.model or bundled_model_path(), options.threads))
+    measure = _measuring(load_model(options.model or bundled_model_path(), options.threads))
     detect = _detecting_with_r50()
     ratios, seconds_small, seconds_r50 = [], [], []
     for index, image in enumerate(images):
@@ -78,7 +78,7 @@ def _seconds(call: Callable[[Image], object], image: Image) -> float:
     return time.perf_counter() - start
 
 
-def _measuring(predictor: OnnxPredictor) -> Callable[[Image], object]:
+def _measuring(predictor: HeadModel) -> Callable[[Image], object]:
     return lambda image: measure_frame(predictor, image, [from_table(0.1)])
 
 

@@ -32,10 +32,10 @@ from fetal_hc.batch.checkpoint.shards import ShardWriter
 from fetal_hc.batch.jobs import ImageTask
 from fetal_hc.errors import FetalHCError
 from fetal_hc.io.storage import read_image_file
-from fetal_hc.model.predictor import OnnxPredictor
 from fetal_hc.model.preprocess import to_network_input
 from hc18.geometry.pixel_size import from_table
 from hc18.measure.frames import open_frames
+from hc18.measure.head_model import load_model
 from hc18.measure.measurement import apply_pixel_size
 from hc18.measure.outline import MIN_SCORE, find_outline
 from hc18.measure.photograph_check import rejection_reason
@@ -121,7 +121,7 @@ def _output(folder: Path, options: Sequence[str], number: int = 0) -> Path:
 
 def _stages(folder: Path, phantoms: Sequence[Path], model: Path) -> bool:
     """Prints the time of each stage of one image on one core; whether all but the network is a small share."""
-    predictor = OnnxPredictor(model)
+    predictor = load_model(model)
     data = [read_image_file(str(path))[0] for path in phantoms]
     images = [open_frames(content, "phantom").frame_rgb(0) for content in data]
     jobs = [ImageTask(path.name, str(path), (PIXEL_SIZE_MM,) * 2, "csv", "", n) for n, path in enumerate(phantoms)]
@@ -133,7 +133,7 @@ def _stages(folder: Path, phantoms: Sequence[Path], model: Path) -> bool:
     resize = median_ms(lambda i: to_network_input(images[i], predictor.spec.input_spec), indices)
     checks = median_ms(lambda i: rejection_reason(images[i]), indices)
     found = [(predictor.predict(image), image.shape[:2]) for image in images]
-    ellipse = median_ms(lambda i: apply_pixel_size(find_outline(*found[i]), size, predictor.spec.trust), indices)
+    ellipse = median_ms(lambda i: apply_pixel_size(find_outline(*found[i]), size, predictor.intervals), indices)
     _, second_look = second_look_ms(predictor, images)
     whole = median_ms(lambda i: measure_frame(predictor, images[i], [size]), indices)
     write = median_ms(lambda i: writer.append(_numbered(results[i], i)), indices)

@@ -21,9 +21,9 @@ from benchmarks.process_memory import MemorySample, run_sampled
 from benchmarks.stage_times import MAX_OUTSIDE_PERCENT, median_ms, second_look_ms
 from fetal_hc.errors import FetalHCError
 from fetal_hc.io.images import read_image
-from fetal_hc.model.predictor import OnnxPredictor
 from fetal_hc.model.preprocess import to_network_input
 from hc18.geometry.pixel_size import from_table
+from hc18.measure.head_model import load_model
 from hc18.measure.measurement import apply_pixel_size
 from hc18.measure.outline import find_outline
 from hc18.measure.shipped_model import bundled_model_path
@@ -144,7 +144,7 @@ def _score(
 
 def _stages(phantoms: Sequence[Path], model: Path) -> bool:
     """Prints the processor time of each stage of one image; whether all but the network is within its limit."""
-    predictor = OnnxPredictor(model)
+    predictor = load_model(model)
     images = [read_image(path) for path in phantoms]
     found = [predictor.predict(image) for image in images]
     indices = range(len(phantoms))

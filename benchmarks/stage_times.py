@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fetal_hc.model.predictor import OnnxPredictor
 from fetal_hc.model.preprocess import to_grey
+from hc18.measure.head_model import HeadModel
 from hc18.measure.outline import find_outline
 from hc18.measure.outline_refinement import refine_outline
 from hc18.measure.polar_band import N_ANGLES
@@ -29,7 +29,7 @@ def median_ms(stage: Callable[[int], object], indices: Sequence[int]) -> float:
     return statistics.median(times) * 1e3
 
 
-def second_look_ms(predictor: OnnxPredictor, images_rgb: Sequence[NDArray[np.uint8]]) -> tuple[float, float]:
+def second_look_ms(predictor: HeadModel, images_rgb: Sequence[NDArray[np.uint8]]) -> tuple[float, float]:
     """Median processor times in ms of the second look: of its network, and of the bands and fits around it.
 
     The latter is timed with a network that at once finds the outline where it is; both are 0 for a model without a

@@ -24,9 +24,9 @@ from tqdm import tqdm
 from fetal_hc.errors import DatasetError, FetalHCError
 from fetal_hc.io.coco import read_coco, resolve_image_path
 from fetal_hc.io.images import read_image
-from fetal_hc.model.predictor import OnnxPredictor
 from hc18.dicom.image import read_dicom
 from hc18.geometry.pixel_size import from_table
+from hc18.measure.head_model import HeadModel, load_model
 from hc18.measure.measurement import Measurement
 from hc18.measure.pipeline import measure_frame
 from hc18.measure.shipped_model import bundled_model_path
@@ -58,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     try:
-        predictor = OnnxPredictor(options.model or bundled_model_path(), num_threads=2)
+        predictor = load_model(options.model or bundled_model_path(), num_threads=2)
         passed = True
         for group in _groups(options):
             passed &= _count(predictor, *group)
@@ -108,7 +108,7 @@ def _evenly(files: list[Path], count: int) -> list[Path]:
     return [files[index] for index in indices]
 
 
-def _count(predictor: OnnxPredictor, group: str, images: Iterable[NamedImage], max_share: float) -> bool:
+def _count(predictor: HeadModel, group: str, images: Iterable[NamedImage], max_share: float) -> bool:
     """Prints how many images are measured and which; whether they are few enough."""
     n_images, measured = 0, []
     for name, image in tqdm(images, group, disable=None, leave=False):
@@ -120,11 +120,11 @@ def _count(predictor: OnnxPredictor, group: str, images: Iterable[NamedImage], m
     return len(measured) <= max_share * n_images
 
 
-def _measure(predictor: OnnxPredictor, image_rgb: NDArray[np.uint8]) -> Measurement:
+def _measure(predictor: HeadModel, image_rgb: NDArray[np.uint8]) -> Measurement:
     return measure_frame(predictor, image_rgb, [PIXEL_SIZE]).measurement
 
 
-def _count_missed(predictor: OnnxPredictor, path: Path) -> bool:
+def _count_missed(predictor: HeadModel, path: Path) -> bool:
     dataset = read_coco(path)
     missed = [
         image.file_name

@@ -24,8 +24,8 @@ from experiments.perturbations import DEGRADATIONS, Degraded
 from fetal_hc.errors import FetalHCError
 from fetal_hc.io.atomic import write_text_atomic
 from fetal_hc.io.images import read_image
-from fetal_hc.model.predictor import OnnxPredictor
 from hc18.geometry.pixel_size import from_table
+from hc18.measure.head_model import HeadModel, load_model
 from hc18.measure.pipeline import measure_frame
 from hc18.measure.shipped_model import bundled_model_path
 
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     try:
         cases = read_labelled_heads(options.coco, options.limit)
-        predictor = OnnxPredictor(options.model or bundled_model_path(), num_threads=2)
+        predictor = load_model(options.model or bundled_model_path(), num_threads=2)
         rows = list(_measure_all(predictor, cases))
         options.output.mkdir(parents=True, exist_ok=True)
         _write_table(options.output / "robustness.csv", rows)
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if all(row.passes(clean) for row in rows) else 1
 
 
-def _measure_all(predictor: OnnxPredictor, cases: Sequence[LabelledHead]) -> Iterator[Row]:
+def _measure_all(predictor: HeadModel, cases: Sequence[LabelledHead]) -> Iterator[Row]:
     """The undamaged images first, then every damage at every strength."""
     plan = [
         ("none", 0.0),
@@ -101,7 +101,7 @@ def _measure_all(predictor: OnnxPredictor, cases: Sequence[LabelledHead]) -> Ite
         yield _measure(predictor, cases, kind, strength)
 
 
-def _measure(predictor: OnnxPredictor, cases: Sequence[LabelledHead], kind: str, strength: float) -> Row:
+def _measure(predictor: HeadModel, cases: Sequence[LabelledHead], kind: str, strength: float) -> Row:
     errors_mm, is_flagged = np.full(len(cases), np.nan), np.zeros(len(cases), dtype=bool)
     for index, case in enumerate(cases):
         image = read_image(case.path)

@@ -27,11 +27,11 @@ from experiments.labelled_heads import LabelledHead, read_labelled_heads
 from fetal_hc.errors import ConfigError, FetalHCError
 from fetal_hc.io.images import read_image
 from fetal_hc.io.masks import mask_grid_to_image_affine
-from fetal_hc.model.predictor import OnnxPredictor
 from hc18.evaluation.evaluate import ReferenceCase, ScoredImage, score_case
 from hc18.evaluation.score_summary import summarise
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.fits import fit_soft_mask
+from hc18.measure.head_model import HeadModel, load_model
 from hc18.measure.outline import MIN_SCORE, find_outline
 from hc18.measure.pipeline import detect_outline
 
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if len({len(fold) for fold in options.fold}) > 1 or len(options.fold[0]) < 2:
             raise ConfigError("--fold: expected one or more models, as many in every fold, and then the images")
         for *models, images in options.fold:
-            predictors = [OnnxPredictor(model, num_threads=2) for model in models]
+            predictors = [load_model(model, num_threads=2) for model in models]
             heads = [head for head in read_labelled_heads(images) if wanted is None or head.path.name in wanted]
             for head in tqdm(heads, images.name, disable=None):
                 found = _variants(predictors, read_image(head.path))
@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _variants(predictors: Sequence[OnnxPredictor], image_rgb: NDArray[np.uint8]) -> dict[str, Ellipse | None]:
+def _variants(predictors: Sequence[HeadModel], image_rgb: NDArray[np.uint8]) -> dict[str, Ellipse | None]:
     """The head of an image in px, by each way to measure it; the mirrored copies first."""
     first = predictors[0]
     copies = {name: _mirrored(first, image_rgb, *mirror) for name, mirror in MIRRORS.items()}
@@ -108,16 +108,16 @@ def _variants(predictors: Sequence[OnnxPredictor], image_rgb: NDArray[np.uint8])
     return found
 
 
-def _measure(predictor: OnnxPredictor, image_rgb: NDArray[np.uint8]) -> Ellipse | None:
+def _measure(predictor: HeadModel, image_rgb: NDArray[np.uint8]) -> Ellipse | None:
     """The head with all looks that the model has."""
     return detect_outline(predictor, image_rgb)[0].ellipse_px
 
 
-def _first_look(predictor: OnnxPredictor, image_rgb: NDArray[np.uint8]) -> Ellipse | None:
+def _detection_stage(predictor: HeadModel, image_rgb: NDArray[np.uint8]) -> Ellipse | None:
     return find_outline(predictor.predict(image_rgb), (image_rgb.shape[0], image_rgb.shape[1])).ellipse_px
 
 
-def _measure_by_moments(predictor: OnnxPredictor, image_rgb: NDArray[np.uint8]) -> Ellipse | None:
+def _measure_by_moments(predictor: HeadModel, image_rgb: NDArray[np.uint8]) -> Ellipse | None:
     heads = [head for head in predictor.predict(image_rgb) if head.score >= MIN_SCORE]
     if not heads:
         return None
@@ -126,11 +126,11 @@ def _measure_by_moments(predictor: OnnxPredictor, image_rgb: NDArray[np.uint8]) 
     return fit_soft_mask(mask, affine, (image_rgb.shape[0], image_rgb.shape[1])).moments.ellipse
 
 
-def _mirrored(predictor: OnnxPredictor, image_rgb: NDArray[np.uint8], mirror_x: bool, mirror_y: bool) -> Ellipse | None:
+def _mirrored(predictor: HeadModel, image_rgb: NDArray[np.uint8], mirror_x: bool, mirror_y: bool) -> Ellipse | None:
     """The ellipse found in a mirrored copy, mirrored back."""
     height, width = image_rgb.shape[:2]
     copy = image_rgb[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1]
-    found = _first_look(predictor, np.ascontiguousarray(copy))
+    found = _detection_stage(predictor, np.ascontiguousarray(copy))
     if found is None:
         return None
     row_x = (-1.0, 0.0, width - 1.0) if mirror_x else (1.0, 0.0, 0.0)

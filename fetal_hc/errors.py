@@ -47,6 +47,10 @@ class ModelError(FetalHCError):
     """A model file that is missing, corrupt or made for another task."""
 
 
+class ExportMismatch(ModelError):
+    """An exported network whose answers differ from those of the network it was made from."""
+
+
 def raise_problems(kind: type[FetalHCError], problems: Sequence[str], header: str) -> NoReturn:
     """Raises one error of `kind` that lists all problems, one per line under `header`.
 

@@ -1,11 +1,11 @@
-"""The command `calibrate_trust` from a checkout; its code is `fetal_hc_cli.calibrate_trust`."""
+"""The command `calibrate` under its earlier name and with the options of `experiments.recalibrate`."""
 
 import sys
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]  # from a checkout
 
-from fetal_hc_cli.main import run_tool
+from experiments.recalibrate import main
 
 if __name__ == "__main__":
-    sys.exit(run_tool("calibrate_trust"))
+    sys.exit(main())

@@ -73,11 +73,11 @@ def register_still(
     def calibrate(ellipse_px: Ellipse | None) -> Calibration:
         return choose_pixel_size(sizes.candidates(still.file, ellipse_px))
 
-    found = measure_frame(model.predictor, still.image_rgb, calibrate=calibrate)
+    found = measure_frame(model.heads, still.image_rgb, calibrate=calibrate)
     measurement, mask = found.measurement, None
     if found.detection is not None:
         mask = SoftMask(found.detection.box_xyxy, found.detection.soft_mask)
-    recorded = from_measurement(model.version, measurement, model.predictor.spec.trust)
+    recorded = from_measurement(model.version, measurement, model.heads.intervals)
     case = NewCase(still.image_rgb, measurement.calibration, recorded, soft_mask=mask)
     registration = store.register_case(case, reviewer or NOBODY)
     return registration.case_id, UploadSource(still.file, registration.is_new)

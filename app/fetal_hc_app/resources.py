@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +10,11 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from fetal_hc import installed_version
 from fetal_hc.model.checksum import file_sha256
-from fetal_hc.model.predictor import OnnxPredictor
 from fetal_hc_app import settings
 from hc18.geometry.mask_edge import mask_edge_points
-from hc18.measure.shipped_model import MODEL_VARIABLE, bundled_model_path
+from hc18.measure.head_model import HeadModel, load_model
+from hc18.measure.shipped_model import bundled_model_path
 from hc18.reviews.models import CaseId, ModelVersion
 from hc18.reviews.pictures import to_png
 from hc18.reviews.store import ReviewStore
@@ -29,7 +27,7 @@ _PICTURES = 64  # cases kept in memory, about 2 MB each
 class Model:
     """The network and what it is called in the record. Shared by all sessions: never changed."""
 
-    predictor: OnnxPredictor
+    heads: HeadModel
     version: ModelVersion
     card: str
 
@@ -57,10 +55,9 @@ def model() -> Model:
         ModelError: if it is missing or damaged.
     """
     path = bundled_model_path()
-    predictor = OnnxPredictor(path, num_threads=_THREADS)
-    predictor.predict(np.zeros((540, 800, 3), dtype=np.uint8))
-    version = "custom" if os.environ.get(MODEL_VARIABLE) else installed_version()
-    return Model(predictor, ModelVersion(path.stem, version, file_sha256(path)), _read_card(path))
+    heads = load_model(path, num_threads=_THREADS)
+    heads.predict(np.zeros((540, 800, 3), dtype=np.uint8))
+    return Model(heads, ModelVersion(heads.name, heads.version, file_sha256(path)), _read_card(path))
 
 
 @st.cache_resource(show_spinner="Opening the review store")

@@ -1,21 +1,19 @@
-"""What an exported model says about itself: the metadata of its ONNX file.
+"""What the network of a detector expects and finds, as its ONNX file and the manifest of its bundle state it.
 
-The file has one input `image` (float32 (3, H, W), resized, values 0..255) and the outputs `boxes` (N, 4) in px of the
-resized image, `scores` (N,), `labels` (N,) and soft `masks` (N, 1, M, M); size, channel order and classes stand in
-`metadata_props` under `fetal_hc.*`.
+The network has one input `image` (float32 (3, H, W), resized, values 0..255) and the outputs `boxes` (N, 4) in px of
+the resized image, `scores` (N,), `labels` (N,) and soft `masks` (N, 1, M, M). Size, channel order and classes are in
+the `metadata_props` of the ONNX file under `fetal_hc.*`, and in the section `detector` of a bundle's `model.json`.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from fetal_hc.errors import ModelError, raise_problems
 from fetal_hc.model.preprocess import InputSpec
-from hc18.measure.interval_model import IntervalModel
 
 FORMAT_VERSION = "1"
 TASK = "instance_segmentation"
@@ -31,35 +29,27 @@ _MAX_SIZE = _PREFIX + "max_size_test"
 _CLASS_NAMES = _PREFIX + "class_names"
 _CONFIG = _PREFIX + "config"
 _WEIGHTS = _PREFIX + "weights_sha256"
-TRUST_KEY = _PREFIX + "trust"  # absent from models whose errors were never measured
-REFINER_KEY = _PREFIX + "outline_refiner"  # a second ONNX file as base64 text; absent from models without one
 _REMEDY = "export the model again with tools/export_model.py"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """Self-description of an exported model.
+    """What a detector expects and finds.
 
     Attributes:
         input_spec: size and channel order the network expects.
         class_names: name of each 0-based class.
         config: the training configuration as YAML text.
         weights_sha256: hex digest of the checkpoint the model was exported from.
-        trust: calibrated expected error and interval of its measurements; None if it was never calibrated.
-        refiner: ONNX file of the network that looks again at the outline; None without one.
     """
 
     input_spec: InputSpec
     class_names: tuple[str, ...]
     config: str
     weights_sha256: str
-    trust: IntervalModel | None = None
-    refiner: bytes | None = None
 
     def to_metadata(self) -> dict[str, str]:
         """The key-value pairs to store in an ONNX file."""
-        trust = {} if self.trust is None else {TRUST_KEY: self.trust.to_json()}
-        refiner = {} if self.refiner is None else {REFINER_KEY: encode_refiner(self.refiner)}
         return {
             _FORMAT: FORMAT_VERSION,
             _TASK: TASK,
@@ -69,9 +59,37 @@ class ModelSpec:
             _CLASS_NAMES: json.dumps(list(self.class_names)),
             _CONFIG: self.config,
             _WEIGHTS: self.weights_sha256,
-            **trust,
-            **refiner,
         }
+
+    def to_section(self) -> dict[str, Any]:
+        """The section `detector` of a manifest; the configuration is a file of its own in the bundle."""
+        return {
+            "task": TASK,
+            "class_names": list(self.class_names),
+            "channel_order": self.input_spec.channel_order,
+            "min_size_px": self.input_spec.min_size,
+            "max_size_px": self.input_spec.max_size,
+            "weights_sha256": self.weights_sha256,
+        }
+
+    @classmethod
+    def from_section(cls, section: Mapping[str, Any], config: str) -> ModelSpec:
+        """The description that `to_section` gave.
+
+        Raises:
+            ValueError: naming the field that is missing or wrong, or listing all that are missing.
+        """
+        missing = [name for name in _SECTION_TYPES if name not in section]
+        if missing:
+            raise ValueError(f"detector lacks {', '.join(missing)}")
+        for name, kind in _SECTION_TYPES.items():
+            if type(section[name]) is not kind:
+                raise ValueError(f"detector.{name} is {section[name]!r}; expected {kind.__name__}")
+        if section["task"] != TASK:
+            raise ValueError(f"detector.task is '{section['task']}'; expected '{TASK}'")
+        class_names = _parse_class_names(json.dumps(section["class_names"]))
+        input_spec = InputSpec(section["channel_order"], section["min_size_px"], section["max_size_px"])
+        return cls(input_spec, class_names, config, section["weights_sha256"])
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], source: str) -> ModelSpec:
@@ -100,9 +118,17 @@ class ModelSpec:
             class_names = _parse_class_names(metadata[_CLASS_NAMES])
         except ValueError as error:
             raise ModelError(f"{source}: invalid metadata: {error}; {_REMEDY}") from error
-        trust = IntervalModel.from_json(metadata[TRUST_KEY]) if TRUST_KEY in metadata else None
-        refiner = _decode_refiner(metadata[REFINER_KEY], source) if REFINER_KEY in metadata else None
-        return cls(input_spec, class_names, metadata[_CONFIG], metadata[_WEIGHTS], trust, refiner)
+        return cls(input_spec, class_names, metadata[_CONFIG], metadata[_WEIGHTS])
+
+
+_SECTION_TYPES = {
+    "task": str,
+    "class_names": list,
+    "channel_order": str,
+    "min_size_px": int,
+    "max_size_px": int,
+    "weights_sha256": str,
+}
 
 
 def check_signature(input_names: list[str], output_names: list[str], source: str) -> None:
@@ -146,20 +172,3 @@ def _parse_class_names(text: str) -> tuple[str, ...]:
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise ValueError(f"class names are {text}; expected a JSON list of names")
     return tuple(names)
-
-
-def encode_refiner(payload: bytes) -> str:
-    """A binary file as text, to stand in the metadata of another one."""
-    return base64.b64encode(payload).decode("ascii")
-
-
-def _decode_refiner(text: str, source: str) -> bytes:
-    """The file that `encode_refiner` was given.
-
-    Raises:
-        ModelError: if the text is damaged.
-    """
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise ModelError(f"{source}: its outline refiner is damaged ({error}); restore the file") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,10 @@ from numpy.typing import NDArray
 
 from fetal_hc.errors import ModelError
 from fetal_hc.io.records import InstancePrediction
+from fetal_hc.model.bundle import DETECTOR, ModelBundle
 from fetal_hc.model.model_spec import INPUT_NAME, OUTPUT_NAMES, ModelSpec, check_signature
 from fetal_hc.model.preprocess import to_network_input
 from fetal_hc.model.sessions import RUNTIME_ERRORS, one_line, open_session
-from hc18.measure.refiner import OutlineRefiner
 
 
 class OnnxPredictor:
@@ -23,24 +22,28 @@ class OnnxPredictor:
 
     Attributes:
         spec: what the model says about itself.
-        refiner: looks again at the outline of a head; None if the model carries none.
     """
 
-    def __init__(self, model_path: str | os.PathLike[str], num_threads: int = 1) -> None:
+    def __init__(self, model: str | os.PathLike[str] | ModelBundle, num_threads: int = 1, source: str = "") -> None:
         """Loads the model.
 
         Args:
-            model_path: ONNX file written by tools/export_model.py.
+            model: a bundle, its file, or an ONNX file of tools/export_model.py.
             num_threads: threads for the network, at least 1.
+            source: name of the file of a bundle that is given as such, for messages.
 
         Raises:
-            ModelError: if the file is missing, corrupt, not ONNX, or of another task.
+            ModelError: if the file is missing, corrupt, of another format, or of another task.
         """
-        self._path = Path(model_path)
-        self._session = _open_file(self._path, num_threads)
-        self.spec = _session_spec(self._session, self._path)
-        payload = self.spec.refiner
-        self.refiner = None if payload is None else OutlineRefiner(payload, str(self._path), num_threads)
+        bundle = model if isinstance(model, ModelBundle) else ModelBundle.read(os.fspath(model))
+        self._source = source or (bundle.name if isinstance(model, ModelBundle) else os.fspath(model))
+        self._session = open_session(bundle.networks[DETECTOR], self._source, num_threads)
+        self.spec = _session_spec(self._session, self._source)
+        if self.spec != bundle.spec:
+            raise ModelError(
+                f"{self._source}: model.json describes the detector as {bundle.spec.to_section()}, the network itself "
+                f"says {self.spec.to_section()}, or their configurations differ; restore the file"
+            )
 
     def predict(self, image_rgb: NDArray[np.uint8]) -> list[InstancePrediction]:
         """Instances in an image, in the network's order (best score first).
@@ -56,7 +59,7 @@ class OnnxPredictor:
             boxes, scores, labels, masks = self._session.run(list(OUTPUT_NAMES), {INPUT_NAME: planes})
         except RUNTIME_ERRORS as error:
             raise ModelError(
-                f"{self._path}: fails on an input of shape {planes.shape} ({one_line(error)}); export "
+                f"{self._source}: fails on an input of shape {planes.shape} ({one_line(error)}); export "
                 "the model again with tools/export_model.py"
             ) from error
         self._check_outputs(boxes, scores, labels, masks)
@@ -73,12 +76,12 @@ class OnnxPredictor:
         shapes = [boxes.shape, scores.shape, labels.shape, masks.shape]
         if shapes[:3] != [(n, 4), (n,), (n,)] or masks.ndim != 4 or masks.shape[:2] != (n, 1):
             raise ModelError(
-                f"{self._path}: returned boxes, scores, labels, masks of shapes {shapes}; expected "
+                f"{self._source}: returned boxes, scores, labels, masks of shapes {shapes}; expected "
                 "(N, 4), (N,), (N,), (N, 1, M, M); choose a model for instance segmentation"
             )
         if not all(np.isfinite(values).all() for values in (boxes, scores, masks)):
             raise ModelError(
-                f"{self._path}: returned numbers that are not finite; the training of this model failed "
+                f"{self._source}: returned numbers that are not finite; the training of this model failed "
                 "or its numeric type is too small; choose another model"
             )
 
@@ -104,24 +107,13 @@ def boxes_to_image(
     return np.clip(scaled, np.float32(0.0), limits)
 
 
-def _session_spec(session: onnxruntime.InferenceSession, path: Path) -> ModelSpec:
+def _session_spec(session: onnxruntime.InferenceSession, source: str) -> ModelSpec:
     """The description in a loaded model, after its inputs and outputs were checked.
 
     Raises:
         ModelError: if it is of another origin or task.
     """
-    spec = ModelSpec.from_metadata(session.get_modelmeta().custom_metadata_map, str(path))
+    spec = ModelSpec.from_metadata(session.get_modelmeta().custom_metadata_map, source)
     inputs, outputs = ([item.name for item in items] for items in (session.get_inputs(), session.get_outputs()))
-    check_signature(inputs, outputs, str(path))
+    check_signature(inputs, outputs, source)
     return spec
-
-
-def _open_file(path: Path, num_threads: int) -> onnxruntime.InferenceSession:
-    """The session of a model file.
-
-    Raises:
-        ModelError: if `path` is no readable ONNX file.
-    """
-    if not path.is_file():
-        raise ModelError(f"{path}: does not exist or is a folder; expected an ONNX file; check the path")
-    return open_session(str(path), str(path), num_threads)

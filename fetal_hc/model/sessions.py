@@ -47,10 +47,18 @@ def open_session(model: str | bytes, source: str, num_threads: int) -> onnxrunti
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = _ONLY_FATAL_LOG
     options.enable_mem_pattern = False  # plans one input size in advance; images differ, and it costs 25 MB
+    return _create_session(model, options, source)
+
+
+def _create_session(
+    model: str | bytes, options: onnxruntime.SessionOptions, source: str
+) -> onnxruntime.InferenceSession:
+    options.log_severity_level = _ONLY_FATAL_LOG
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        session._model_bytes = None  # kept only to start again with other providers; 20 MB for the shipped model
+        return session
     except RUNTIME_ERRORS as error:
         raise ModelError(
             f"{source}: cannot be loaded as an ONNX model ({one_line(error)}); the file is corrupt or of "
@@ -61,3 +69,15 @@ def open_session(model: str | bytes, source: str, num_threads: int) -> onnxrunti
 def one_line(error: Exception) -> str:
     """The message of an ONNX Runtime error on one line, at most 200 characters."""
     return " ".join(str(error).split())[:200]
+
+
+def read_onnx_metadata(content: bytes, source: str) -> dict[str, str]:
+    """The key-value pairs that an ONNX file says about itself.
+
+    Raises:
+        ModelError: if it is not ONNX.
+    """
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = _create_session(content, options, source)
+    return dict(session.get_modelmeta().custom_metadata_map)

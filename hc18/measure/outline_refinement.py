@@ -1,4 +1,4 @@
-"""A second look at an outline: a network reads the band around it and says where the head really ends."""
+"""The refinement stage: a network reads the band around a rough outline and says where the skull ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.outline_fit import fit_outline_points
 from hc18.measure.polar_band import band_input, fit_radii, radii_to_points, sample_band
 
-# Bands read in a row, each around the ellipse that the one before led to. The first removes most of the error.
+# Bands read one after the other, each around the ellipse that the band before led to. The first removes most of the
+# error.
 N_BANDS = 2
 
 # (B, N_CHANNELS, N_RADII, N_ANGLES) -> relative radius of the outline at each angle and how much it counts, both
@@ -22,7 +23,7 @@ BandNetwork = Callable[[NDArray[np.float32]], tuple[NDArray[np.floating], NDArra
 def refine_outline(
     image_grey: NDArray[np.uint8], start_px: Ellipse, network: BandNetwork, n_bands: int = N_BANDS
 ) -> Ellipse | None:
-    """The head near a start ellipse, in px of the image; None if what the network says is no ellipse.
+    """The head near a start ellipse, in px of the image; None if no ellipse fits what the network says.
 
     Args:
         image_grey: uint8 (H, W).

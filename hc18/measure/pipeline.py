@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fetal_hc.io.records import InstancePrediction
-from fetal_hc.model.predictor import OnnxPredictor
 from fetal_hc.model.preprocess import to_grey
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, choose_pixel_size
 from hc18.measure.flags import Status
+from hc18.measure.head_model import HeadModel
 from hc18.measure.measurement import Measurement, apply_pixel_size
-from hc18.measure.outline import MIN_SCORE, HeadOutline, Refine, find_outline
+from hc18.measure.outline import HeadOutline, Refine, find_outline
 from hc18.measure.photograph_check import rejection_reason
 
 # What the image file itself says about the pixel size where an ellipse lies (None: no ellipse was found).
@@ -40,33 +40,33 @@ class MeasuredFrame:
 
 
 def measure_frame(
-    predictor: OnnxPredictor,
+    model: HeadModel,
     image_rgb: NDArray[np.uint8],
     candidates: Sequence[Calibration] = (),
     calibrate: CalibrateAt | None = None,
     *,
-    min_score: float = MIN_SCORE,
+    min_score: float | None = None,
 ) -> MeasuredFrame:
     """The head circumference in one frame, or why there is none.
 
     Args:
-        predictor: the model.
+        model: finds heads.
         image_rgb: uint8 (H, W, 3), original size, everything black that may not be shown.
         candidates: pixel sizes that a table or a person gives.
         calibrate: what the image file itself says; None for kinds of files that do not know it.
-        min_score: smallest confidence of a detection that counts as a head, 0 to 1.
+        min_score: smallest confidence of a detection that counts as a head, 0 to 1; the model's own if None.
 
     Raises:
         ModelError: if the network cannot be run on the image.
     """
-    outline, detection = detect_outline(predictor, image_rgb, min_score=min_score)
+    outline, detection = detect_outline(model, image_rgb, min_score=min_score)
     of_file = () if calibrate is None else (calibrate(outline.ellipse_px),)
     chosen = choose_pixel_size((*of_file, *candidates))
-    return MeasuredFrame(apply_pixel_size(outline, chosen, predictor.spec.trust), detection)
+    return MeasuredFrame(apply_pixel_size(outline, chosen, model.intervals), detection)
 
 
 def detect_outline(
-    predictor: OnnxPredictor, image_rgb: NDArray[np.uint8], *, min_score: float = MIN_SCORE
+    model: HeadModel, image_rgb: NDArray[np.uint8], *, min_score: float | None = None
 ) -> tuple[HeadOutline, InstancePrediction | None]:
     """The head in px after detection and refinement stage, and the detection that it comes from.
 
@@ -76,16 +76,17 @@ def detect_outline(
     reason = rejection_reason(image_rgb)
     if reason:
         return HeadOutline(failure=Status.NO_HEAD, reason=reason), None
-    instances = predictor.predict(image_rgb)
+    instances = model.predict(image_rgb)
     image_hw = (image_rgb.shape[0], image_rgb.shape[1])
-    outline = find_outline(instances, image_hw, _refinement(predictor, image_rgb), min_score=min_score)
+    smallest = model.min_score if min_score is None else min_score
+    outline = find_outline(instances, image_hw, _refinement(model, image_rgb), min_score=smallest)
     index = outline.detection_index
     return outline, None if index is None else instances[index]
 
 
-def _refinement(predictor: OnnxPredictor, image_rgb: NDArray[np.uint8]) -> Refine | None:
+def _refinement(model: HeadModel, image_rgb: NDArray[np.uint8]) -> Refine | None:
     """The refinement stage for one image; None if the model has none."""
-    refiner = predictor.refiner
+    refiner = model.refiner
     if refiner is None:
         return None
     return lambda ellipse_px: refiner.refine(to_grey(image_rgb), ellipse_px)

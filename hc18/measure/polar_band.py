@@ -1,4 +1,4 @@
-"""The band of an image around an outline, unrolled: the place to look for where exactly a skull ends.
+"""The band of an image around an outline, unrolled into a rectangle: where the refinement stage looks for the skull.
 
 A start ellipse with centre c, semi-axes a, b and angle t is the unit circle of a frame of its own: the point at angle
 phi and relative radius r lies at c + R(t) diag(a, b) r (cos phi, sin phi), so r = 1 is the ellipse itself. The band
@@ -14,12 +14,15 @@ References: J. Daugman, High confidence visual recognition of persons by a test 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fetal_hc.errors import ModelError, raise_problems
 from hc18.geometry.ellipse import Ellipse
 
 N_ANGLES = 64
@@ -51,6 +54,44 @@ BASIS: FloatArray = np.stack(
     ],
     axis=1,
 )
+
+
+# What a refiner was trained with. A bundle states it, and a bundle that states anything else is refused. Single ONNX
+# files of earlier releases state nothing; they were all made with these numbers.
+BAND_GEOMETRY: dict[str, Any] = {
+    "n_angles": N_ANGLES,
+    "n_radii": N_RADII,
+    "n_channels": N_CHANNELS,
+    "relative_radius_min": RADIUS_RANGE[0],
+    "relative_radius_max": RADIUS_RANGE[1],
+    "samples_per_angle": SAMPLES_PER_ANGLE,
+    "grey_mean": _GREY_MEAN,
+    "grey_gain": _GREY_GAIN,
+    "slope_gain": _SLOPE_GAIN,
+    "radius_gain": _RADIUS_GAIN,
+    "mean_axis_ratio": _MEAN_AXIS_RATIO,
+    "fit_ridge": RIDGE,
+}
+
+
+def check_band_geometry(stated: Mapping[str, Any], source: str) -> None:
+    """Returns if a refiner was trained with the band that this module samples.
+
+    Args:
+        stated: `BAND_GEOMETRY` as the refiner's bundle states it.
+        source: name of the file, for messages.
+
+    Raises:
+        ModelError: naming every number that is missing or differs.
+    """
+    problems = [
+        f"refiner.band.{name} is {stated.get(name, 'missing')}; this release samples bands with {expected}"
+        for name, expected in BAND_GEOMETRY.items()
+        if stated.get(name) != expected
+    ]
+    problems += [f"refiner.band.{name} is unknown to this release" for name in stated if name not in BAND_GEOMETRY]
+    if problems:
+        raise_problems(ModelError, problems, f"{source}: its refiner needs another release, or has to be trained again")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,9 @@
-"""The second look at a head's outline, by the network that an exported model carries in its metadata."""
+"""The refinement stage of a model: the network `refiner.onnx` of its bundle behind ONNX Runtime."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -9,27 +12,34 @@ from numpy.typing import NDArray
 from fetal_hc.errors import ModelError
 from fetal_hc.model.sessions import RUNTIME_ERRORS, one_line, open_session
 from hc18.geometry.ellipse import Ellipse
-from hc18.measure.outline_refinement import refine_outline
-from hc18.measure.polar_band import N_ANGLES, N_CHANNELS, N_RADII
+from hc18.measure.outline_refinement import N_BANDS, refine_outline
+from hc18.measure.polar_band import BAND_GEOMETRY, N_ANGLES, N_CHANNELS, N_RADII, check_band_geometry
 
 INPUT_NAME = "bands"
 OUTPUT_NAMES = ("radii", "weights")
+# The section `refiner` of a bundle, as this release writes it.
+REFINER_SECTION: dict[str, Any] = {"n_bands": N_BANDS, "band": BAND_GEOMETRY}
 
 
 class OutlineRefiner:
     """Moves rough outlines to where the skull ends, on the CPU."""
 
-    def __init__(self, payload: bytes, source: str, num_threads: int = 1) -> None:
+    def __init__(
+        self, payload: bytes, source: str, num_threads: int = 1, section: Mapping[str, Any] = REFINER_SECTION
+    ) -> None:
         """Loads the network.
 
         Args:
             payload: ONNX file of tools/export_model.py for an outline refiner.
             source: name of the file it comes from, for messages.
             num_threads: threads for the network, at least 1.
+            section: what its bundle states: `n_bands`, how many bands are read one after the other, and `band`, see
+                `hc18.measure.polar_band.BAND_GEOMETRY`.
 
         Raises:
-            ModelError: if it is corrupt or another kind of network.
+            ModelError: if it is corrupt, another kind of network, or made for another band.
         """
+        self._n_bands = _check_section(section, source)
         self._source = source
         self._session = open_session(payload, source, num_threads)
         check_refiner_signature(self._session, source)
@@ -40,7 +50,7 @@ class OutlineRefiner:
         Raises:
             ModelError: if the network fails or returns numbers that are not finite.
         """
-        return refine_outline(image_grey, start_px, self._read)
+        return refine_outline(image_grey, start_px, self._read, self._n_bands)
 
     def _read(self, bands: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         try:
@@ -65,3 +75,18 @@ def check_refiner_signature(session: onnxruntime.InferenceSession, source: str) 
             f"{source}: has inputs and outputs {found}; an outline refiner has {expected}; export one with "
             "tools/export_model.py"
         )
+
+
+def _check_section(section: Mapping[str, Any], source: str) -> int:
+    """How many bands to read, after the section `refiner` of a bundle was checked.
+
+    Raises:
+        ModelError: naming what is missing, unknown or differs from this release.
+    """
+    n_bands, band = section.get("n_bands"), section.get("band")
+    if type(n_bands) is not int or n_bands < 1:
+        raise ModelError(f"{source}: model.json: refiner.n_bands is {n_bands!r}; expected a whole number from 1 on")
+    if not isinstance(band, Mapping):
+        raise ModelError(f"{source}: model.json: refiner.band is {band!r}; expected the geometry of the polar band")
+    check_band_geometry(band, source)
+    return n_bands

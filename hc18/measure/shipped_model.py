@@ -1,4 +1,4 @@
-"""The models shipped with the project and the checksum files beside them."""
+"""The models shipped with the project and the checksum files next to them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def bundled_model_path(name: str = "hc18", folder: Path = MODELS_FOLDER) -> Path
     The environment variable FETAL_HC_MODEL, if set, names another file to use instead.
 
     Args:
-        name: the model's file name without `.onnx`.
+        name: the model's file name without `.zip`.
         folder: where models are shipped.
 
     Raises:
@@ -31,7 +31,7 @@ def bundled_model_path(name: str = "hc18", folder: Path = MODELS_FOLDER) -> Path
             raise ModelError(f"{path}: does not exist, but {MODEL_VARIABLE} names it; correct or unset the variable")
         check_checksum(path)
         return path
-    path = folder / f"{name}.onnx"
+    path = folder / f"{name}.zip"
     if not path.is_file():
         raise ModelError(
             f"{path}: the shipped model is missing; restore it from the repository or choose a model "

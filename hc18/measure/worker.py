@@ -15,14 +15,12 @@ from fetal_hc.batch.checkpoint.job_results import TaskResult
 from fetal_hc.batch.jobs import SOURCE_FILE, SOURCE_NONE, ImageTask
 from fetal_hc.errors import DatasetError, ModelError
 from fetal_hc.io.storage import FileStamp, read_image_file
-from fetal_hc.model.predictor import OnnxPredictor
 from hc18.geometry.pixel_size import Calibration, candidate, from_table, uncalibrated
 from hc18.measure.frames import ImageFrames, open_frames
+from hc18.measure.head_model import HeadModel, load_model
 from hc18.measure.measurement import Measurement
 from hc18.measure.pipeline import measure_frame
 from hc18.measure.rows import MeasurementRow, RowStatus
-
-HEAD_CLASSES = ("head",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,7 @@ class MeasureWork:
     """Starts the work of one process: loads the model, returns the function that measures a stream of images.
 
     Attributes:
-        model: ONNX file.
+        model: a model bundle or an exported ONNX file.
         num_threads: threads for the network.
         min_score: smallest confidence of a detection that counts as a head, 0 to 1.
     """
@@ -45,22 +43,16 @@ class MeasureWork:
         Raises:
             ModelError: if the model cannot be used or finds something else than heads.
         """
-        predictor = OnnxPredictor(self.model, self.num_threads)
-        if predictor.spec.class_names != HEAD_CLASSES:
-            raise ModelError(
-                f"{self.model}: finds {', '.join(predictor.spec.class_names)}; expected a model that finds "
-                f"{', '.join(HEAD_CLASSES)}; choose a model trained on HC18"
-            )
-        return partial(measure_tasks, predictor, self.min_score)
+        return partial(measure_tasks, load_model(self.model, self.num_threads), self.min_score)
 
 
-def measure_tasks(predictor: OnnxPredictor, min_score: float, jobs: Iterable[ImageTask]) -> Iterator[TaskResult]:
+def measure_tasks(model: HeadModel, min_score: float, jobs: Iterable[ImageTask]) -> Iterator[TaskResult]:
     """Results of image files in the order of the jobs; a second thread reads and decodes one file ahead.
 
     Whatever goes wrong with a file becomes a status and a reason.
 
     Args:
-        predictor: finds heads.
+        model: finds heads.
         min_score: smallest confidence of a detection that counts as a head, 0 to 1.
         jobs: taken one ahead of the results.
     """
@@ -69,9 +61,9 @@ def measure_tasks(predictor: OnnxPredictor, min_score: float, jobs: Iterable[Ima
         for job in jobs:
             current, ahead = ahead, (job, reader.submit(_open_file, job))
             if current is not None:
-                yield _score_file(predictor, min_score, *current)
+                yield _score_file(model, min_score, *current)
         if ahead is not None:
-            yield _score_file(predictor, min_score, *ahead)
+            yield _score_file(model, min_score, *ahead)
 
 
 def crashed_result(job: ImageTask) -> TaskResult:
@@ -100,7 +92,7 @@ def _open_file(job: ImageTask) -> _OpenedFile:
         return _OpenedFile(stamp, error)
 
 
-def _score_file(predictor: OnnxPredictor, min_score: float, job: ImageTask, opening: Future[_OpenedFile]) -> TaskResult:
+def _score_file(model: HeadModel, min_score: float, job: ImageTask, opening: Future[_OpenedFile]) -> TaskResult:
     """The rows of one file, one per frame."""
     opened = opening.result()
     if isinstance(opened.frames, Exception):
@@ -108,19 +100,17 @@ def _score_file(predictor: OnnxPredictor, min_score: float, job: ImageTask, open
     rows = []
     for index in range(opened.frames.n_frames):
         name = f"{job.file_name}#{index + 1}" if opened.frames.n_frames > 1 else job.file_name
-        rows.append(_score_frame(predictor, min_score, replace(job, file_name=name), opened.frames, index))
+        rows.append(_score_frame(model, min_score, replace(job, file_name=name), opened.frames, index))
     return TaskResult(job.index, job.path, opened.stamp, tuple(rows))
 
 
-def _score_frame(
-    predictor: OnnxPredictor, min_score: float, job: ImageTask, frames: ImageFrames, index: int
-) -> MeasurementRow:
+def _score_frame(model: HeadModel, min_score: float, job: ImageTask, frames: ImageFrames, index: int) -> MeasurementRow:
     """The row of one picture; whatever goes wrong with it becomes a status and a reason."""
     try:
         image_rgb = frames.frame_rgb(index)
         calibrate = frames.calibrate
         found = measure_frame(
-            predictor,
+            model,
             image_rgb,
             _candidates(job, has_own=calibrate is not None),
             None if calibrate is None else lambda ellipse_px: calibrate(ellipse_px, index),

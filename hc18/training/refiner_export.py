@@ -1,4 +1,4 @@
-"""One ONNX file of a trained outline refiner, checked against the eager network, and its way into a model's file.
+"""Exports a trained outline refiner to one ONNX file, which is kept only if it agrees with the eager network.
 
 Graph: `bands` float32 (B, N_CHANNELS, N_RADII, N_ANGLES) of `hc18.measure.polar_band.band_input` -> `radii` and
 `weights`, both (B, N_ANGLES).
@@ -19,10 +19,8 @@ from torch import Tensor, nn
 from fetal_hc.engine.checkpoints.checkpoint import load_weights, read_checkpoint
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.export.onnx_export import OPSET, ExportOptions, ExportReport, on_cpu, strip_traces
-from fetal_hc.engine.export.onnx_file import read_onnx
-from fetal_hc.errors import ModelError
-from fetal_hc.io.atomic import atomic_path, write_bytes_atomic
-from fetal_hc.model.model_spec import REFINER_KEY, TRUST_KEY, ModelSpec, encode_refiner
+from fetal_hc.errors import ExportMismatch
+from fetal_hc.io.atomic import write_bytes_atomic
 from fetal_hc.model.sessions import open_session
 from hc18.measure.polar_band import band_input, sample_band
 from hc18.measure.refiner import INPUT_NAME, OUTPUT_NAMES, check_refiner_signature
@@ -57,7 +55,8 @@ def export_refiner(cfg: CfgNode, weights: Path, output: Path, options: ExportOpt
         options: not used; a refiner has no classes, is small, and is compared on bands of synthetic heads.
 
     Raises:
-        ModelError: if the weights do not fit or the exported graph does not agree with the eager network.
+        ModelError: if the weights do not fit.
+        ExportMismatch: if the exported graph does not agree with the eager network.
     """
     model = OutlineRefiner(on_cpu(cfg))
     load_weights(model, read_checkpoint(weights)["model"], weights)
@@ -67,33 +66,9 @@ def export_refiner(cfg: CfgNode, weights: Path, output: Path, options: ExportOpt
     differences = _compare(graph, payload, bands)
     wrong = [f"{name} differ by {value:.3g}" for name, value in differences.items() if not value <= TOLERANCES[name]]
     if wrong:
-        raise ModelError("the exported refiner does not agree with the eager network: " + "; ".join(wrong))
-    with atomic_path(output) as temporary:
-        temporary.write_bytes(payload)
+        raise ExportMismatch("the exported refiner does not agree with the eager network: " + "; ".join(wrong))
+    write_bytes_atomic(output, payload)
     return ExportReport(output, len(payload), hashlib.sha256(payload).hexdigest(), differences, len(bands), "bands")
-
-
-def attach_refiner(model: Path, refiner: Path, target: Path) -> None:
-    """Writes a copy of an exported Mask R-CNN that carries a refiner, in place of any earlier one.
-
-    A calibration of the model as it was does not hold any more and is left out.
-
-    Args:
-        model: ONNX file of tools/export_model.py or tools/quantize_model.py.
-        refiner: ONNX file of `export_refiner`.
-        target: ONNX file to write, may be `model`.
-
-    Raises:
-        ModelError: if one of the two is something else.
-        FetalHCError: if the target cannot be written.
-    """
-    payload = read_onnx(refiner).SerializeToString()
-    check_refiner_signature(open_session(payload, str(refiner), 1), str(refiner))
-    proto = read_onnx(model)
-    metadata = {item.key: item.value for item in proto.metadata_props if item.key != TRUST_KEY}
-    ModelSpec.from_metadata(metadata, str(model))
-    onnx.helper.set_model_props(proto, {**metadata, REFINER_KEY: encode_refiner(payload)})
-    write_bytes_atomic(target, proto.SerializeToString())
 
 
 def render_check_images() -> list[NDArray[np.uint8]]:

@@ -1,1 +1,1 @@
-"""Fitting and validating the interval of a model."""
+"""Calibrates and validates the intervals of a model (conformal prediction)."""

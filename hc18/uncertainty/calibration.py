@@ -1,4 +1,4 @@
-"""Fits a `IntervalModel` to errors in images the network had not seen; `hc18.uncertainty.validation` checks it."""
+"""Fits an `IntervalModel` to errors in images that the networks had not seen."""
 
 from __future__ import annotations
 
@@ -16,80 +16,80 @@ from hc18.measure.interval_model import FEATURES, IntervalModel, QualityFeatures
 
 COVERAGE = 0.90
 LARGE_ERROR_MM = 4.0
-# Review at most this share of the images whose error is not large.
+# Largest share of the images without a large error that may be marked for review.
 REVIEW_BUDGET = 0.12
-_ERROR_FLOOR_MM = 0.01  # smaller errors count as this: their logarithm is taken
-# What evidence means the same in every training of a network; the others are compared with their own usual values.
-_SAME_IN_ALL_NETWORKS = frozenset({"log_hc"})
-_RIDGE = 3.0  # strength of the pull of all weights to 0, in images
-_SMOOTHING = 0.1  # of the corner of the quantile's loss, in units of the logarithm of the error
 MIN_IMAGES = 40
+_ERROR_FLOOR_MM = 0.01  # smaller errors count as this, because their logarithm is taken
+_RIDGE = 3.0  # strength of the pull of all weights to 0, in images
+_SMOOTHING = 0.1  # width of the rounded corner of the quantile loss, in units of the logarithm of the error
 
 
 @dataclass(frozen=True, slots=True)
-class CalibrationCase:
-    """One image the network had not been trained on.
+class LabelledMeasurement:
+    """The measurement of an image that the networks had not been trained on, and its reference.
 
     Attributes:
-        filename: its name.
-        group: images of one group (an examination) stay together when the calibration is checked.
-        evidence: what its measurement shows.
-        reference_hc_mm: the reference.
+        filename: name of the image.
+        group: images of one group (an examination) stay together when a calibration is validated.
+        quality: quality features of the measurement.
+        reference_hc_mm: reference circumference, mm.
     """
 
     filename: str
     group: str
-    evidence: QualityFeatures
+    quality: QualityFeatures
     reference_hc_mm: float
 
     @property
     def error_mm(self) -> float:
         """|measured - reference|, mm."""
-        return abs(self.evidence.hc_mm - self.reference_hc_mm)
+        return abs(self.quality.hc_mm - self.reference_hc_mm)
 
 
-def fit_trust_model(
-    cases: Sequence[CalibrationCase], features: Sequence[str] = tuple(FEATURES), coverage: float = COVERAGE
+def fit_interval_model(
+    measured: Sequence[LabelledMeasurement], features: Sequence[str] = tuple(FEATURES), coverage: float = COVERAGE
 ) -> IntervalModel:
-    """The trust model of a network from its errors on images it had not seen.
+    """The interval model of networks, from their errors on images that they had not seen.
 
-    The logarithm of the expected error is linear in the features with weights of at least 0, so that worse evidence
-    never lowers it, also outside the range of these cases. The weights are those of the error that `coverage` of all
-    errors stay below; the interval's factor is the conformal quantile of error over expected error.
+    The logarithm of the expected error is linear in the features. No weight is negative, so that worse quality never
+    lowers the expected error, also outside the range of these images. The weights are fitted to the quantile `coverage`
+    of the error. The factor of the interval is the conformal quantile of error over expected error.
 
     Args:
-        cases: at least `MIN_IMAGES`.
+        measured: at least `MIN_IMAGES`.
         features: names of `FEATURES` to use.
-        coverage: share of references that the interval is to hold, 0 to 1.
+        coverage: share of the references that the interval is to contain, 0 to 1.
 
     Raises:
-        DatasetError: if there are too few cases.
+        DatasetError: if there are too few measurements.
     """
-    if len(cases) < MIN_IMAGES:
-        raise DatasetError(f"{len(cases)} measured images; a calibration needs at least {MIN_IMAGES}")
-    design = _design([case.evidence for case in cases], features)
-    errors_mm = np.array([case.error_mm for case in cases])
+    check_count(len(measured))
+    design = feature_matrix([item.quality for item in measured], features)
+    errors_mm = np.array([item.error_mm for item in measured])
     center, spread = design.mean(axis=0), design.std(axis=0) + 1e-9
     intercept, slopes = _fit_scale((design - center) / spread, errors_mm, coverage)
     weights = slopes / spread
     intercept -= float(weights @ center)
     unscaled = IntervalModel(
-        intercept, dict(zip(features, weights.tolist(), strict=True)), 1.0, coverage, 1.0, len(cases)
+        intercept, dict(zip(features, weights.tolist(), strict=True)), 1.0, coverage, 1.0, len(measured)
     )
-    return _with_limits(_with_mean_error(unscaled, cases), cases)
+    return scale_to_errors(unscaled, measured)
 
 
-def _with_mean_error(model: IntervalModel, cases: Sequence[CalibrationCase]) -> IntervalModel:
-    """The model whose expected errors of `cases` have the mean of the errors that were made."""
-    expected_mm = sum(model.expected_error_mm(case.evidence) for case in cases)
-    ratio = max(sum(case.error_mm for case in cases), _ERROR_FLOOR_MM) / expected_mm
-    return replace(model, intercept=model.intercept + math.log(ratio))
+def scale_to_errors(model: IntervalModel, measured: Sequence[LabelledMeasurement]) -> IntervalModel:
+    """The model with the level of its expected errors, the interval's factor and the review limit set by `measured`.
 
+    The mean expected error becomes the mean error. The weights of the features stay.
 
-def _with_limits(model: IntervalModel, cases: Sequence[CalibrationCase]) -> IntervalModel:
-    """The model with the interval's factor and the limit for review that its expected errors of `cases` ask for."""
-    errors_mm = np.array([case.error_mm for case in cases])
-    expected_mm = np.array([model.expected_error_mm(case.evidence) for case in cases])
+    Raises:
+        DatasetError: if there are too few measurements.
+    """
+    check_count(len(measured))
+    expected_sum_mm = sum(model.expected_error_mm(item.quality) for item in measured)
+    ratio = max(sum(item.error_mm for item in measured), _ERROR_FLOOR_MM) / expected_sum_mm
+    model = replace(model, intercept=model.intercept + math.log(ratio))
+    errors_mm = np.array([item.error_mm for item in measured])
+    expected_mm = np.array([model.expected_error_mm(item.quality) for item in measured])
     others = expected_mm[errors_mm <= LARGE_ERROR_MM]
     return replace(
         model,
@@ -98,73 +98,28 @@ def _with_limits(model: IntervalModel, cases: Sequence[CalibrationCase]) -> Inte
     )
 
 
-def fit_longer_training(
-    cases: Sequence[CalibrationCase],
-    longer: Sequence[CalibrationCase],
-    longer_unlabelled: Sequence[QualityFeatures],
-    cases_unlabelled: Sequence[QualityFeatures],
-) -> IntervalModel:
-    """The trust model of a longer training that was measured in fewer images than shorter ones.
-
-    The shorter trainings' errors say what the error grows with; the longer one's say how large it is.
-
-    Args:
-        cases: errors of the shorter trainings.
-        longer: errors of the longer one, at least `MIN_IMAGES`.
-        longer_unlabelled: evidence of the longer one for `match_network`.
-        cases_unlabelled: evidence of the shorter ones on the same images.
+def check_count(n_images: int) -> None:
+    """Returns if there are enough measurements to calibrate with.
 
     Raises:
-        DatasetError: if there are too few cases or images.
+        DatasetError: if there are fewer than `MIN_IMAGES`.
     """
-    if len(longer) < MIN_IMAGES:
-        raise DatasetError(f"{len(longer)} measured images; a calibration needs at least {MIN_IMAGES}")
-    matched = match_network(fit_trust_model(cases), longer_unlabelled, cases_unlabelled)
-    return _with_limits(_with_mean_error(matched, longer), longer)
+    if n_images < MIN_IMAGES:
+        raise DatasetError(f"{n_images} measured images; a calibration needs at least {MIN_IMAGES}")
 
 
-def match_network(
-    model: IntervalModel, own: Sequence[QualityFeatures], others: Sequence[QualityFeatures]
-) -> IntervalModel:
-    """The trust model for another training of the network than those whose errors it was fitted to.
-
-    A longer training leaves less entropy in its masks and smoother contours; read as if they came from the others,
-    these would promise smaller errors than it makes. So its evidence is taken in units of its own: as many standard
-    deviations above the mean as the others' evidence was. That needs the same images in both, but no labels.
-
-    Args:
-        model: fitted to `others`' errors.
-        own: evidence of the network that the result is for; at least `MIN_IMAGES`, that neither was trained on.
-        others: evidence of the networks whose errors were fitted, on the same images.
-
-    Raises:
-        DatasetError: if there are too few images.
-    """
-    if min(len(own), len(others)) < MIN_IMAGES:
-        raise DatasetError(f"{min(len(own), len(others))} images in both networks; at least {MIN_IMAGES} are needed")
-    names = [name for name in model.weights if name not in _SAME_IN_ALL_NETWORKS]
-    own_values, other_values = _design(own, names), _design(others, names)
-    scale = (other_values.std(axis=0) + 1e-9) / (own_values.std(axis=0) + 1e-9)
-    shift = other_values.mean(axis=0) - scale * own_values.mean(axis=0)
-    weights, intercept = dict(model.weights), model.intercept
-    for name, factor, offset in zip(names, scale.tolist(), shift.tolist(), strict=True):
-        intercept += model.weights[name] * offset
-        weights[name] *= factor
-    return replace(model, intercept=intercept, weights=weights)
-
-
-def _design(evidence: Sequence[QualityFeatures], features: Sequence[str]) -> NDArray[np.float64]:
+def feature_matrix(quality: Sequence[QualityFeatures], features: Sequence[str]) -> NDArray[np.float64]:
     """Features (n, len(features)) of n measurements."""
-    return np.array([[FEATURES[name](item) for name in features] for item in evidence])
+    return np.array([[FEATURES[name](item) for name in features] for item in quality])
 
 
 def _fit_scale(
     design: NDArray[np.float64], errors: NDArray[np.float64], coverage: float
 ) -> tuple[float, NDArray[np.float64]]:
-    """Intercept and slopes, all at least 0, of the logarithm of the error below which `coverage` of all errors lie.
+    """Intercept and non-negative slopes of the logarithm of the error's quantile `coverage`.
 
-    Quantile regression, less a ridge on the slopes; the loss is smooth and convex. What the interval is to hold is
-    fitted, and not the mean error, which a few large ones of small heads would decide.
+    This is quantile regression with a ridge on the slopes; the loss is smooth and convex. The quantile is fitted rather
+    than the mean error, because a few large errors of small heads would decide the mean.
 
     References: R. Koenker, G. Bassett, Regression quantiles, Econometrica 46, 1978; Y. Romano, E. Patterson, E. Candes,
     Conformalized quantile regression, NeurIPS 2019.
@@ -187,7 +142,7 @@ def _fit_scale(
 
 
 def conformal_quantile(scores: NDArray[np.float64], coverage: float) -> float:
-    """The ceil((n + 1) coverage)-th smallest of n scores; the largest where that is more than n.
+    """The ceil((n + 1) coverage)-th smallest of n scores; the largest where that rank is more than n.
 
     References: Vovk, Gammerman, Shafer: Algorithmic Learning in a Random World, 2005.
     """

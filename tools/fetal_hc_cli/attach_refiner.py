@@ -1,6 +1,7 @@
-r"""Put an outline refiner into the file of the model whose outlines it refines.
+r"""Put an outline refiner into the bundle of the detector whose outlines it refines, and name the result.
 
-    python tools/attach_refiner.py --model output/hc18.int8.onnx --refiner output/refiner.onnx --output output/hc18.onnx
+    python tools/attach_refiner.py --model output/int8.onnx --refiner output/refiner.onnx --output output/hc18.zip \
+        --name hc18 --model-version 1.0.0
 
 The refiner is what tools/export_model.py wrote for configs/hc18/outline_refiner.yaml. A calibration stored in the model
 is dropped: calibrate again with tools/calibrate_trust.py.
@@ -15,7 +16,8 @@ from pathlib import Path
 
 from fetal_hc.errors import FetalHCError
 from fetal_hc.model.checksum import file_sha256
-from hc18.training.refiner_export import attach_refiner
+from fetal_hc_cli.model import add_identity_options, identity_changes
+from hc18.training.bundle_parts import attach_refiner, read_head_bundle
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,16 +25,18 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, required=True, metavar="FILE.onnx", help="exported Mask R-CNN")
+    parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="exported detector, or a bundle")
     parser.add_argument("--refiner", type=Path, required=True, metavar="FILE.onnx", help="exported outline refiner")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE.onnx", help="file to write (replaced)")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE.zip", help="bundle to write (replaced)")
+    add_identity_options(parser)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     try:
-        attach_refiner(options.model, options.refiner, options.output)
+        bundle = attach_refiner(read_head_bundle(options.model), options.refiner)
+        bundle.replace(**identity_changes(options)).write(options.output)
     except FetalHCError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -1,12 +1,14 @@
-r"""Export a trained checkpoint to one ONNX file, checked against the eager network before it is kept.
+r"""Export a trained checkpoint to a model that needs no torch, checked against the eager network before it is kept.
 
     python tools/export_model.py --config-file configs/hc18/mask_rcnn_R_18_FPN.yaml \
-        --weights output/hc18_R_18_FPN/model_final.pth --output hc18/shipped/hc18.onnx --half
+        --weights output/hc18_R_18_FPN/model_final.pth --output output/hc18.zip --half
 
 An outline refiner (configs/hc18/outline_refiner.yaml) is exported in the same way, without --half, --class-names and
---check-images; tools/attach_refiner.py then puts it into the file of a model.
+--check-images; tools/attach_refiner.py then puts it into the bundle of a detector.
 
-Exit code: 0 done; 1 the exported graph does not agree with the eager network; 2 bad input.
+A name that ends in .onnx gives a single ONNX file, any other name a bundle (docs/data_formats.md).
+
+Exit code: 0 done; 1 the exported network does not agree with the eager network; 2 bad input.
 """
 
 import argparse
@@ -18,7 +20,7 @@ from pathlib import Path
 from fetal_hc.engine.architecture import find_architecture
 from fetal_hc.engine.config import load_config
 from fetal_hc.engine.export.onnx_export import ExportOptions
-from fetal_hc.errors import ConfigError, FetalHCError, ModelError
+from fetal_hc.errors import ConfigError, ExportMismatch, FetalHCError
 from fetal_hc.io.images import read_image
 from fetal_hc_cli.architectures import ARCHITECTURES
 from hc18.training.refiner_export import render_check_images
@@ -31,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--config-file", type=Path, required=True, metavar="FILE", help="YAML used for training")
     parser.add_argument("--weights", type=Path, required=True, metavar="FILE.pth", help="checkpoint")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE.onnx", help="file to write (replaced)")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="file to write (replaced)")
     parser.add_argument("--half", action="store_true", help="store weights as float16: half the file, same speed")
     parser.add_argument(
         "--class-names", nargs="+", default=["head"], metavar="NAME", help="one per class, in label order"
@@ -54,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         images = (*render_check_images(), *(read_image(path) for path in arguments.check_images))
         options = ExportOptions(tuple(arguments.class_names), arguments.half, images)
         report = export(cfg, arguments.weights, arguments.output, options)
-    except ModelError as error:
+    except ExportMismatch as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except FetalHCError as error:

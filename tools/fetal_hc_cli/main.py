@@ -42,10 +42,11 @@ FETAL_HC = (
     Command("cross-validate", "cross_validate", "train and score one configuration on every fold", "train"),
     Command("tune", "tune", "search for hyper-parameters", "train"),
     Command("average", "average_checkpoints", "average the weights of checkpoints", "train"),
-    Command("export", "export_model", "export a checkpoint to ONNX", "train"),
+    Command("export", "export_model", "export a checkpoint to a model that needs no torch", "train"),
     Command("quantize", "quantize_model", "make an exported model 8-bit", "train"),
     Command("attach-refiner", "attach_refiner", "put an outline refiner into a model", "train"),
-    Command("calibrate", "calibrate_trust", "fit the intervals of a model to held-out images", "train"),
+    Command("calibrate", "calibrate", "fit the intervals of a model to held-out images", "train"),
+    Command("model", "model", "show what a model file holds, or convert an older one to a bundle"),
     Command("plot", "plot_training", "draw the losses and metrics of trainings", "train"),
 )
 FACE_MASK = (

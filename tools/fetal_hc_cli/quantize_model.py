@@ -1,4 +1,4 @@
-"""Turn the convolutions of an exported model into 8-bit arithmetic: about twice as fast on a CPU.
+"""Turn the convolutions of an exported detector into 8-bit arithmetic: about twice as fast on a CPU.
 
     python tools/quantize_model.py --model model.onnx --coco datasets/hc18_train.json --output model_int8.onnx
 
@@ -24,10 +24,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, required=True, metavar="FILE.onnx", help="of tools/export_model.py")
+    parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="of tools/export_model.py")
     parser.add_argument("--coco", type=Path, required=True, metavar="FILE.json", help="training images, as converted")
     parser.add_argument("--count", type=int, default=60, metavar="N", help="images to use (default: %(default)s)")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE.onnx", help="model to write")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="model to write")
     return parser
 
 

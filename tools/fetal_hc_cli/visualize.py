@@ -1,7 +1,7 @@
 """Draw references (blue) and predictions (orange) on images: one PNG each, contact sheets, and a CSV of the figures.
 
     python tools/visualize.py --root HC18 --submission submission.csv --worst --limit 40 --output output/worst
-    python tools/visualize.py --coco datasets/hc18_val.json --model hc18/shipped/hc18.onnx --output output/val
+    python tools/visualize.py --coco datasets/hc18_val.json --model hc18/shipped/hc18.zip --output output/val
     python tools/visualize.py --images HC18/test_set --pixel-sizes HC18/test_set_pixel_size.csv --details details.csv
                               --output output/test
 

@@ -4,7 +4,7 @@ A file is a dictionary. "model" always holds the weights to evaluate, export and
 one. What resuming needs stands beside it: "optimizer", "scheduler", "iteration" (the last one done, 0-based) and,
 unknown to Detectron2, "ema" (its counter and the weights under training), "grad_scaler", "random_state", "sampler".
 Files are read with `torch.load(weights_only=True)`, those of Detectron2's model zoo (.pkl) with
-`fetal_hc.engine.checkpoints.restricted_pickle`, exported models (.onnx) with
+`fetal_hc.engine.checkpoints.restricted_pickle`, exported models (.onnx, bundles as .zip) with
 `fetal_hc.engine.checkpoints.exported_weights`; none runs code from them.
 """
 
@@ -105,7 +105,7 @@ def _read_zoo_file(path: Path) -> Any:
 
 
 # By the file's extension; everything else is PyTorch's.
-_READERS = {".pkl": _read_zoo_file, ".onnx": read_exported_weights}
+_READERS = {".pkl": _read_zoo_file, ".onnx": read_exported_weights, ".zip": read_exported_weights}
 
 
 def _is_weight(entry: tuple[Any, Any]) -> bool:

@@ -1,7 +1,7 @@
-"""Weights of a model that tools/export_model.py wrote, so that a training can start from a shipped .onnx file.
+"""Weights of an exported model, a bundle or an .onnx file, so that a training can start from the shipped one.
 
-Exported graphs keep the names of the weights behind "model.". Half-size files store NAME_half. In 8-bit files
-NAME_quantized stands with a scale and a zero point per output channel: value = (quantized - zero point) * scale, as in
+Exported graphs keep the names of the weights behind "model.". Half-size files store NAME_half. 8-bit files
+store NAME_quantized with a scale and a zero point per output channel: value = (quantized - zero point) * scale, as in
 ONNX's DequantizeLinear.
 """
 
@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from fetal_hc.engine.export.onnx_file import read_onnx
 from fetal_hc.errors import ModelError
+from fetal_hc.model.bundle import DETECTOR, ModelBundle, is_zip_file
 
 _PREFIX = "model."
 _STORED_AS = re.compile(r"_(quantized|half)$")
@@ -26,14 +28,14 @@ _NOT_WEIGHTS = re.compile(r"_(scale|zero_point)$|\.bias\d+(_quantized)?$|^pixel_
 
 
 def read_exported_weights(path: str | Path) -> dict[str, NDArray[np.float32]]:
-    """Names in the training model -> values, rounded as the file holds them. No names if it is some other network.
+    """Names in the training model -> values, rounded as the file holds them. No names for any other network.
 
     Raises:
-        ModelError: if the file is not ONNX, or a quantized weight lacks its scale.
+        ModelError: if the file is damaged, neither a bundle nor ONNX, or a quantized weight lacks its scale.
     """
     stored = {
         tensor.name.removeprefix(_PREFIX): numpy_helper.to_array(tensor)
-        for tensor in read_onnx(path).graph.initializer
+        for tensor in _read_detector(Path(path)).graph.initializer
         if tensor.name.startswith(_PREFIX)
     }
     return {
@@ -41,6 +43,13 @@ def read_exported_weights(path: str | Path) -> dict[str, NDArray[np.float32]]:
         for name, value in stored.items()
         if not _NOT_WEIGHTS.search(name)
     }
+
+
+def _read_detector(path: Path) -> onnx.ModelProto:
+    """The network in an .onnx file, whoever wrote it, or the detector of a bundle."""
+    if is_zip_file(path):
+        return onnx.load_model_from_string(ModelBundle.read(path).networks[DETECTOR])
+    return read_onnx(path)
 
 
 def _float(value: NDArray[Any]) -> NDArray[np.float32]:

@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from fetal_hc.engine.checkpoints.checkpoint import load_weights, read_checkpoint
 from fetal_hc.engine.config import CfgNode, dump_config
 from fetal_hc.engine.modeling.rcnn import GeneralizedRCNN
-from fetal_hc.errors import ConfigError, ModelError
-from fetal_hc.io.atomic import atomic_path
+from fetal_hc.errors import ConfigError, ExportMismatch
+from fetal_hc.model.bundle import DETECTOR, UNVERSIONED, ModelBundle
+from fetal_hc.model.checksum import file_sha256
 from fetal_hc.model.model_spec import INPUT_NAME, OUTPUT_NAMES, ModelSpec
 from fetal_hc.model.preprocess import InputSpec, to_network_input
 
@@ -95,12 +96,12 @@ def export_model(cfg: CfgNode, weights: Path, output: Path, options: ExportOptio
     Args:
         cfg: the configuration the network was trained with.
         weights: checkpoint (.pth).
-        output: file to write (.onnx), replaced atomically.
+        output: file to write, replaced atomically: an ONNX file where its name ends in .onnx, else a bundle.
         options: class names, size of the weights, images to compare on.
 
     Raises:
         ConfigError: the model has no masks, or names and classes differ in number.
-        ModelError: the exported graph does not agree with the eager network.
+        ExportMismatch: the exported graph does not agree with the eager network.
     """
     if not cfg.MODEL.MASK_ON:
         raise ConfigError("MODEL.MASK_ON is False: only models with masks are exported, since the fit needs soft masks")
@@ -127,11 +128,8 @@ def export_model(cfg: CfgNode, weights: Path, output: Path, options: ExportOptio
     payload = proto.SerializeToString()
     differences, n_detections = compare(graph, payload, images)
     _require_agreement(differences)
-    with atomic_path(output) as temporary:
-        temporary.write_bytes(payload)
-    return ExportReport(
-        output, len(payload), hashlib.sha256(payload).hexdigest(), differences, n_detections, "detections"
-    )
+    ModelBundle(output.stem, UNVERSIONED, spec, {DETECTOR: payload}).write(output)
+    return ExportReport(output, output.stat().st_size, file_sha256(output), differences, n_detections, "detections")
 
 
 def input_spec(cfg: CfgNode) -> InputSpec:
@@ -147,11 +145,12 @@ def _to_input(image: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32]:
 def compare(graph: nn.Module, payload: bytes, images: Sequence[NDArray[np.float32]]) -> tuple[dict[str, float], int]:
     """Largest absolute differences between the eager network and the graph, and the number of detections compared.
 
-    Detections are matched by nearest box, not by rank: two scores equal to the last bit may swap places in another
-    runtime. A detection that has no partner counts as an infinite difference.
+    A detection is matched with the nearest box of its class, not by rank: two scores equal to the last bit may swap
+    places in another runtime, and a class-agnostic model gives several classes the same box. A detection that has no
+    partner counts as an infinite difference.
     """
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors only: what the runtime cannot fold is no concern of the user
+    options.log_severity_level = 3  # errors only: what the runtime cannot fold does not concern the user
     session = onnxruntime.InferenceSession(payload, options, providers=["CPUExecutionProvider"])
     differences = dict.fromkeys(TOLERANCES, 0.0)
     n_detections = 0
@@ -159,14 +158,14 @@ def compare(graph: nn.Module, payload: bytes, images: Sequence[NDArray[np.float3
         with torch.no_grad():
             eager = [tensor.numpy() for tensor in graph(torch.from_numpy(image))]
         exported = session.run(list(OUTPUT_NAMES), {INPUT_NAME: image})
-        if len(eager[0]) != len(exported[0]):
-            logger.warning("eager network found %d objects, exported graph %d", len(eager[0]), len(exported[0]))
+        if not np.array_equal(np.sort(eager[2]), np.sort(exported[2])):
+            logger.warning("eager network found objects of classes %s, exported graph %s", eager[2], exported[2])
             return dict.fromkeys(TOLERANCES, float("inf")), n_detections
         n_detections += len(eager[0])
         if len(eager[0]) == 0:
             continue
         distance = np.abs(eager[0][:, None] - exported[0][None]).max(axis=2)
-        partner = distance.argmin(axis=1)
+        partner = np.where(eager[2][:, None] == exported[2][None], distance, np.inf).argmin(axis=1)
         for name, index in (("boxes", 0), ("scores", 1), ("masks", 3)):
             worst = float(np.abs(eager[index] - exported[index][partner]).max())
             differences[name] = max(differences[name], worst)
@@ -180,7 +179,7 @@ def _require_agreement(differences: dict[str, float]) -> None:
         if not value <= TOLERANCES[name]
     ]
     if wrong:
-        raise ModelError("the exported graph does not agree with the eager network: " + "; ".join(wrong))
+        raise ExportMismatch("the exported graph does not agree with the eager network: " + "; ".join(wrong))
 
 
 def on_cpu(cfg: CfgNode) -> CfgNode:

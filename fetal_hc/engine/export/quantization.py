@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import onnx
+import onnxruntime.quantization
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -18,14 +20,15 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from fetal_hc.engine.export.onnx_file import read_onnx
+from fetal_hc.engine.export.onnx_file import read_bundle
 from fetal_hc.errors import ModelError
-from fetal_hc.io.atomic import write_bytes_atomic
 from fetal_hc.io.images import read_image
-from fetal_hc.model.model_spec import INPUT_NAME, TRUST_KEY, ModelSpec
+from fetal_hc.model.bundle import DETECTOR
+from fetal_hc.model.model_spec import INPUT_NAME, ModelSpec
 from fetal_hc.model.preprocess import to_network_input
 
 MIN_IMAGES = 8
+_QUANTIZER = Path(onnxruntime.quantization.__file__).parent
 
 
 class _Images(CalibrationDataReader):
@@ -41,15 +44,15 @@ class _Images(CalibrationDataReader):
 
 
 def quantize_model(source: Path, target: Path, images: Sequence[Path]) -> None:
-    """Writes the network with 8-bit convolutions; boxes, scores and fully connected layers stay float32.
+    """Writes a model whose detector has 8-bit convolutions; boxes, scores and fully connected layers stay float32.
 
     Weights are scaled per channel and kept to 7 bits: with 8, processors without VNNI instructions overflow.
-    Activations are scaled by their range on the images. What the trust model of the source was calibrated on is gone,
-    so it is left out.
+    Activations are scaled by their range on the images. A calibration of the source is left out, because it does not
+    hold for the new network.
 
     Args:
-        source: ONNX file of tools/export_model.py.
-        target: ONNX file to write.
+        source: bundle or ONNX file of tools/export_model.py.
+        target: file to write, see `ModelBundle.write`.
         images: at least `MIN_IMAGES` typical ones, from the training set.
 
     Raises:
@@ -58,17 +61,16 @@ def quantize_model(source: Path, target: Path, images: Sequence[Path]) -> None:
     """
     if len(images) < MIN_IMAGES:
         raise ModelError(f"{len(images)} images; the ranges of the activations need at least {MIN_IMAGES}")
-    metadata = {item.key: item.value for item in read_onnx(source).metadata_props}
-    spec = ModelSpec.from_metadata(metadata, str(source))
-    logging.getLogger().setLevel(logging.ERROR)  # the quantizer logs remarks on single nodes to the root logger
-    with tempfile.TemporaryDirectory() as folder:
-        prepared, quantized = Path(folder) / "prepared.onnx", Path(folder) / "quantized.onnx"
-        quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+    bundle = read_bundle(source)
+    with tempfile.TemporaryDirectory() as folder, _without_remarks():
+        given, prepared, quantized = (Path(folder) / f"{name}.onnx" for name in ("given", "prepared", "quantized"))
+        given.write_bytes(bundle.networks[DETECTOR])
+        quant_pre_process(str(given), str(prepared), skip_symbolic_shape=True)
         _check_weights(prepared, source)
         quantize_static(
             str(prepared),
             str(quantized),
-            _Images(images, spec),
+            _Images(images, bundle.spec),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv"],
             per_channel=True,
@@ -78,8 +80,24 @@ def quantize_model(source: Path, target: Path, images: Sequence[Path]) -> None:
             calibrate_method=CalibrationMethod.MinMax,
         )
         proto = onnx.load(quantized)
-    onnx.helper.set_model_props(proto, {key: value for key, value in metadata.items() if key != TRUST_KEY})
-    write_bytes_atomic(target, proto.SerializeToString())
+        metadata = {item.key: item.value for item in onnx.load(given).metadata_props}
+    onnx.helper.set_model_props(proto, metadata)
+    bundle.replace(networks={DETECTOR: proto.SerializeToString()}).write(target)
+
+
+@contextmanager
+def _without_remarks() -> Iterator[None]:
+    """Drops what ONNX Runtime's quantizer logs about single nodes; it logs to the root logger, as others do."""
+
+    def is_of_others(record: logging.LogRecord) -> bool:
+        return _QUANTIZER not in Path(record.pathname).parents
+
+    root = logging.getLogger()
+    root.addFilter(is_of_others)
+    try:
+        yield
+    finally:
+        root.removeFilter(is_of_others)
 
 
 def _check_weights(prepared: Path, source: Path) -> None:

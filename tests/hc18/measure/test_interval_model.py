@@ -41,17 +41,25 @@ def test_expected_error_stays_within_its_limits(entropy: float):
     assert 0.0 <= found.low_mm < found.high_mm < math.inf
 
 
-def test_json_gives_the_same_model_back():
-    assert IntervalModel.from_json(MODEL.to_json()) == MODEL
+def test_section_gives_the_same_model_back():
+    assert IntervalModel.from_section(MODEL.to_section(), "m.zip") == MODEL
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["", "[]", "{}", MODEL.to_json().replace("log_hc", "horoscope"), MODEL.to_json().replace("2.5", "NaN")],
+    ("changes", "message"),
+    [
+        ({"coverage": None}, r"intervals\.coverage is missing"),
+        ({"colour": 1}, r"intervals\.colour is unknown"),
+        ({"weights": {"horoscope": 1.0}}, "unknown features .'horoscope'."),
+        ({"interval_factor": math.nan}, "not finite"),
+        ({"weights": 3}, "no attribute 'items'"),
+        ({"coverage": 1.5}, r"coverage is 1\.5"),
+    ],
 )
-def test_other_text_is_refused(text: str):
-    with pytest.raises(ModelError, match="trust model"):
-        IntervalModel.from_json(text)
+def test_section_that_does_not_fit_names_file_and_field(changes: dict[str, object], message: str):
+    section = {name: value for name, value in {**MODEL.to_section(), **changes}.items() if value is not None}
+    with pytest.raises(ModelError, match=rf"m\.zip: model\.json.*(\n.*)?{message}"):
+        IntervalModel.from_section(section, "m.zip")
 
 
 def test_features_need_millimetres_and_comparable_fits():

@@ -14,15 +14,15 @@ from hc18.measure.pipeline import CalibrateAt, measure_frame
 from tests.rendered_heads import predict
 
 HEAD = Ellipse.from_axes(160.0, 108.0, 90.0, 70.0, 0.2)
-TRUST = IntervalModel(np.log(2.0), {"log_hc": 1.0}, 2.0, 0.9, 100.0, 160)
+INTERVALS = IntervalModel(np.log(2.0), {"log_hc": 1.0}, 2.0, 0.9, 100.0, 160)
 GREY_IMAGE = np.full((216, 320, 3), 60, np.uint8)
 
 
-class FixedPredictor:
+class FixedModel:
     """Finds the same head in every image and counts its calls; its refinement stage always finds `refined`."""
 
-    def __init__(self, trust: IntervalModel | None = None, refined: Ellipse | None = None) -> None:
-        self.spec = SimpleNamespace(trust=trust)
+    def __init__(self, intervals: IntervalModel | None = None, refined: Ellipse | None = None) -> None:
+        self.intervals, self.min_score = intervals, 0.35
         self.refiner = SimpleNamespace(refine=self._refine) if refined is not None else None
         self.refined = refined
         self.n_calls = 0
@@ -37,12 +37,12 @@ class FixedPredictor:
         return self.refined
 
 
-def measure(predictor: FixedPredictor, *candidates: Calibration, calibrate: CalibrateAt | None = None) -> Measurement:
-    return measure_frame(predictor, GREY_IMAGE, candidates, calibrate).measurement
+def measure(model: FixedModel, *candidates: Calibration, calibrate: CalibrateAt | None = None) -> Measurement:
+    return measure_frame(model, GREY_IMAGE, candidates, calibrate).measurement
 
 
 def test_measurement_has_millimetres_and_the_interval_of_its_model():
-    found = measure(FixedPredictor(TRUST), from_table(0.3))
+    found = measure(FixedModel(INTERVALS), from_table(0.3))
     assert found.hc_mm == pytest.approx(0.3 * HEAD.circumference(), rel=0.002)
     half_mm = 2.0 * found.interval.expected_error_mm
     assert (found.interval.low_mm, found.interval.high_mm) == pytest.approx(
@@ -51,36 +51,36 @@ def test_measurement_has_millimetres_and_the_interval_of_its_model():
 
 
 def test_model_without_calibration_gives_no_interval():
-    found = measure(FixedPredictor(), from_table(0.3))
+    found = measure(FixedModel(), from_table(0.3))
     assert found.status is Status.OK
     assert found.interval is None
 
 
 def test_pixel_size_known_later_gives_the_same_measurement():
-    predictor, size = FixedPredictor(TRUST), from_table((0.3, 0.25))
-    at_once, in_px = measure(predictor, size), measure(predictor, uncalibrated("none yet"))
+    model, size = FixedModel(INTERVALS), from_table((0.3, 0.25))
+    at_once, in_px = measure(model, size), measure(model, uncalibrated("none yet"))
     assert (in_px.status, in_px.interval) == (Status.NO_PIXEL_SIZE, None)
-    assert apply_pixel_size(in_px.outline, size, TRUST) == at_once
+    assert apply_pixel_size(in_px.outline, size, INTERVALS) == at_once
 
 
 def test_photograph_never_reaches_the_network():
     photograph = np.random.default_rng(0).integers(0, 256, (216, 320, 3), dtype=np.uint8)
-    predictor = FixedPredictor(TRUST)
-    found = measure_frame(predictor, photograph, [from_table(0.3)])
+    model = FixedModel(INTERVALS)
+    found = measure_frame(model, photograph, [from_table(0.3)])
     assert found.measurement.status is Status.NO_HEAD
     assert "photograph" in found.measurement.reason
-    assert (predictor.n_calls, found.detection) == (0, None)
+    assert (model.n_calls, found.detection) == (0, None)
 
 
 def test_refinement_gets_the_image_and_the_detected_ellipse():
     refined = Ellipse.from_axes(161.0, 107.0, 95.0, 73.0, 0.25)
-    found = measure(FixedPredictor(TRUST, refined), from_table(0.3))
+    found = measure(FixedModel(INTERVALS, refined), from_table(0.3))
     assert found.ellipse_px == refined
     assert found.hc_mm == pytest.approx(0.3 * refined.circumference())
 
 
 def test_detection_is_the_one_that_was_measured():
-    found = measure_frame(FixedPredictor(TRUST), GREY_IMAGE, [from_table(0.3)])
+    found = measure_frame(FixedModel(INTERVALS), GREY_IMAGE, [from_table(0.3)])
     assert found.detection is not None
     assert found.detection.score == found.measurement.score
 
@@ -92,7 +92,7 @@ def test_region_around_the_ellipse_counts_before_the_table_and_both_are_named():
         seen.append(ellipse_px)
         return from_region((0.25, 0.25), "region 1 of 1")
 
-    found = measure(FixedPredictor(TRUST), from_table(0.3), calibrate=calibrate)
+    found = measure(FixedModel(INTERVALS), from_table(0.3), calibrate=calibrate)
     assert seen == [found.ellipse_px]
     assert (found.calibration.source, found.calibration.pixel_size_xy_mm) == (
         CalibrationSource.DICOM_REGION,
@@ -103,4 +103,4 @@ def test_region_around_the_ellipse_counts_before_the_table_and_both_are_named():
 
 
 def test_without_any_candidate_the_reason_says_what_to_do():
-    assert "Type the pixel size" in measure(FixedPredictor(TRUST)).reason
+    assert "Type the pixel size" in measure(FixedModel(INTERVALS)).reason

@@ -17,28 +17,28 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with one model and its checksum; no override in the environment."""
     monkeypatch.delenv(MODEL_VARIABLE, raising=False)
-    (tmp_path / "hc18.onnx").write_bytes(CONTENT)
-    (tmp_path / "hc18.onnx.sha256").write_text(f"{DIGEST}  hc18.onnx\n")
+    (tmp_path / "hc18.zip").write_bytes(CONTENT)
+    (tmp_path / "hc18.zip.sha256").write_text(f"{DIGEST}  hc18.zip\n")
     return tmp_path
 
 
 def test_model_with_its_checksum_is_found(models: Path) -> None:
-    assert bundled_model_path("hc18", models) == models / "hc18.onnx"
+    assert bundled_model_path("hc18", models) == models / "hc18.zip"
 
 
 def test_missing_model_names_the_remedy(models: Path) -> None:
-    with pytest.raises(ModelError, match=r"other\.onnx: the shipped model is missing.*--model"):
+    with pytest.raises(ModelError, match=r"other\.zip: the shipped model is missing.*--model"):
         bundled_model_path("other", models)
 
 
 def test_missing_checksum_is_an_error_for_a_shipped_model(models: Path) -> None:
-    (models / "hc18.onnx.sha256").unlink()
-    with pytest.raises(ModelError, match=r"hc18\.onnx\.sha256: cannot be read"):
+    (models / "hc18.zip.sha256").unlink()
+    with pytest.raises(ModelError, match=r"hc18\.zip\.sha256: cannot be read"):
         bundled_model_path("hc18", models)
 
 
 def test_wrong_checksum_shows_both_digests(models: Path) -> None:
-    (models / "hc18.onnx").write_bytes(CONTENT + b"!")
+    (models / "hc18.zip").write_bytes(CONTENT + b"!")
     with pytest.raises(ModelError, match=DIGEST) as caught:
         bundled_model_path("hc18", models)
     assert hashlib.sha256(CONTENT + b"!").hexdigest() in str(caught.value)
@@ -46,14 +46,14 @@ def test_wrong_checksum_shows_both_digests(models: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "not a digest", DIGEST[:-1], DIGEST + "0"])
 def test_malformed_checksum_file_is_refused(models: Path, text: str) -> None:
-    (models / "hc18.onnx.sha256").write_text(text)
+    (models / "hc18.zip.sha256").write_text(text)
     with pytest.raises(ModelError, match="64 hex digits"):
         bundled_model_path("hc18", models)
 
 
 def test_bare_upper_case_digest_is_accepted(models: Path) -> None:
-    (models / "hc18.onnx.sha256").write_text(DIGEST.upper())
-    check_checksum(models / "hc18.onnx", required=True)
+    (models / "hc18.zip.sha256").write_text(DIGEST.upper())
+    check_checksum(models / "hc18.zip", required=True)
 
 
 def test_other_models_need_no_checksum_file(tmp_path: Path) -> None:

@@ -13,15 +13,16 @@ from fetal_hc.engine.export.onnx_export import ExportOptions
 from fetal_hc.engine.train.training_job import JobOptions, start_job
 from fetal_hc.errors import DatasetError, ModelError
 from fetal_hc.io.images import read_image
-from fetal_hc.model.predictor import OnnxPredictor
 from fetal_hc.model.preprocess import to_grey
 from fetal_hc_cli.architectures import ARCHITECTURES
 from hc18.geometry.ellipse import Ellipse
+from hc18.measure.head_model import load_model
 from hc18.measure.polar_band import N_ANGLES, N_CHANNELS, N_RADII, fit_radii
 from hc18.measure.refiner import OutlineRefiner as ExportedRefiner
 from hc18.training.architectures import OUTLINE_REFINER
+from hc18.training.bundle_parts import attach_refiner, read_head_bundle
 from hc18.training.outline_refiner import OutlineRefiner
-from hc18.training.refiner_export import attach_refiner, export_refiner
+from hc18.training.refiner_export import export_refiner
 from tests.hc18.toy_bands import write_bands_config
 from tests.synthetic_model import write_bright_object_model
 
@@ -96,12 +97,12 @@ def test_exported_network_refines_as_the_eager_one(trained: tuple[Path, Path], t
 
 def test_a_model_carries_its_refiner(trained: tuple[Path, Path], tmp_path: Path) -> None:
     config_file, output_dir = trained
-    refiner, whole = tmp_path / "refiner.onnx", tmp_path / "whole.onnx"
+    refiner, whole = tmp_path / "refiner.onnx", tmp_path / "whole.zip"
     export_refiner(load_config(ARCHITECTURES, config_file), output_dir / "model_final.pth", refiner, ExportOptions())
     plain = write_bright_object_model(tmp_path / "plain.onnx")
-    assert OnnxPredictor(plain).refiner is None
-    attach_refiner(plain, refiner, whole)
-    carried = OnnxPredictor(whole)
+    assert load_model(plain).refiner is None
+    attach_refiner(read_head_bundle(plain), refiner).write(whole)
+    carried = load_model(whole)
     assert carried.refiner is not None
     coco = json.loads((config_file.parent / "heads.json").read_text())
     start = Ellipse(**coco["annotations"][0]["ellipse_px"])
@@ -110,9 +111,9 @@ def test_a_model_carries_its_refiner(trained: tuple[Path, Path], tmp_path: Path)
     assert direct is not None
     assert carried.refiner.refine(image, start) == direct
     with pytest.raises(ModelError, match="an outline refiner has"):
-        attach_refiner(plain, plain, whole)
+        attach_refiner(read_head_bundle(plain), plain)
     with pytest.raises(ModelError, match="another origin"):
-        attach_refiner(refiner, refiner, whole)
+        read_head_bundle(refiner)
 
 
 def test_a_dataset_without_ellipses_is_refused(trained: tuple[Path, Path], tmp_path: Path) -> None:

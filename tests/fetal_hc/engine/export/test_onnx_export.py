@@ -14,7 +14,7 @@ from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.export import onnx_export as export
 from fetal_hc.engine.export.onnx_export import ExportOptions, export_model
-from fetal_hc.errors import ConfigError, FetalHCError, ModelError
+from fetal_hc.errors import ConfigError, ExportMismatch, FetalHCError
 from fetal_hc.model.predictor import OnnxPredictor
 from fetal_hc_cli.architectures import MASK_RCNN
 from hc18.training.refiner_export import render_check_images
@@ -79,7 +79,7 @@ def test_file_that_disagrees_is_not_kept(
 ) -> None:
     monkeypatch.setattr(export, "TOLERANCES", {"boxes": -1.0, "scores": 1.0, "masks": 1.0})
     monkeypatch.setattr(export, "_trace", lambda graph, image: onnx.load(trained[1].with_name("half.onnx")))
-    with pytest.raises(ModelError, match="boxes differ by"):
+    with pytest.raises(ExportMismatch, match="boxes differ by"):
         export_model(*trained, tmp_path / "model.onnx", OPTIONS)
     assert list(tmp_path.iterdir()) == []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +13,9 @@ from PIL import Image
 
 from fetal_hc.engine.export.quantization import MIN_IMAGES, quantize_model
 from fetal_hc.errors import ModelError
+from fetal_hc.model.bundle import DETECTOR, INTERVALS, ModelBundle
 from fetal_hc.model.predictor import OnnxPredictor
-from hc18.measure.interval_model import IntervalModel
-from hc18.training.interval_metadata import write_trusted_model
 from tests.synthetic_model import IR_VERSION, OPSET, head_spec
-
-TRUST = IntervalModel(0.5, {"log_hc": 1.0}, 2.0, 0.9, 3.0, 160)
 
 
 def constant(name: str, value: np.ndarray) -> onnx.TensorProto:
@@ -59,7 +56,7 @@ def write_network(path: Path) -> Path:
         weights,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-    helper.set_model_props(model, replace(head_spec(), trust=TRUST).to_metadata())
+    helper.set_model_props(model, head_spec().to_metadata())
     onnx.save(model, path)
     return path
 
@@ -84,21 +81,29 @@ def test_convolutions_are_8_bit_and_answers_stay_close(tmp_path: Path, images: l
     assert 0.0 < np.abs(after.soft_mask - before.soft_mask).max() < 0.03
 
 
-def test_file_keeps_its_description_but_not_the_calibration_of_its_errors(tmp_path: Path, images: list[Path]) -> None:
-    source, target = write_network(tmp_path / "float.onnx"), tmp_path / "int8.onnx"
-    quantize_model(source, target, images)
-    before, after = OnnxPredictor(source).spec, OnnxPredictor(target).spec
-    assert before.trust == TRUST
-    assert after == replace(before, trust=None)
+def test_bundle_keeps_everything_but_the_calibration_of_its_errors(tmp_path: Path, images: list[Path]) -> None:
+    source = ModelBundle.read(write_network(tmp_path / "float.onnx")).replace(
+        networks={"other": b"network"}, sections={INTERVALS: {"factor": 2.0}, "training": {"n_images": 3}}
+    )
+    source.write(tmp_path / "float.zip")
+    quantize_model(tmp_path / "float.zip", tmp_path / "int8.zip", images)
+    after = ModelBundle.read(tmp_path / "int8.zip")
+    assert (after.name, after.version, after.spec) == (source.name, source.version, source.spec)
+    assert after.sections == {"training": {"n_images": 3}}
+    assert after.networks["other"] == b"network"
+    assert after.networks[DETECTOR] != source.networks[DETECTOR]
 
 
-def test_quantized_model_takes_a_calibration_of_its_own(tmp_path: Path, images: list[Path]) -> None:
-    target = tmp_path / "int8.onnx"
-    quantize_model(write_network(tmp_path / "float.onnx"), target, images)
-    write_trusted_model(target, target, replace(TRUST, n_images=801))
-    spec = OnnxPredictor(target).spec
-    assert spec.trust is not None
-    assert spec.trust.n_images == 801
+def test_logging_of_the_caller_stays_as_it_was(
+    tmp_path: Path, images: list[Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    root = logging.getLogger()
+    before = (root.level, list(root.filters), root.isEnabledFor(logging.WARNING))
+    with caplog.at_level(logging.INFO):
+        quantize_model(write_network(tmp_path / "float.onnx"), tmp_path / "int8.onnx", images)
+        logging.info("of the caller")
+    assert (root.level, list(root.filters), root.isEnabledFor(logging.WARNING)) == before
+    assert [record.getMessage() for record in caplog.records] == ["of the caller"]
 
 
 def test_quantizing_twice_is_refused(tmp_path: Path, images: list[Path]) -> None:
@@ -118,5 +123,3 @@ def test_other_files_are_refused(tmp_path: Path, images: list[Path]) -> None:
     (tmp_path / "text.onnx").write_text("not a network")
     with pytest.raises(ModelError, match=r"text\.onnx"):
         quantize_model(tmp_path / "text.onnx", tmp_path / "int8.onnx", images)
-    with pytest.raises(ModelError, match=r"text\.onnx"):
-        write_trusted_model(tmp_path / "text.onnx", tmp_path / "trusted.onnx", TRUST)

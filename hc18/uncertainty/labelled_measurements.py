@@ -1,4 +1,4 @@
-"""Results of images a model was not trained on: with their references, what its trust model is fitted to."""
+"""Reads measurements of images that a model was not trained on, with their references: what calibrations need."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from fetal_hc.io.coco import read_coco
 from fetal_hc.io.tables import from_safe_cell
 from hc18.measure.details import read_details
 from hc18.measure.interval_model import QualityFeatures
+from hc18.measure.outline import Quality
 from hc18.measure.rows import DETAILS_COLUMNS, MeasurementRow
-from hc18.uncertainty.calibration import CalibrationCase
+from hc18.uncertainty.calibration import LabelledMeasurement
 
 
-def read_calibration_cases(details: Path, labelled: Path) -> tuple[list[CalibrationCase], list[str]]:
-    """The measured images of a dataset with what their measurements show, and the names of those without millimetres.
+def read_labelled_measurements(details: Path, labelled: Path) -> tuple[list[LabelledMeasurement], list[str]]:
+    """The measurements of a dataset's images with their references, and the names of the images without millimetres.
 
     Args:
         details: `details.csv` of a model; rows of other images are ignored.
-        labelled: COCO JSON of tools/convert_hc18.py with images that the model was not trained on.
+        labelled: COCO JSON of tools/convert_hc18.py, with images that the model was not trained on.
 
     Raises:
-        DatasetError: if a file cannot be read, or listing every image that has no row, no reference or no evidence.
+        DatasetError: if a file cannot be read, or listing every image without a row, a reference or quality features.
     """
     rows = {row.file_name: row for row in read_details(details)}
-    cases, unmeasured, problems = [], [], []
+    measured, unmeasured, problems = [], [], []
     for image in read_coco(labelled).images:
         name, reference_hc_mm = Path(image.file_name).name, image.extra.get("hc_mm")
         row = rows.get(name)
@@ -36,17 +37,19 @@ def read_calibration_cases(details: Path, labelled: Path) -> tuple[list[Calibrat
             problems.append(f"{name}: {missing}; score the folder and convert it with tools/convert_hc18.py")
         elif row.hc_mm is None:
             unmeasured.append(name)
-        elif (evidence := _evidence(row)) is None:
-            problems.append(f"{name}: {details} lacks what a fit shows of itself; score it again with tools/score.py")
+        elif (quality := _quality(row)) is None:
+            problems.append(f"{name}: {details} lacks its quality features; score it again with tools/score.py")
         else:
-            cases.append(CalibrationCase(name, str(image.extra.get("examination", name)), evidence, reference_hc_mm))
+            measured.append(
+                LabelledMeasurement(name, str(image.extra.get("examination", name)), quality, reference_hc_mm)
+            )
     if problems:
         raise_problems(DatasetError, problems, f"{details}: cannot calibrate with it")
-    return cases, unmeasured
+    return measured, unmeasured
 
 
-def read_common_evidence(*files: Path) -> list[list[QualityFeatures]]:
-    """What each of several details files shows on the images that all of them have measured.
+def read_common_quality(*files: Path) -> list[list[QualityFeatures]]:
+    """The quality features in each of several details files, of the images that all of them have measured.
 
     Args:
         files: details; an image may have several rows in one file, of several networks.
@@ -54,11 +57,9 @@ def read_common_evidence(*files: Path) -> list[list[QualityFeatures]]:
     Raises:
         DatasetError: if a file cannot be read.
     """
-    measured = [
-        [(row.file_name, evidence) for row in read_details(path) if (evidence := _evidence(row))] for path in files
-    ]
+    measured = [[(row.file_name, q) for row in read_details(path) if (q := _quality(row))] for path in files]
     common = set.intersection(*({name for name, _ in rows} for rows in measured))
-    return [[evidence for name, evidence in rows if name in common] for rows in measured]
+    return [[quality for name, quality in rows if name in common] for rows in measured]
 
 
 def out_of_fold_table(pairs: Iterable[tuple[Path, Path]]) -> str:
@@ -89,7 +90,6 @@ def out_of_fold_table(pairs: Iterable[tuple[Path, Path]]) -> str:
     return buffer.getvalue()
 
 
-def _evidence(row: MeasurementRow) -> QualityFeatures | None:
-    values = (row.hc_mm, row.residual_percent, row.disagreement_percent, row.mask_entropy)
-    known = [value for value in values if value is not None]
-    return QualityFeatures(*known) if len(known) == len(values) else None
+def _quality(row: MeasurementRow) -> QualityFeatures | None:
+    quality = Quality(row.residual_percent, row.disagreement_percent, row.mask_entropy)
+    return QualityFeatures.from_quality(row.hc_mm, quality)

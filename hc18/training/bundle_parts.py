@@ -1,0 +1,55 @@
+"""Puts a refiner and an interval model into the bundle of the detector they belong to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fetal_hc.engine.export.onnx_file import read_bundle, read_onnx
+from fetal_hc.model.bundle import INTERVALS, REFINER, ModelBundle
+from fetal_hc.model.sessions import open_session
+from hc18.measure.head_model import MEASUREMENT
+from hc18.measure.interval_model import IntervalModel
+from hc18.measure.outline import MIN_SCORE
+from hc18.measure.refiner import REFINER_SECTION, check_refiner_signature
+
+
+def read_head_bundle(path: Path) -> ModelBundle:
+    """A model of any format that this release measures with, ready to be changed and written as a bundle.
+
+    Raises:
+        ModelError: if it is damaged or something else.
+    """
+    bundle = read_bundle(path)
+    if not bundle.is_single_file:
+        return bundle
+    sections = {**bundle.sections, MEASUREMENT: {"min_score": MIN_SCORE}}
+    if REFINER in bundle.networks:
+        sections[REFINER] = REFINER_SECTION
+    return bundle.replace(sections=sections, is_single_file=False)
+
+
+def attach_refiner(bundle: ModelBundle, refiner: Path) -> ModelBundle:
+    """The model with a refiner in place of any earlier one.
+
+    A calibration of the model as it was does not hold any more and is left out.
+
+    Args:
+        bundle: of `read_head_bundle`.
+        refiner: ONNX file of `hc18.training.refiner_export`.
+
+    Raises:
+        ModelError: if the file is something else.
+    """
+    payload = read_onnx(refiner).SerializeToString()
+    check_refiner_signature(open_session(payload, str(refiner), 1), str(refiner))
+    return bundle.replace(networks={REFINER: payload}, sections={REFINER: REFINER_SECTION})
+
+
+def add_intervals(bundle: ModelBundle, intervals: IntervalModel) -> ModelBundle:
+    """The model with an interval model in place of any earlier one.
+
+    Args:
+        bundle: of `read_head_bundle`.
+        intervals: calibrated on results of this model.
+    """
+    return bundle.replace(sections={INTERVALS: intervals.to_section()})

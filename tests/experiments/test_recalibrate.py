@@ -1,0 +1,107 @@
+"""A model without held-out images gets the calibration of one like it."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.recalibrate import fit_reference_run, main, transfer_calibration, validate_reference_run
+from fetal_hc.errors import DatasetError
+from hc18.measure.head_model import load_model
+from hc18.measure.interval_model import QualityFeatures
+from hc18.measure.rows import DETAILS_COLUMNS
+from hc18.uncertainty.calibration import LabelledMeasurement, fit_interval_model
+from hc18.uncertainty.validation import report_validation
+from tests.measured_errors import errors_of_known_spread, write_fold
+from tests.synthetic_model import write_bright_object_model
+
+
+def more_confident(item: LabelledMeasurement) -> LabelledMeasurement:
+    """The same error, seen by a network whose masks are sharper, above all in bad images."""
+    quality = replace(item.quality, mask_entropy=0.7 * 0.05 * (item.quality.mask_entropy / 0.05) ** 0.5)
+    return replace(item, quality=quality)
+
+
+def test_calibration_is_transferred_to_a_network_that_is_more_confident_without_being_better() -> None:
+    measured = errors_of_known_spread(1500)
+    confident = [more_confident(item) for item in measured]
+    model = fit_interval_model(measured)
+    transferred = transfer_calibration(model, [item.quality for item in confident], [item.quality for item in measured])
+    for item, confident_item in zip(measured[:50], confident[:50], strict=True):
+        assert transferred.expected_error_mm(confident_item.quality) == pytest.approx(
+            model.expected_error_mm(item.quality), rel=0.01
+        )
+    with pytest.raises(DatasetError, match="12 measured images"):
+        transfer_calibration(model, [item.quality for item in measured[:12]], [item.quality for item in measured])
+
+
+def test_reference_run_with_few_images_of_its_own_is_covered() -> None:
+    measured = errors_of_known_spread(1600)
+    better = [
+        replace(item, reference_hc_mm=item.quality.hc_mm + 0.7 * (item.reference_hc_mm - item.quality.hc_mm))
+        for item in map(more_confident, measured)
+    ]
+    unlabelled = ([item.quality for item in better[:200]], [item.quality for item in measured[:200]])
+    validated = validate_reference_run(measured[200:1200], better[1200:], *unlabelled)
+    report = report_validation(validated)
+    assert report.groups["all"][1] == pytest.approx(0.9, abs=0.03)
+    assert report.false_review == pytest.approx(0.12, abs=0.05)
+    expected_mm = np.mean([item.expected_error_mm for item in validated])
+    assert expected_mm == pytest.approx(np.mean([item.measured.error_mm for item in validated]), rel=0.05)
+    # What the fit to the folds alone would say of it.
+    alone = fit_interval_model(measured[200:1200])
+    assert expected_mm > 1.2 * np.mean([alone.expected_error_mm(item.quality) for item in better[1200:]])
+
+
+def test_reference_run_needs_some_images_of_its_own() -> None:
+    measured = errors_of_known_spread(100)
+    quality = [item.quality for item in measured]
+    with pytest.raises(DatasetError, match="12 measured images"):
+        fit_reference_run(measured, measured[:12], quality, quality)
+
+
+def write_more_confident(details: Path, target: Path, factor: float) -> Path:
+    """The same results with the entropy of every mask times `factor`."""
+    with details.open(encoding="utf-8", newline="") as source, target.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, DETAILS_COLUMNS)
+        writer.writeheader()
+        for row in csv.DictReader(source):
+            writer.writerow({**row, "mask_entropy": factor * float(row["mask_entropy"])})
+    return target
+
+
+@pytest.mark.parametrize("option", ["--reference-run", "--longer"])
+def test_model_without_unseen_images_gets_the_calibration_of_one_like_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    details, labelled = write_fold(tmp_path)
+    reference = write_more_confident(details, tmp_path / "reference.csv", 0.7)
+    last = write_more_confident(details, tmp_path / "last.csv", 0.5)
+    model, output = write_bright_object_model(tmp_path / "model.onnx"), tmp_path / "calibrated.zip"
+    files = ["--out-of-fold", str(details), str(labelled), "--model", str(model), "--output", str(output)]
+    unlabelled = ["--unlabelled", str(details), str(reference), str(last)]
+    found = []
+    for options in ([], [option, str(reference), str(labelled), *unlabelled]):
+        assert main([*files, *options]) == 0
+        found.append(load_model(output).intervals)
+    assert "reference.csv, judged by its own errors" in capsys.readouterr().out
+    plain, transferred = found
+    assert plain is not None
+    assert transferred is not None
+    quality = QualityFeatures(200.0, 1.0, 0.1, 0.05)
+    expected_mm = transferred.expected_error_mm(replace(quality, mask_entropy=0.025))
+    assert expected_mm == pytest.approx(plain.expected_error_mm(quality), rel=0.01)
+    lines = last.read_text(encoding="utf-8").splitlines()[:20]
+    last.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert main([*files, option, str(reference), str(labelled), *unlabelled]) == 2
+    assert "19 measured images" in capsys.readouterr().err
+
+
+def test_options_that_belong_together_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--out-of-fold", "a.csv", "a.json", "--longer", "b.csv", "b.json"])
+    assert "--unlabelled belong together" in capsys.readouterr().err

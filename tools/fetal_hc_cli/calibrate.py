@@ -1,0 +1,135 @@
+"""Calibrate the intervals of a model, from measurements of images it was not trained on, and store them in its bundle.
+
+    python tools/calibrate.py --out-of-fold fold0_details.csv datasets/hc18_val.json \
+        --model model.zip --output calibrated.zip --report output/intervals
+
+Give --out-of-fold once per fold: the details of the model that was not trained on the images of the JSON file. Prints
+coverage and width of the 90 % interval and what the review mark catches, each image by a model fitted without its
+examination.
+
+Exit code: 0 done; 1 the overall coverage is outside 88 to 92 %; 2 bad input, nothing written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fetal_hc.errors import FetalHCError
+from fetal_hc.io.atomic import write_text_atomic
+from fetal_hc.model.checksum import file_sha256
+from hc18.measure.interval_model import IntervalModel
+from hc18.reports.interval_figure import interval_figure
+from hc18.training.bundle_parts import add_intervals, read_head_bundle
+from hc18.uncertainty.calibration import (
+    COVERAGE,
+    LARGE_ERROR_MM,
+    REVIEW_BUDGET,
+    LabelledMeasurement,
+    fit_interval_model,
+)
+from hc18.uncertainty.labelled_measurements import out_of_fold_table, read_labelled_measurements
+from hc18.uncertainty.validation import ValidatedInterval, ValidationReport, report_validation, validate_intervals
+
+COVERAGE_BOUNDS = (0.88, 0.92)
+# Measurements of all folds -> interval model, and remarks to print.
+Fit = Callable[[Sequence[LabelledMeasurement]], tuple[IntervalModel, str]]
+
+
+def build_parser(text: str = __doc__ or "") -> argparse.ArgumentParser:
+    """The options of a calibration; `text` describes the command."""
+    description, _, epilog = text.partition("\n")
+    parser = argparse.ArgumentParser(
+        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--out-of-fold",
+        nargs=2,
+        type=Path,
+        action="append",
+        required=True,
+        metavar=("DETAILS.csv", "LABELLED.json"),
+        help="results of a model and the labelled images it was not trained on",
+    )
+    parser.add_argument("--model", type=Path, metavar="FILE", help="model to store the calibration in")
+    parser.add_argument("--output", type=Path, metavar="FILE.zip", help="where to write that model, as a bundle")
+    parser.add_argument(
+        "--rows", type=Path, metavar="FILE.csv", help="also write the rows used, of all folds, as one details file"
+    )
+    parser.add_argument("--report", type=Path, metavar="DIR", help="folder for intervals.csv and intervals.png")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = build_parser()
+    return run(parser, parser.parse_args(argv), lambda measured: (fit_interval_model(measured), ""))
+
+
+def run(parser: argparse.ArgumentParser, options: argparse.Namespace, fit: Fit) -> int:
+    """Validates intervals on all folds, fits the model to store, writes what the options ask for; the exit code."""
+    if (options.model is None) != (options.output is None):
+        parser.error("--model and --output belong together")
+    try:
+        measured, unmeasured = [], []
+        for details, labelled in options.out_of_fold:
+            found, without = read_labelled_measurements(details, labelled)
+            measured += found
+            unmeasured += without
+        rows = out_of_fold_table(options.out_of_fold) if options.rows is not None else ""
+        validated = validate_intervals(measured)
+        report = report_validation(validated)
+        model, remarks = fit(measured)
+        if options.output is not None:
+            add_intervals(read_head_bundle(options.model), model).write(options.output)
+        if options.rows is not None:
+            write_text_atomic(options.rows, rows)
+        if options.report is not None:
+            options.report.mkdir(parents=True, exist_ok=True)
+            write_text_atomic(options.report / "intervals.csv", _table(validated))
+            interval_figure(validated, report, COVERAGE).savefig(options.report / "intervals.png", dpi=110)
+    except FetalHCError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(summary(report, len(unmeasured)))
+    if remarks:
+        print(remarks)
+    terms = " + ".join(f"{weight:.3f} {name}" for name, weight in model.weights.items())
+    print(f"expected error: exp({model.intercept:.3f} + {terms})")
+    if options.output is not None:
+        print(f"{options.output}: SHA-256 {file_sha256(options.output)}")
+    low, high = COVERAGE_BOUNDS
+    return 0 if low <= report.groups["all"][1] <= high else 1
+
+
+def summary(report: ValidationReport, n_unmeasured: int) -> str:
+    """A table of coverage and width per group, and what the review mark catches."""
+    lines = [f"{'group':<8}{'images':>7}{'inside':>9}{'mean width':>12}"]
+    for name, (n_images, share, width_mm) in report.groups.items():
+        lines.append(f"{name:<8}{n_images:>7}{share:>9.1%}{width_mm:>9.1f} mm")
+    lines.append(
+        f"review mark: {report.sensitivity:.0%} of the {report.n_large} errors above {LARGE_ERROR_MM:g} mm, "
+        f"{report.false_review:.0%} of the others; ADF {report.adf_all_mm:.2f} mm, of those not marked "
+        f"{report.adf_kept_mm:.2f} mm; {n_unmeasured} images without a measurement"
+    )
+    lines.append(
+        f"if errors were normal and of exactly the expected size, no mark could catch more than "
+        f"{report.attainable:.0%} of those above {LARGE_ERROR_MM:g} mm at {REVIEW_BUDGET:.0%} of the others"
+    )
+    return "\n".join(lines)
+
+
+def _table(validated: Sequence[ValidatedInterval]) -> str:
+    lines = ["filename,reference_hc_mm,hc_mm,error_mm,expected_error_mm,hc_low_mm,hc_high_mm,covered,review"]
+    for item in validated:
+        measured, (low_mm, high_mm) = item.measured, item.interval_mm
+        hc_mm, error_mm = measured.quality.hc_mm, measured.error_mm
+        numbers = (measured.reference_hc_mm, hc_mm, error_mm, item.expected_error_mm, low_mm, high_mm)
+        text = ",".join(f"{number:.4f}" for number in numbers)
+        lines.append(f"{measured.filename},{text},{int(item.is_covered)},{int(item.needs_review)}")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
