@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from fetal_hc.engine.checkpoints.exported_weights import read_exported_weights
 from fetal_hc.engine.checkpoints.restricted_pickle import read_pickle
+from fetal_hc.engine.checkpoints.zoo_cache import find_weights
 from fetal_hc.errors import FetalHCError, ModelError, raise_problems
 from fetal_hc.io.atomic import atomic_path, write_text_atomic
 
@@ -63,11 +64,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
     A bare dictionary of weights is taken as "model". A .pkl without "__author__" is a Caffe2 one ("blobs" or bare) and
     gets "matching_heuristics", as in Detectron2. What old files hold beside weights (pixel mean, anchors) is dropped.
+    A URL such as detectron2://ImageNetPretrained/MSRA/R-50.pkl stands for its file in Detectron2's download cache.
 
     Raises:
         ModelError: if the file is missing, damaged, holds more than tensors and plain values, or has no weights.
     """
-    path = Path(path)
+    path = find_weights(path)
     if not path.is_file():
         raise ModelError(f"{path}: no such checkpoint; check MODEL.WEIGHTS")
     content = _READERS.get(path.suffix, _read_torch_file)(path)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import AMPTrainer, DefaultTrainer, HookBase, SimpleTrainer, TrainerBase, hooks
+from detectron2.engine import DefaultTrainer, HookBase, SimpleTrainer, TrainerBase, hooks
 from detectron2.solver.build import maybe_add_gradient_clipping
 from torch import nn
 from torch.utils.data import DataLoader
@@ -21,6 +21,7 @@ from fetal_hc.engine.d2_backend.components import build_model
 from fetal_hc.engine.d2_backend.data import TrainingData, build_test_data
 from fetal_hc.engine.d2_backend.evaluation import SoftMaskDetector
 from fetal_hc.engine.d2_backend.hooks import Checkpoints, MovingAverage, StopOnSignal, TrainingStopped
+from fetal_hc.engine.d2_backend.mixed_precision import MixedPrecisionStep
 from fetal_hc.engine.data.datasets import load_dataset
 from fetal_hc.engine.evaluation import DatasetEvaluators, build_evaluators
 from fetal_hc.engine.evaluation.results import Results, flatten_results
@@ -216,21 +217,9 @@ def build_test_evaluators(cfg: CfgNode, architecture: Architecture) -> list[Data
 def _build_step(
     model: nn.Module, device: torch.device, data: TrainingData, optimizer: torch.optim.Optimizer, amp: bool
 ) -> SimpleTrainer:
-    """Detectron2's step. On a CPU, where its AMP step refuses to run, the plain one with a forward in bfloat16."""
+    """Detectron2's step, with `amp` the one in mixed precision: float16 on a GPU, bfloat16 on a CPU."""
     wrapped = distributed.wrap_model(model, device)
-    if amp and device.type == "cuda":
-        return AMPTrainer(wrapped, data, optimizer, grad_scaler=torch.amp.GradScaler("cuda"))
-    if amp:
-        wrapped.forward = _in_bfloat16(wrapped, device.type)
-    return SimpleTrainer(wrapped, data, optimizer)
-
-
-def _in_bfloat16(model: nn.Module, device_type: str) -> Any:
-    """The forward of `model` under autocast while it trains."""
-    forward = model.forward
-
-    def autocast_forward(*arguments: Any) -> Any:
-        with torch.autocast(device_type, torch.bfloat16, enabled=model.training):
-            return forward(*arguments)
-
-    return autocast_forward
+    if not amp:
+        return SimpleTrainer(wrapped, data, optimizer)
+    precision = torch.float16 if device.type == "cuda" else torch.bfloat16
+    return MixedPrecisionStep(wrapped, data, optimizer, device_type=device.type, precision=precision)

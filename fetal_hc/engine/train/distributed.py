@@ -77,10 +77,14 @@ def broadcast_buffers(model: nn.Module) -> None:
 
 
 def wrap_model(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model in DistributedDataParallel when there is a group, else the model itself."""
+    """The model in DistributedDataParallel when there is a group, else the model itself.
+
+    As in Detectron2, each process keeps the running statistics of its own images; see `broadcast_buffers`.
+    """
     if not is_active():
         return model
-    return DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
+    device_ids = [device.index] if device.type == "cuda" else None
+    return DistributedDataParallel(model, device_ids=device_ids, broadcast_buffers=False)
 
 
 def select_device(name: str) -> torch.device:
