@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.queues import SimpleQueue
 from types import FrameType
 from typing import Any
@@ -122,25 +124,74 @@ def process_group(device_type: str) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def launch(function: Callable[..., int], n_processes: int, arguments: tuple[Any, ...]) -> int:
+@dataclass(frozen=True)
+class Machines:
+    """The machines of one training, as Detectron2's --num-machines, --machine-rank and --dist-url name them.
+
+    Attributes:
+        count: how many machines take part; each runs the same number of processes.
+        rank: number of this machine, from 0.
+        url: tcp://HOST:PORT of machine 0; "auto" is a free port of this machine, if it is the only one.
+    """
+
+    count: int = 1
+    rank: int = 0
+    url: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or not 0 <= self.rank < self.count:
+            raise ConfigError(
+                f"--machine-rank {self.rank} with --num-machines {self.count}: the machines are numbered from 0 to "
+                "--num-machines - 1"
+            )
+        if self.count > 1 and self.url == "auto":
+            raise ConfigError(
+                f"--num-machines {self.count} needs --dist-url tcp://HOST:PORT with the host of machine 0 and a free "
+                "port there, the same on all machines"
+            )
+
+    def address(self) -> tuple[str, int]:
+        """Host and port of machine 0.
+
+        Raises:
+            ConfigError: if the URL has another form.
+        """
+        if self.url == "auto":
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                return "127.0.0.1", free.getsockname()[1]
+        found = re.fullmatch(r"tcp://(?P<host>[^/:]+):(?P<port>\d+)/?", self.url)
+        if found is None:
+            raise ConfigError(f"--dist-url {self.url}: expected tcp://HOST:PORT, or auto on one machine")
+        return found["host"], int(found["port"])
+
+
+def launch(
+    function: Callable[..., int], n_processes: int, arguments: tuple[Any, ...], machines: Machines | None = None
+) -> int:
     """Exit code of `function(*arguments)`, run here or in `n_processes` new processes of this machine.
 
     Under torchrun (RANK is set) the processes exist already, and the function runs here. SIGTERM and SIGINT reach the
     started processes as SIGTERM.
 
     Raises:
-        ConfigError: if `n_processes` is below 1.
+        ConfigError: if `n_processes` is below 1, or the URL of `machines` is malformed.
         FetalHCError: from `function`; of several processes that fail, the first one's.
     """
+    machines = machines or Machines()
     if n_processes < 1:
         raise ConfigError(f"--num-gpus {n_processes}: expected at least 1 process; on a CPU use 1")
-    if n_processes == 1 or "RANK" in os.environ:
+    if n_processes * machines.count == 1 or "RANK" in os.environ:
         return function(*arguments)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    host, port = machines.address()
+    environment = {
+        "WORLD_SIZE": str(n_processes * machines.count),
+        "LOCAL_WORLD_SIZE": str(n_processes),
+        "MASTER_ADDR": host,
+        "MASTER_PORT": str(port),
+    }
     messages = multiprocessing.get_context("spawn").SimpleQueue()
-    child_arguments = (function, n_processes, port, arguments, messages)
+    child_arguments = (function, n_processes * machines.rank, environment, arguments, messages)
     context = start_processes(_child, child_arguments, n_processes, join=False, start_method="spawn")
 
     def forward(_signal_number: int, _frame: FrameType | None) -> None:
@@ -164,19 +215,13 @@ def launch(function: Callable[..., int], n_processes: int, arguments: tuple[Any,
 def _child(
     local_rank: int,
     function: Callable[..., int],
-    size: int,
-    port: int,
+    first_rank: int,
+    environment: dict[str, str],
     arguments: tuple[Any, ...],
     messages: SimpleQueue[str],
 ) -> None:
     """Body of one started process: names the group in the environment, runs, and exits with the function's code."""
-    os.environ.update(
-        RANK=str(local_rank),
-        LOCAL_RANK=str(local_rank),
-        WORLD_SIZE=str(size),
-        MASTER_ADDR="127.0.0.1",
-        MASTER_PORT=str(port),
-    )
+    os.environ.update(environment, RANK=str(first_rank + local_rank), LOCAL_RANK=str(local_rank))
     try:
         code = function(*arguments)
     except FetalHCError as error:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,60 @@ def test_under_torchrun_nothing_is_launched(monkeypatch: pytest.MonkeyPatch) -> 
 def test_no_process_is_refused() -> None:
     with pytest.raises(ConfigError, match="--num-gpus 0: expected at least 1 process"):
         distributed.launch(distributed_worker.fail, 0, ("0",))
+
+
+def test_two_machines_of_one_process_each_train_as_one_group(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    code = (
+        "import sys; from fetal_hc.engine.train.distributed import Machines, launch; "
+        "from tests.fetal_hc.engine.distributed_worker import train_and_collect as work; "
+        "sys.exit(launch(work, 1, (sys.argv[3],), Machines(2, int(sys.argv[1]), sys.argv[2])))"
+    )
+    commands = [[sys.executable, "-c", code, str(rank), url, str(tmp_path)] for rank in range(2)]
+    repository = Path(__file__).resolve().parents[4]
+    running = [subprocess.Popen(command, cwd=repository, stderr=subprocess.PIPE, text=True) for command in commands]
+    for process in running:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    assert (tmp_path / "rank_1.txt").read_text() == "[{'rank': 0}, {'rank': 1}] [0.5, 1.0] 5.0 False"
+
+
+def test_machines_need_an_address() -> None:
+    with pytest.raises(ConfigError, match="--num-machines 2 needs --dist-url tcp://HOST:PORT"):
+        distributed.Machines(2)
+    with pytest.raises(ConfigError, match="--dist-url file:///x: expected tcp://HOST:PORT"):
+        distributed.launch(distributed_worker.fail, 1, ("0",), distributed.Machines(2, 1, "file:///x"))
+
+
+@pytest.mark.parametrize(("count", "rank"), [(0, 0), (2, 2), (2, -1)])
+def test_number_of_a_machine_is_checked(count: int, rank: int) -> None:
+    with pytest.raises(ConfigError, match=rf"--machine-rank {rank} with --num-machines {count}: .* numbered from 0"):
+        distributed.Machines(count, rank, "tcp://somewhere:1")
+
+
+def test_second_process_on_one_card_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert distributed.select_device("cuda") == torch.device("cuda", 0)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(ConfigError, match="GPU 1 is wanted, but this machine has 1; lower --num-gpus"):
+        distributed.select_device("cuda")
+
+
+@pytest.mark.parametrize(("device_type", "backend"), [("cpu", "gloo"), ("cuda", "nccl")])
+def test_group_communicates_as_the_device_of_the_configuration_needs(
+    monkeypatch: pytest.MonkeyPatch, device_type: str, backend: str
+) -> None:
+    started: list[str] = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "set_device", lambda index: None)
+    monkeypatch.setattr(torch.distributed, "init_process_group", started.append)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: None)
+    with distributed.process_group(device_type):
+        assert started == [backend]
 
 
 def test_alone_the_helpers_do_nothing() -> None:
