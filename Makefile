@@ -19,6 +19,9 @@ APP_PORT ?= 8501
 # make test
 ARGS ?=
 
+# make test-detectron2
+DETECTRON2 ?=
+
 # make bench
 HC18 ?=
 
@@ -28,7 +31,7 @@ SMOKE_DIR := output/smoke
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help score app test lint smoke bench clean
+.PHONY: help score app test test-detectron2 lint smoke bench clean
 
 help:
 	@echo "make score   score phantoms of known HC with the shipped model (serving requirements only)"
@@ -36,10 +39,11 @@ help:
 	@echo "             OUTPUT=$(OUTPUT) DETAILS=$(DETAILS)   where the results go"
 	@echo "make app     start the reviewer app on http://127.0.0.1:$(APP_PORT) (serving and app requirements only)"
 	@echo "make test    run the tests (ARGS='-k ellipse' selects some)"
+	@echo "make test-detectron2 DETECTRON2=DIR   build Detectron2 from the checkout DIR and run the tests that compare with it"
 	@echo "make lint    ruff and mypy"
 	@echo "make smoke   train a tiny model on phantoms and check its metric (about two minutes on two cores)"
 	@echo "make bench   print the figures of speed and accuracy (HC18=DIR adds those that need real data)"
-	@echo "make clean   remove $(VENV), caches and generated output"
+	@echo "make clean   remove the environments, caches and generated output"
 	@echo "Options: PYTHON=$(PYTHON) (interpreter for the environment), VENV=$(VENV)"
 
 # --- environment: one stamp per set of requirements, so a second call installs nothing ---
@@ -84,6 +88,10 @@ app: $(VENV)/app.stamp
 test: $(VENV)/dev.stamp
 	$(PY) -m pytest $(ARGS)
 
+test-detectron2: $(VENV)/dev.stamp
+	@test -n "$(DETECTRON2)" || { echo "error: name a checkout of Detectron2: make test-detectron2 DETECTRON2=DIR" >&2; exit 2; }
+	tests/with_detectron2.sh "$(DETECTRON2)" $(abspath $(PY)) $(ARGS)
+
 lint: $(VENV)/dev.stamp
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -109,5 +117,5 @@ bench: $(VENV)/dev.stamp
 	exit $$status
 
 clean:
-	rm -rf $(VENV) output build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) .venv-detectron2 output build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
