@@ -62,7 +62,7 @@ class MixedPrecisionStep(AMPTrainer):
         self.grad_scaler.unscale_(self.optimizer)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continues from a saved state; one without a loss scale (bfloat16, or no AMP) leaves the scale at its start."""
+        """Continues from a saved state; a state without loss scale (bfloat16, no AMP) leaves the scale at its start."""
         SimpleTrainer.load_state_dict(self, state_dict)
         saved = state_dict.get("grad_scaler")
         if saved:
