@@ -97,6 +97,10 @@ DETECTRON2_DEFAULTS: dict[str, Any] = {
             "NORM": "",
             "CLS_AGNOSTIC_BBOX_REG": False,
         },
+        "ROI_BOX_CASCADE_HEAD": {
+            "BBOX_REG_WEIGHTS": [[10.0, 10.0, 5.0, 5.0], [20.0, 20.0, 10.0, 10.0], [30.0, 30.0, 15.0, 15.0]],
+            "IOUS": [0.5, 0.6, 0.7],
+        },
         "ROI_MASK_HEAD": {
             "NAME": "MaskRCNNConvUpsampleHead",
             "POOLER_RESOLUTION": 14,
@@ -116,6 +120,7 @@ DETECTRON2_DEFAULTS: dict[str, Any] = {
             "STRIDE_IN_1X1": True,
             "RES2_OUT_CHANNELS": 256,
             "STEM_OUT_CHANNELS": 64,
+            "RES5_DILATION": 1,
         },
     },
     "INPUT": {
@@ -232,7 +237,6 @@ OWN_KEYS: dict[str, Any] = {
 IGNORED_PREFIXES: tuple[str, ...] = (
     "GLOBAL",
     "MODEL.ROI_KEYPOINT_HEAD",
-    "MODEL.ROI_BOX_CASCADE_HEAD",
     "MODEL.SEM_SEG_HEAD",
     "MODEL.PANOPTIC_FPN",
     "MODEL.RETINANET",
@@ -257,7 +261,6 @@ FIXED_VALUES: dict[str, Any] = {
     "MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES": False,
     "MODEL.ROI_BOX_HEAD.USE_FED_LOSS": False,
     "MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE": False,
-    "MODEL.RESNETS.RES5_DILATION": 1,
     "MODEL.RESNETS.DEFORM_ON_PER_STAGE": [False, False, False, False],
     "INPUT.CROP.ENABLED": False,
     "SOLVER.RESCALE_INTERVAL": False,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,6 +11,9 @@ from torch import Tensor, nn
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.modeling.boxes import BoxTransform, box_regression_loss, clip_boxes, suppress
 from fetal_hc.engine.modeling.layers import Conv2d, init_msra, init_normal, init_xavier
+
+# Boxes (D, 4), scores (D,) and classes (D,) of one image in network-input pixels, best first.
+FoundBoxes = tuple[Tensor, Tensor, Tensor]
 
 
 class BoxHead(nn.Sequential):
@@ -36,13 +41,13 @@ class BoxHead(nn.Sequential):
 class BoxPredictor(nn.Module):
     """Class scores (R, K + 1), background last, and deltas (R, 4K), or (R, 4) when shared by the classes."""
 
-    def __init__(self, cfg: CfgNode, in_dim: int) -> None:
+    def __init__(self, cfg: CfgNode, in_dim: int, transform_weights: Sequence[float] = ()) -> None:
         super().__init__()
         self.settings = cfg.MODEL.ROI_BOX_HEAD
         self.roi = cfg.MODEL.ROI_HEADS
         self.max_detections = cfg.TEST.DETECTIONS_PER_IMAGE
         self.num_classes = self.roi.NUM_CLASSES
-        self.transform = BoxTransform(self.settings.BBOX_REG_WEIGHTS)
+        self.transform = BoxTransform(transform_weights or self.settings.BBOX_REG_WEIGHTS)
         self.cls_score = nn.Linear(in_dim, self.num_classes + 1)
         self.bbox_pred = nn.Linear(in_dim, 4 * (1 if self.settings.CLS_AGNOSTIC_BBOX_REG else self.num_classes))
         init_normal(self.cls_score, std=0.01)
@@ -79,14 +84,32 @@ class BoxPredictor(nn.Module):
             "loss_box_reg": loss_box / max(classes.numel(), 1) * self.settings.BBOX_REG_LOSS_WEIGHT,
         }
 
-    def detect(
-        self, scores: Tensor, deltas: Tensor, proposals: Tensor, image_hw: tuple[int, int]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Boxes (D, 4), scores (D,) and classes (D,) of one image after threshold and suppression, best first."""
-        probabilities = F.softmax(scores, dim=-1)
-        boxes = self.transform.decode(deltas, proposals)
+    def detect_all(
+        self,
+        scores: Tensor,
+        deltas: Tensor,
+        proposals: Sequence[Tensor],
+        image_sizes: Sequence[tuple[int, int]],
+    ) -> list[FoundBoxes]:
+        """`detect` for each image of a batch, from the scores and deltas of all of them."""
+        counts = [boxes.shape[0] for boxes in proposals]
+        return [
+            self.detect(F.softmax(image_scores, dim=-1), self.transform.decode(image_deltas, boxes), image_hw)
+            for image_scores, image_deltas, boxes, image_hw in zip(
+                scores.split(counts), deltas.split(counts), proposals, image_sizes, strict=True
+            )
+        ]
+
+    def detect(self, probabilities: Tensor, boxes: Tensor, image_hw: tuple[int, int]) -> FoundBoxes:
+        """Boxes of one image after threshold and suppression.
+
+        Args:
+            probabilities: (R, K + 1), background last.
+            boxes: (R, 4K), or (R, 4) when shared by the classes.
+            image_hw: size of the network input before padding.
+        """
         finite = torch.isfinite(boxes).all(dim=1) & torch.isfinite(probabilities).all(dim=1)
-        boxes = clip_boxes(boxes.reshape(proposals.shape[0], deltas.shape[1] // 4, 4), image_hw)
+        boxes = clip_boxes(boxes.reshape(probabilities.shape[0], boxes.shape[1] // 4, 4), image_hw)
         foreground = probabilities[:, :-1]
         region, label = torch.nonzero((foreground > self.roi.SCORE_THRESH_TEST) & finite[:, None]).unbind(dim=1)
         boxes = boxes[region, torch.zeros_like(label) if self.settings.CLS_AGNOSTIC_BBOX_REG else label]

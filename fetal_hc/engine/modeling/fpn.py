@@ -31,8 +31,8 @@ class FPN(nn.Module):
             init_xavier(output)
             self.add_module(f"fpn_lateral{stage}", lateral)
             self.add_module(f"fpn_output{stage}", output)
-        self.out_channels = fpn.OUT_CHANNELS
         self.strides = {f"p{stage}": 2**stage for stage in (*self.stages, 6)}
+        self.channels = dict.fromkeys(self.strides, int(fpn.OUT_CHANNELS))
         # Input sides are padded to a multiple of the last bottom-up stride.
         self.size_divisibility = 2 ** self.stages[-1]
 
@@ -53,7 +53,9 @@ class FPN(nn.Module):
         return outputs
 
 
-def build_backbone(cfg: CfgNode) -> FPN:
-    """The pyramid on the bottom-up network that MODEL.BACKBONE.NAME chooses."""
+def build_backbone(cfg: CfgNode) -> FPN | ResNet:
+    """The network that MODEL.BACKBONE.NAME chooses: a pyramid on a bottom-up network, or a ResNet alone (C4, DC5)."""
+    if cfg.MODEL.BACKBONE.NAME == "build_resnet_backbone":
+        return ResNet(cfg)
     is_mobilenet = cfg.MODEL.BACKBONE.NAME == "build_mobilenet_v3_fpn_backbone"
     return FPN(MobileNetV3(cfg) if is_mobilenet else ResNet(cfg), cfg)

@@ -85,6 +85,7 @@ class Conv2d(nn.Conv2d):
         norm: str = "",
         relu: bool = False,
         groups: int = 1,
+        dilation: int = 1,
         bias: bool | None = None,
     ) -> None:
         super().__init__(
@@ -92,7 +93,8 @@ class Conv2d(nn.Conv2d):
             out_channels,
             kernel_size,
             stride=stride,
-            padding=(kernel_size - 1) // 2,
+            padding=dilation * (kernel_size - 1) // 2,
+            dilation=dilation,
             groups=groups,
             bias=norm == "" if bias is None else bias,
         )

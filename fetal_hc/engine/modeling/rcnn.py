@@ -10,10 +10,17 @@ from torch import Tensor, nn
 
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.modeling.boxes import clip_boxes, nonempty
+from fetal_hc.engine.modeling.cascade import CascadeROIHeads
 from fetal_hc.engine.modeling.fpn import build_backbone
-from fetal_hc.engine.modeling.roi_heads import ROIHeads
+from fetal_hc.engine.modeling.res5_heads import Res5ROIHeads
+from fetal_hc.engine.modeling.roi_heads import StandardROIHeads
 from fetal_hc.engine.modeling.rpn import RPN
 from fetal_hc.engine.structures import Detections
+
+# By MODEL.ROI_HEADS.NAME.
+ROI_HEADS: dict[str, type[StandardROIHeads | Res5ROIHeads]] = {
+    head.__name__: head for head in (StandardROIHeads, Res5ROIHeads, CascadeROIHeads)
+}
 
 
 class GeneralizedRCNN(nn.Module):
@@ -25,9 +32,9 @@ class GeneralizedRCNN(nn.Module):
     def __init__(self, cfg: CfgNode) -> None:
         super().__init__()
         self.backbone = build_backbone(cfg)
-        channels, strides = self.backbone.out_channels, self.backbone.strides
-        self.proposal_generator = RPN(cfg, channels, strides)
-        self.roi_heads = ROIHeads(cfg, channels, strides)
+        channels, strides = self.backbone.channels, self.backbone.strides
+        self.proposal_generator = RPN(cfg, channels[cfg.MODEL.RPN.IN_FEATURES[0]], strides)
+        self.roi_heads = ROI_HEADS[cfg.MODEL.ROI_HEADS.NAME](cfg, channels, strides)
         self.memory_format = torch.channels_last if cfg.MODEL.CHANNELS_LAST else torch.contiguous_format
         self.register_buffer("pixel_mean", torch.tensor(cfg.MODEL.PIXEL_MEAN).view(-1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(cfg.MODEL.PIXEL_STD).view(-1, 1, 1), persistent=False)
@@ -44,7 +51,7 @@ class GeneralizedRCNN(nn.Module):
         if self.training:
             targets = [item["targets"].to(images.device) for item in inputs]
             proposals, losses = self.proposal_generator(features, image_sizes, targets)
-            return {**losses, **self.roi_heads.losses(features, proposals, targets)}
+            return {**losses, **self.roi_heads.losses(features, proposals, image_sizes, targets)}
         proposals, _ = self.proposal_generator(features, image_sizes, None)
         found = self.roi_heads.detect(features, proposals, image_sizes)
         return [

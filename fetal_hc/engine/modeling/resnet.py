@@ -40,7 +40,7 @@ class BasicBlock(nn.Module):
 
 
 class BottleneckBlock(nn.Module):
-    """1x1, 3x3 (grouped for ResNeXt), 1x1 with a shortcut; the stride sits on conv1 or conv2."""
+    """1x1, 3x3 (grouped for ResNeXt, dilated for DC5), 1x1 with a shortcut; the stride sits on conv1 or conv2."""
 
     def __init__(
         self,
@@ -52,13 +52,16 @@ class BottleneckBlock(nn.Module):
         norm: str,
         groups: int,
         stride_in_1x1: bool,
+        dilation: int = 1,
     ) -> None:
         super().__init__()
         stride_1x1, stride_3x3 = (stride, 1) if stride_in_1x1 else (1, stride)
         mid = bottleneck_channels
         self.shortcut = _shortcut(in_channels, out_channels, stride, norm)
         self.conv1 = Conv2d(in_channels, mid, 1, stride=stride_1x1, norm=norm, relu=True, bias=False)
-        self.conv2 = Conv2d(mid, mid, 3, stride=stride_3x3, norm=norm, relu=True, groups=groups, bias=False)
+        self.conv2 = Conv2d(
+            mid, mid, 3, stride=stride_3x3, norm=norm, relu=True, groups=groups, dilation=dilation, bias=False
+        )
         self.conv3 = Conv2d(mid, out_channels, 1, norm=norm, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,7 +70,10 @@ class BottleneckBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Feature maps {"res2": stride 4, ..., "res5": stride 32}, as many as OUT_FEATURES asks for."""
+    """Feature maps {"res2": stride 4, ..., "res5": stride 32}, as many as OUT_FEATURES asks for.
+
+    With RES5_DILATION 2 the last stage keeps the stride of 16 of the stage before it ("DC5").
+    """
 
     def __init__(self, cfg: CfgNode) -> None:
         super().__init__()
@@ -76,13 +82,14 @@ class ResNet(nn.Module):
         self.stem = BasicStem(resnets.STEM_OUT_CHANNELS, resnets.NORM)
         self.channels: dict[str, int] = {}
         self.strides: dict[str, int] = {}
+        self.size_divisibility = 1  # features of any size will do: without a pyramid, none are added to each other
         last = max(int(name[3:]) for name in self.out_features)
         in_channels, out_channels = resnets.STEM_OUT_CHANNELS, resnets.RES2_OUT_CHANNELS
         for stage in range(2, last + 1):
-            blocks = _make_stage(resnets, stage, in_channels, out_channels)
-            self.add_module(f"res{stage}", blocks)
+            dilation = resnets.RES5_DILATION if stage == 5 else 1
+            self.add_module(f"res{stage}", make_stage(resnets, stage, in_channels, out_channels, dilation))
             self.channels[f"res{stage}"] = out_channels
-            self.strides[f"res{stage}"] = 2**stage
+            self.strides[f"res{stage}"] = 2**stage // dilation
             in_channels, out_channels = out_channels, out_channels * 2
         self.stages = [f"res{stage}" for stage in range(2, last + 1)]
         for module in self.modules():
@@ -115,10 +122,11 @@ def _shortcut(in_channels: int, out_channels: int, stride: int, norm: str) -> Co
     return Conv2d(in_channels, out_channels, 1, stride=stride, norm=norm, bias=False)
 
 
-def _make_stage(resnets: CfgNode, stage: int, in_channels: int, out_channels: int) -> nn.Sequential:
+def make_stage(resnets: CfgNode, stage: int, in_channels: int, out_channels: int, dilation: int = 1) -> nn.Sequential:
+    """The blocks of res{stage}; the first one halves the resolution, but not in res2 and not with dilation."""
     blocks: list[nn.Module] = []
     for index in range(BLOCKS_PER_STAGE[resnets.DEPTH][stage - 2]):
-        stride = 2 if index == 0 and stage > 2 else 1
+        stride = 2 if index == 0 and stage > 2 and dilation == 1 else 1
         if resnets.DEPTH in (18, 34):
             blocks.append(BasicBlock(in_channels, out_channels, stride, resnets.NORM))
         else:
@@ -131,6 +139,7 @@ def _make_stage(resnets: CfgNode, stage: int, in_channels: int, out_channels: in
                     norm=resnets.NORM,
                     groups=resnets.NUM_GROUPS,
                     stride_in_1x1=resnets.STRIDE_IN_1X1,
+                    dilation=dilation,
                 )
             )
         in_channels = out_channels

@@ -50,6 +50,27 @@ VARIANTS: dict[str, tuple[str, ...]] = {
         *("MODEL.RPN.BBOX_REG_LOSS_TYPE", "diou", "MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE", "diou"),
     ),
 }
+# ResNet-50 without pyramid, with a quarter of its channels.
+_NO_PYRAMID = (
+    *("MODEL.BACKBONE.NAME", "build_resnet_backbone", "MODEL.ANCHOR_GENERATOR.SIZES", "[[48, 96, 160, 256]]"),
+    *("MODEL.RESNETS.DEPTH", "50", "MODEL.RESNETS.WIDTH_PER_GROUP", "16", "MODEL.RESNETS.RES2_OUT_CHANNELS", "64"),
+)
+VARIANTS |= {
+    "C4": (
+        *(*_NO_PYRAMID, "MODEL.RESNETS.OUT_FEATURES", "['res4']", "MODEL.RPN.IN_FEATURES", "['res4']"),
+        *("MODEL.ROI_HEADS.NAME", "Res5ROIHeads", "MODEL.ROI_HEADS.IN_FEATURES", "['res4']"),
+        *("MODEL.ROI_BOX_HEAD.NAME", "", "MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION", "14"),
+        *("MODEL.ROI_MASK_HEAD.NUM_CONV", "0", "MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION", "14"),
+    ),
+    "DC5": (
+        *(*_NO_PYRAMID, "MODEL.RESNETS.OUT_FEATURES", "['res5']", "MODEL.RPN.IN_FEATURES", "['res5']"),
+        *("MODEL.RESNETS.RES5_DILATION", "2", "MODEL.ROI_HEADS.IN_FEATURES", "['res5']"),
+    ),
+    "cascade": (
+        *("MODEL.ROI_HEADS.NAME", "CascadeROIHeads", "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", "True"),
+        *("MODEL.ROI_HEADS.NUM_CLASSES", "2", "MODEL.ROI_BOX_CASCADE_HEAD.IOUS", "[0.5, 0.3, 0.2]"),
+    ),
+}
 # What Detectron2 can follow (binary mask targets, contiguous memory), and a threshold that untrained scores pass.
 COMPARABLE = (
     *("MODEL.CHANNELS_LAST", "False", "INPUT.SOFT_MASKS", "False", "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.001"),

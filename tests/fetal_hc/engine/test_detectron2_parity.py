@@ -46,7 +46,7 @@ def test_losses_and_gradients_are_equal(pair: tuple[nn.Module, nn.Module]) -> No
     with EventStorage():
         their_losses = theirs([to_detectron2_input(item) for item in model_inputs()])
     assert set(our_losses) == set(their_losses)
-    assert len(our_losses) == 5
+    assert len(our_losses) >= 5
     for name, loss in their_losses.items():
         assert loss.item() > 1e-3, name
         torch.testing.assert_close(our_losses[name], loss, rtol=1e-5, atol=0)
