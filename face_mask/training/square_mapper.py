@@ -113,7 +113,7 @@ class SquareMapper:
     def _draw_motion(self, record: Mapping[str, Any], resize: Float64Array, rng: np.random.Generator) -> Float64Array:
         """Random flip and affine within the square; the flip alone where `_may_move` forbids the affine."""
         square_hw = (self.size, self.size)
-        flip = augment.flip_matrix(augment.draw_flips(self.input.RANDOM_FLIP, rng), square_hw)
+        flip = augment.flip_matrix(augment.draw_flips(self.input, rng), square_hw)
         if not self.has_geometry:
             return flip
         motion = augment.draw_affine(self.input.AUG, square_hw, rng) @ flip

@@ -47,9 +47,10 @@ def check_config(cfg: CfgNode) -> list[str]:
         problems.append("INPUT.BAND: CENTER_SD and AXES_SD must be in [0, 0.05], ANGLE_SD_DEG in [0, 20]")
     if not 0.0 <= band.CUT_PROB <= 1.0:
         problems.append(f"INPUT.BAND.CUT_PROB: {band.CUT_PROB} must be in [0, 1]")
-    if cfg.INPUT.RANDOM_FLIP not in ("none", "horizontal"):
+    if cfg.INPUT.RANDOM_FLIP not in ("none", "horizontal") or cfg.INPUT.AUG.VERTICAL_FLIP:
         problems.append(
-            f"INPUT.RANDOM_FLIP: {cfg.INPUT.RANDOM_FLIP!r} must be none or horizontal: sound comes from the top"
+            f"INPUT.RANDOM_FLIP: {cfg.INPUT.RANDOM_FLIP!r} must be none or horizontal, and INPUT.AUG.VERTICAL_FLIP "
+            "False: sound comes from the top"
         )
     if cfg.DATASETS.TEST and not cfg.DATASETS.START_OUTLINES:
         problems.append(

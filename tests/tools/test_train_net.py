@@ -4,19 +4,23 @@ from pathlib import Path
 
 import pytest
 
+from fetal_hc.engine.train.distributed import Machines
 from fetal_hc.errors import ConfigError
 from fetal_hc_cli import train_net
 
+# Options of the job, processes of this machine, machines.
+Call = tuple[train_net.JobOptions, int, Machines]
+
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, int]]:
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     """What the tool starts instead of a training."""
-    calls: list[tuple[object, int]] = []
-    monkeypatch.setattr(train_net, "start_job", lambda options, n_processes: calls.append((options, n_processes)) or 0)
+    calls: list[Call] = []
+    monkeypatch.setattr(train_net, "start_job", lambda *arguments: calls.append(arguments) or 0)
     return calls
 
 
-def test_options_and_overrides_reach_the_job(started: list[tuple[object, int]]) -> None:
+def test_options_and_overrides_reach_the_job(started: list[Call]) -> None:
     argv = ["--config-file", "a.yaml", "--engine", "builtin", "--num-gpus", "2", "--resume", "--eval-only"]
     assert train_net.main([*argv, "SOLVER.MAX_ITER", "5", "SEED", "-1"]) == 0
     options = train_net.JobOptions(
@@ -26,17 +30,39 @@ def test_options_and_overrides_reach_the_job(started: list[tuple[object, int]]) 
         engine="builtin",
         resume=True,
         eval_only=True,
+        wants_gpus=True,
     )
-    assert started == [(options, 2)]
+    assert started == [(options, 2, Machines())]
 
 
-def test_defaults(started: list[tuple[object, int]]) -> None:
+def test_options_may_follow_the_overrides(started: list[Call]) -> None:
+    argv = ["--config-file", "a.yaml", "SEED", "-1", "--resume", "SOLVER.STEPS", "()", "--num-gpus", "1"]
+    assert train_net.main(argv) == 0
+    assert started[0][0].overrides == ("SEED", "-1", "SOLVER.STEPS", "()")
+    assert started[0][0].resume
+    assert started[0][0].wants_gpus
+
+
+def test_machines_are_named_as_in_detectron2(started: list[Call]) -> None:
+    argv = ["--config-file", "a.yaml", "--num-machines", "2", "--machine-rank", "1", "--dist-url", "tcp://host:5"]
+    assert train_net.main(argv) == 0
+    assert started[0][1:] == (1, Machines(2, 1, "tcp://host:5"))
+
+
+def test_machine_without_an_address_is_refused(started: list[Call], capsys: pytest.CaptureFixture[str]) -> None:
+    assert train_net.main(["--config-file", "a.yaml", "--num-machines", "2"]) == 2
+    assert "error: --num-machines 2 needs --dist-url tcp://HOST:PORT" in capsys.readouterr().err
+    assert started == []
+
+
+def test_defaults(started: list[Call]) -> None:
     assert train_net.main(["--config-file", "a.yaml"]) == 0
-    assert started == [(train_net.JobOptions(train_net.ARCHITECTURES, config_file=Path("a.yaml"), engine="auto"), 1)]
+    options = train_net.JobOptions(train_net.ARCHITECTURES, config_file=Path("a.yaml"), engine="auto")
+    assert started == [(options, 1, Machines())]
 
 
 def test_bad_input_gives_2_and_one_message(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def refuse(options: object, n_processes: int) -> int:
+    def refuse(*_arguments: object) -> int:
         raise ConfigError("SOLVER.STEPS: too late")
 
     monkeypatch.setattr(train_net, "start_job", refuse)
@@ -50,7 +76,7 @@ def test_missing_config_file_gives_2(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_code_of_the_job_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train_net, "start_job", lambda options, n_processes: 1)
+    monkeypatch.setattr(train_net, "start_job", lambda *arguments: 1)
     assert train_net.main(["--config-file", "a.yaml"]) == 1
 
 

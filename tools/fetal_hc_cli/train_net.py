@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fetal_hc.engine.train.backend import ENGINES
+from fetal_hc.engine.train.distributed import Machines
 from fetal_hc.engine.train.training_job import JobOptions, start_job
 from fetal_hc.errors import FetalHCError
 from fetal_hc_cli.architectures import ARCHITECTURES
@@ -26,16 +27,29 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--engine", choices=ENGINES, default="auto", help="what trains; auto: Detectron2 where it imports, else builtin"
     )
-    parser.add_argument("--num-gpus", type=int, default=1, metavar="N", help="processes on this machine (on CPUs too)")
+    parser.add_argument(
+        "--num-gpus",
+        type=int,
+        metavar="N",
+        help="processes on this machine, on CPUs too (MODEL.DEVICE decides); default 1",
+    )
+    parser.add_argument("--num-machines", type=int, default=1, metavar="N", help="machines that train together")
+    parser.add_argument("--machine-rank", type=int, default=0, metavar="K", help="number of this machine, from 0")
+    parser.add_argument(
+        "--dist-url",
+        default="auto",
+        metavar="URL",
+        help="tcp://HOST:PORT of machine 0; auto: a free port of this machine",
+    )
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in OUTPUT_DIR, if any")
     parser.add_argument("--eval-only", action="store_true", help="score MODEL.WEIGHTS on DATASETS.TEST, do not train")
     parser.add_argument("--overwrite", action="store_true", help="replace a training that OUTPUT_DIR already holds")
-    parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="configuration keys to change")
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="configuration keys to change")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = build_parser().parse_args(argv)
+    arguments = build_parser().parse_intermixed_args(argv)  # options may stand before and after KEY VALUE
     options = JobOptions(
         architectures=ARCHITECTURES,
         config_file=arguments.config_file,
@@ -44,9 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         resume=arguments.resume,
         eval_only=arguments.eval_only,
         overwrite=arguments.overwrite,
+        wants_gpus=arguments.num_gpus is not None,
     )
     try:
-        return start_job(options, arguments.num_gpus)
+        machines = Machines(arguments.num_machines, arguments.machine_rank, arguments.dist_url)
+        return start_job(options, 1 if arguments.num_gpus is None else arguments.num_gpus, machines)
     except FetalHCError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -165,6 +165,8 @@ DETECTRON2_DEFAULTS: dict[str, Any] = {
 }
 
 OWN_KEYS: dict[str, Any] = {
+    # Use algorithms that give the same bits in every run, where torch has them, and refuse the others. Slower on a GPU.
+    "DETERMINISTIC": False,
     "MODEL": {
         # Store activations as NHWC: about twice as fast for convolutions on a CPU.
         "CHANNELS_LAST": False,
@@ -178,6 +180,7 @@ OWN_KEYS: dict[str, Any] = {
         "TIGHT_BOXES": True,
         # Random augmentation of training images; each is off at the value given here.
         "AUG": {
+            "VERTICAL_FLIP": False,  # mirror top-bottom too, with probability 0.5; RANDOM_FLIP has left-right
             "ROTATION_DEG": 0.0,  # uniform in [-x, x] about the image centre
             "SCALE_RANGE": [1.0, 1.0],  # isotropic factor, log-uniform
             "TRANSLATE_FRAC": 0.0,  # uniform in [-x, x] of the image's width and height
@@ -208,6 +211,8 @@ OWN_KEYS: dict[str, Any] = {
         # SGD (Detectron2's), Adam, AdamW (from random weights, AdamW converges in far fewer iterations), or RMSprop
         # with Keras's decay of 0.9. MOMENTUM is for SGD alone.
         "OPTIMIZER": "SGD",
+        # Type of mixed precision: float16, bfloat16, or "" for what suits the device (`solver.training_dtype`).
+        "AMP": {"DTYPE": ""},
         # Evaluate and save an exponential moving average of the weights; DECAY per iteration.
         "EMA": {"ENABLED": False, "DECAY": 0.999},
         # Lower the learning rates by FACTOR after PATIENCE evaluations in a row without a better TEST.BEST_METRIC, on
@@ -274,11 +279,13 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "VERSION": (2,),
     "INPUT.FORMAT": ("BGR", "RGB"),
     "INPUT.MASK_FORMAT": ("polygon",),
+    # "both" is not a value of Detectron2; older configurations have it for horizontal with INPUT.AUG.VERTICAL_FLIP.
     "INPUT.RANDOM_FLIP": ("none", "horizontal", "vertical", "both"),
     "INPUT.MIN_SIZE_TRAIN_SAMPLING": ("choice", "range"),
     "DATALOADER.SAMPLER_TRAIN": ("TrainingSampler",),
     "SOLVER.LR_SCHEDULER_NAME": ("WarmupMultiStepLR", "WarmupCosineLR"),
     "SOLVER.WARMUP_METHOD": ("linear", "constant"),
+    "SOLVER.AMP.DTYPE": ("", "float16", "bfloat16"),
     "SOLVER.OPTIMIZER": ("SGD", "Adam", "AdamW", "RMSprop"),
     "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": ("value", "norm"),
     "TEST.BEST_MODE": ("max", "min"),

@@ -27,6 +27,8 @@ def to_detectron2_config(cfg: CfgNode) -> Detectron2Node:
     theirs = get_cfg()
     _add_missing(theirs, cfg.to_dict())
     _assign(theirs, cfg)
+    if theirs.INPUT.RANDOM_FLIP == "both":  # in older configurations
+        theirs.INPUT.RANDOM_FLIP, theirs.INPUT.AUG.VERTICAL_FLIP = "horizontal", True
     theirs.freeze()
     return theirs
 

@@ -1,21 +1,9 @@
-"""One training or evaluation with Detectron2, and its start in several processes."""
+"""One training or evaluation with Detectron2, in this process."""
 
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
-import signal
-import sys
-from collections.abc import Callable
-from multiprocessing.queues import SimpleQueue
 from pathlib import Path
-from types import FrameType
-from typing import Any
-
-import detectron2.engine
-from detectron2.utils import comm
-from torch.multiprocessing.spawn import ProcessExitedException
 
 from fetal_hc.engine.architecture import Architecture
 from fetal_hc.engine.checkpoints import checkpoint
@@ -25,36 +13,8 @@ from fetal_hc.engine.d2_backend.data import register_datasets
 from fetal_hc.engine.d2_backend.trainer import Trainer, build_test_evaluators
 from fetal_hc.engine.data.datasets import load_training_records
 from fetal_hc.engine.evaluation.results import Results
-from fetal_hc.errors import FetalHCError
 
 logger = logging.getLogger(__name__)
-
-
-def launch(function: Callable[..., int], n_processes: int, arguments: tuple[Any, ...]) -> int:
-    """Exit code of `function(*arguments)` in `n_processes` processes that Detectron2's launcher starts.
-
-    SIGTERM and SIGINT reach the started processes as SIGTERM.
-
-    Raises:
-        FetalHCError: from `function`; of several processes that fail, the first one's.
-    """
-    messages = multiprocessing.get_context("spawn").SimpleQueue()
-
-    def forward(_signal_number: int, _frame: FrameType | None) -> None:
-        for process in multiprocessing.active_children():
-            process.terminate()
-
-    previous = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        detectron2.engine.launch(_child, n_processes, dist_url="auto", args=(function, arguments, messages))
-    except ProcessExitedException as error:
-        if not messages.empty():
-            raise FetalHCError(messages.get()) from error
-        return error.exit_code if error.exit_code > 0 else 1
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    return 0
 
 
 def run(
@@ -90,16 +50,3 @@ def run(
 def _without_traceback(record: logging.LogRecord) -> bool:
     """Drops the record of an exception that Detectron2's loop passes on: the caller reports it."""
     return record.exc_info is None
-
-
-def _child(function: Callable[..., int], arguments: tuple[Any, ...], messages: SimpleQueue[str]) -> None:
-    """Body of one started process: the environment of torchrun, then the function; exits with its code."""
-    os.environ.update(
-        RANK=str(comm.get_rank()), LOCAL_RANK=str(comm.get_local_rank()), WORLD_SIZE=str(comm.get_world_size())
-    )
-    try:
-        code = function(*arguments)
-    except FetalHCError as error:
-        messages.put(str(error))
-        code = 2
-    sys.exit(code)

@@ -29,7 +29,7 @@ from fetal_hc.engine.train import distributed
 from fetal_hc.engine.train.best_record import update_best_record
 from fetal_hc.engine.train.ema import ExponentialMovingAverage
 from fetal_hc.engine.train.events import METRICS_NAME, drop_from
-from fetal_hc.engine.train.solver import build_optimizer
+from fetal_hc.engine.train.solver import build_optimizer, training_dtype
 from fetal_hc.engine.train.stop_request import StopRequest
 from fetal_hc.errors import ModelError
 
@@ -58,7 +58,11 @@ class Trainer(DefaultTrainer):
         self.ema = self._start_average()
         optimizer = self.build_optimizer(cfg, self.own_model)
         self._trainer = _build_step(
-            self.own_model, self.device, TrainingData(cfg, architecture), optimizer, cfg.SOLVER.AMP.ENABLED
+            self.own_model,
+            self.device,
+            TrainingData(cfg, architecture),
+            optimizer,
+            training_dtype(cfg, self.device.type),
         )
         self.scheduler = self.build_lr_scheduler(cfg, self.optimizer)
         self._stop = StopRequest()
@@ -215,11 +219,10 @@ def build_test_evaluators(cfg: CfgNode, architecture: Architecture) -> list[Data
 
 
 def _build_step(
-    model: nn.Module, device: torch.device, data: TrainingData, optimizer: torch.optim.Optimizer, amp: bool
+    model: nn.Module, device: torch.device, data: TrainingData, optimizer: torch.optim.Optimizer, dtype: torch.dtype
 ) -> SimpleTrainer:
-    """Detectron2's step, with `amp` the one in mixed precision: float16 on a GPU, bfloat16 on a CPU."""
+    """Detectron2's step, in mixed precision where `dtype` asks for it."""
     wrapped = distributed.wrap_model(model, device)
-    if not amp:
+    if dtype == torch.float32:
         return SimpleTrainer(wrapped, data, optimizer)
-    precision = torch.float16 if device.type == "cuda" else torch.bfloat16
-    return MixedPrecisionStep(wrapped, data, optimizer, device_type=device.type, precision=precision)
+    return MixedPrecisionStep(wrapped, data, optimizer, device_type=device.type, precision=dtype)

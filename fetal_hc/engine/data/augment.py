@@ -63,10 +63,11 @@ def check_augmentation(aug: CfgNode) -> None:
         raise_problems(ConfigError, problems, "augmentation of training images")
 
 
-def draw_flips(random_flip: str, rng: np.random.Generator) -> tuple[bool, bool]:
-    """Whether to mirror left-right and top-bottom, each with probability 0.5 where `random_flip` allows it."""
-    horizontal = random_flip in ("horizontal", "both") and rng.random() < 0.5
-    vertical = random_flip in ("vertical", "both") and rng.random() < 0.5
+def draw_flips(settings: CfgNode, rng: np.random.Generator) -> tuple[bool, bool]:
+    """Whether to mirror left-right and top-bottom, each with probability 0.5 where the node INPUT allows it."""
+    mode = settings.RANDOM_FLIP
+    horizontal = mode in ("horizontal", "both") and rng.random() < 0.5
+    vertical = (mode in ("vertical", "both") or settings.AUG.VERTICAL_FLIP) and rng.random() < 0.5
     return bool(horizontal), bool(vertical)
 
 

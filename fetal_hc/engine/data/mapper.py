@@ -126,7 +126,7 @@ class DatasetMapper:
     ) -> tuple[augment.Uint8Image, Float64Array]:
         """Augmented image of the same size and the affine from the original image to it."""
         input_hw = (image.shape[0], image.shape[1])
-        flips = augment.draw_flips(self.input.RANDOM_FLIP, rng)
+        flips = augment.draw_flips(self.input, rng)
         motion = augment.flip_matrix(flips, original_hw)
         resize = geometry.scaling(input_hw[1] / original_hw[1], input_hw[0] / original_hw[0])
         if self.has_geometry:

@@ -76,6 +76,21 @@ class WarmupSchedule:
             group["lr"] = base_lr * factor
 
 
+def training_dtype(cfg: CfgNode, device_type: str) -> torch.dtype:
+    """Type of matrix products and convolutions in training; float32 stands for training without mixed precision.
+
+    SOLVER.AMP.DTYPE "" is float16 on a GPU. On a CPU it is bfloat16 where the processor computes in it, else float32:
+    emulated bfloat16 takes about ten times as long as float32.
+    """
+    if not cfg.SOLVER.AMP.ENABLED:
+        return torch.float32
+    if cfg.SOLVER.AMP.DTYPE:
+        return {"float16": torch.float16, "bfloat16": torch.bfloat16}[cfg.SOLVER.AMP.DTYPE]
+    if device_type == "cuda":
+        return torch.float16
+    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+
+
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     """SGD, Adam, AdamW or RMSprop over the trainable parameters of `model`, grouped by rate and decay.
 

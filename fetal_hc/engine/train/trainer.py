@@ -23,7 +23,7 @@ from fetal_hc.engine.train.best_record import update_best_record
 from fetal_hc.engine.train.ema import ExponentialMovingAverage
 from fetal_hc.engine.train.events import TrainingEvents
 from fetal_hc.engine.train.patience import Patience
-from fetal_hc.engine.train.solver import build_optimizer, build_schedule, clip_gradients
+from fetal_hc.engine.train.solver import build_optimizer, build_schedule, clip_gradients, training_dtype
 from fetal_hc.engine.train.stop_request import StopRequest
 from fetal_hc.errors import ModelError
 
@@ -76,9 +76,8 @@ class Trainer:
         self.patience = Patience(cfg.SOLVER)
         self.ema = ExponentialMovingAverage(model, cfg.SOLVER.EMA.DECAY) if cfg.SOLVER.EMA.ENABLED else None
         self._parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        self._amp_dtype = torch.float16 if device.type == "cuda" else torch.bfloat16
-        scales = cfg.SOLVER.AMP.ENABLED and device.type == "cuda"
-        self._scaler = torch.amp.GradScaler(device.type, enabled=scales)
+        self._dtype = training_dtype(cfg, device.type)
+        self._scaler = torch.amp.GradScaler(device.type, enabled=self._dtype == torch.float16)
         self._wrapped = distributed.wrap_model(model, device)
         self._random_state: dict[str, Any] | None = None
 
@@ -180,7 +179,7 @@ class Trainer:
         batch = next(batches)
         data_time_s = time.perf_counter() - start
         try:
-            with torch.autocast(self.device.type, self._amp_dtype, enabled=self.cfg.SOLVER.AMP.ENABLED):
+            with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
                 losses = self._wrapped(batch)
         except FloatingPointError as error:
             raise _divergence(str(error), iteration, batch) from error

@@ -57,6 +57,7 @@ class JobOptions:
         resume: continue from OUTPUT_DIR/last_checkpoint, or start afresh when there is none.
         eval_only: score MODEL.WEIGHTS (with `resume`: the last checkpoint) on DATASETS.TEST, no training.
         overwrite: replace a training that OUTPUT_DIR already holds.
+        wants_gpus: a number of GPUs was given; the log then says if MODEL.DEVICE keeps the job on the CPU.
         on_evaluation: called with the results of every evaluation; what it raises ends the training.
     """
 
@@ -67,6 +68,7 @@ class JobOptions:
     resume: bool = False
     eval_only: bool = False
     overwrite: bool = False
+    wants_gpus: bool = False
     on_evaluation: Callable[[Results], None] | None = None
 
 
@@ -80,8 +82,8 @@ class _Job:
     engine: EngineChoice
 
 
-def start_job(options: JobOptions, n_processes: int = 1) -> int:
-    """Trains and/or evaluates in `n_processes` processes of this machine.
+def start_job(options: JobOptions, n_processes: int = 1, machines: distributed.Machines | None = None) -> int:
+    """Trains and/or evaluates in `n_processes` processes of this machine, which may be one of several `machines`.
 
     Writes config.yaml, run.json, results.json and what `Trainer` writes to OUTPUT_DIR.
 
@@ -94,11 +96,7 @@ def start_job(options: JobOptions, n_processes: int = 1) -> int:
     cfg = load_config(options.architectures, options.config_file, options.overrides)
     architecture = find_architecture(options.architectures, cfg.MODEL.META_ARCHITECTURE)
     job = _Job(options, cfg, architecture, _choose_engine(cfg, architecture, options))
-    if job.engine.name == "detectron2" and n_processes > 1 and "RANK" not in os.environ:
-        from fetal_hc.engine.d2_backend import job as detectron2_job
-
-        return detectron2_job.launch(_run_process, n_processes, (job,))
-    return distributed.launch(_run_process, n_processes, (job,))
+    return distributed.launch(_run_process, n_processes, (job,), machines)
 
 
 def _run_process(job: _Job) -> int:
@@ -126,11 +124,13 @@ def _choose_engine(cfg: CfgNode, architecture: Architecture, options: JobOptions
 def _run(job: _Job, device: torch.device) -> int:
     cfg, options = job.cfg, job.options
     logger.info("engine: %s (%s)", job.engine.name, job.engine.reason)
+    if options.wants_gpus and device.type == "cpu":
+        logger.warning("--num-gpus: no GPU is used, because MODEL.DEVICE is cpu; add MODEL.DEVICE cuda to use GPUs")
     last = checkpoint.last_checkpoint(cfg.OUTPUT_DIR) if options.resume else None
     if not options.eval_only and last is None:
         _claim_output(Path(cfg.OUTPUT_DIR), options.overwrite)
     _write_run_files(job, device, resumed=last is not None)
-    _configure_torch(cfg)
+    configure_torch(cfg)
     evaluate = _build_evaluation(job)
     weights = last or (Path(cfg.MODEL.WEIGHTS) if cfg.MODEL.WEIGHTS else None)
     if cfg.TEST.ENSEMBLE:
@@ -228,12 +228,20 @@ def _write_run_files(job: _Job, device: torch.device, *, resumed: bool) -> None:
     logger.info("seed %d, device %s, %d process(es), output %s", cfg.SEED, device, record["n_processes"], output_dir)
 
 
-def _configure_torch(cfg: CfgNode) -> None:
-    """Seeds this process and applies the settings of torch that the configuration names."""
+def configure_torch(cfg: CfgNode) -> None:
+    """Seeds this process and applies the settings of torch that the configuration names.
+
+    FLOAT32_PRECISION governs matrix products and convolutions on a GPU, as in Detectron2: "highest" forbids TF32.
+    """
     checkpoint.seed_everything(cfg.SEED + distributed.rank())
-    torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
+    torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK and not cfg.DETERMINISTIC
+    torch.backends.cudnn.deterministic = cfg.DETERMINISTIC
+    torch.use_deterministic_algorithms(cfg.DETERMINISTIC)
+    if cfg.DETERMINISTIC:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first matrix product runs on a GPU
     if cfg.FLOAT32_PRECISION:
         torch.set_float32_matmul_precision(cfg.FLOAT32_PRECISION)
+        torch.backends.cudnn.allow_tf32 = cfg.FLOAT32_PRECISION != "highest"
 
 
 def _build_evaluation(job: _Job) -> Callable[[nn.Module], Results] | None:

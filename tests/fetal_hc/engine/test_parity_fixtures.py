@@ -101,19 +101,21 @@ def test_fixtures_stay_small() -> None:
 @pytest.mark.detectron2
 @pytest.mark.filterwarnings("ignore")
 def test_fixtures_are_what_detectron2_computes_now(numbers: dict[str, Any], detections: dict[str, np.ndarray]) -> None:
-    assert write_parity_fixtures.compute_numbers() == approximately(
-        {key: value for key, value in numbers.items() if key != "written_with"}
-    )
-    now = write_parity_fixtures.compute_detections()
-    assert set(now) == set(detections)
+    now = write_parity_fixtures.compute_numbers()
+    # The networks ran on another processor, whose sums are taken in another order; the rest is plain arithmetic.
+    assert now.pop("training") == approximately(numbers["training"], rel=2e-3)
+    assert now == approximately({key: value for key, value in numbers.items() if key in now}, rel=1e-6)
+    found = write_parity_fixtures.compute_detections()
+    assert set(found) == set(detections)
     for key, array in detections.items():
-        np.testing.assert_allclose(now[key], array, rtol=0, atol=1e-4, err_msg=key)
+        tolerance = TOLERANCES.get(key.rpartition("/")[2], 0)
+        np.testing.assert_allclose(found[key], array, rtol=0, atol=tolerance, err_msg=key)
 
 
-def approximately(tree: Any) -> Any:
+def approximately(tree: Any, rel: float) -> Any:
     """The tree with every number replaced by one that compares approximately."""
     if isinstance(tree, dict):
-        return {key: approximately(value) for key, value in tree.items()}
+        return {key: approximately(value, rel) for key, value in tree.items()}
     if isinstance(tree, list) and not all(isinstance(item, float) for item in tree):
-        return [approximately(item) for item in tree]
-    return tree if isinstance(tree, str) else pytest.approx(tree, rel=1e-6, abs=1e-15)
+        return [approximately(item, rel) for item in tree]
+    return tree if isinstance(tree, str) else pytest.approx(tree, rel=rel, abs=1e-15)

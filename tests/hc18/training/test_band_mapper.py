@@ -94,6 +94,7 @@ def test_two_rows_about_one_image_are_refused(config_file: Path) -> None:
     [
         (["DATASETS.START_OUTLINES", "[]"], "START_OUTLINES: empty"),
         (["INPUT.RANDOM_FLIP", "both"], "sound comes from the top"),
+        (["INPUT.AUG.VERTICAL_FLIP", "True"], "sound comes from the top"),
         (["INPUT.BAND.AXES_SD", "0.2"], "INPUT.BAND"),
         (["INPUT.BAND.CUT_PROB", "1.5"], "CUT_PROB: 1.5 must be in"),
         (["MODEL.OUTLINE_REFINER.CHANNELS", "0"], "CHANNELS: 0 must be at least 1"),

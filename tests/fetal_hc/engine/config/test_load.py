@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fetal_hc.engine.config import dump_config, get_default_config, load_config
+from fetal_hc.engine.config import dump_config, load_config
 from fetal_hc.errors import ConfigError
 from fetal_hc_cli.architectures import ARCHITECTURES
 
@@ -126,7 +126,25 @@ def test_a_frozen_configuration_survives_pickling_to_worker_processes(tmp_path: 
     assert pickle.loads(pickle.dumps(cfg)).to_dict() == cfg.to_dict()
 
 
-def test_defaults_name_no_architecture_so_a_file_must_choose_one(tmp_path: Path) -> None:
-    assert get_default_config(ARCHITECTURES).MODEL.ROI_BOX_HEAD.NAME == ""
-    with pytest.raises(ConfigError, match=r"BACKBONE\.NAME"):
-        load_config(ARCHITECTURES, write(tmp_path, "SEED: 1\n"), ["SOLVER.STEPS", "()"])
+def test_empty_file_is_the_network_of_detectron2_s_defaults(tmp_path: Path) -> None:
+    cfg = load_config(ARCHITECTURES, write(tmp_path, "SEED: 1\n"))
+    assert (cfg.MODEL.BACKBONE.NAME, cfg.MODEL.ROI_HEADS.NAME) == ("build_resnet_backbone", "Res5ROIHeads")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("MODEL: {ROI_HEADS: {NAME: StandardROIHeads}}", r"ROI_BOX_HEAD\.NAME: StandardROIHeads needs FastRCNN"),
+        ("MODEL: {ROI_HEADS: {IN_FEATURES: [res5]}}", r"ROI_HEADS\.IN_FEATURES: \['res5'\] are not in"),
+        ("MODEL: {RESNETS: {DEPTH: 18, RES2_OUT_CHANNELS: 64}}", "Res5ROIHeads needs .* ResNet-50 or 101"),
+        ("MODEL: {BACKBONE: {NAME: build_resnet_fpn_backbone}, RESNETS: {RES5_DILATION: 2}}", "RES5_DILATION: 2 needs"),
+        ("MODEL: {ROI_HEADS: {NAME: CascadeROIHeads}}", r"CLS_AGNOSTIC_BBOX_REG: CascadeROIHeads needs True"),
+        (
+            "MODEL: {ROI_HEADS: {NAME: CascadeROIHeads}, ROI_BOX_CASCADE_HEAD: {IOUS: [0.4, 0.5, 0.6]}}",
+            "as the first overlap the one of ROI_HEADS.IOU_THRESHOLDS",
+        ),
+    ],
+)
+def test_parts_that_do_not_fit_each_other_are_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(ARCHITECTURES, write(tmp_path, text))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from fetal_hc.engine.config import load_config
 from fetal_hc_cli.architectures import ARCHITECTURES
@@ -53,6 +54,32 @@ def test_detectron2_reads_the_same_tree_from_the_file(file: str) -> None:
     assert dict(leaves(own)) == dict(
         leaves(to_detectron2_config(load_config(ARCHITECTURES, REPOSITORY / file, overrides)))
     )
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if "mask_rcnn" in file or "Base-MaskRCNN" in file])
+def test_stock_detectron2_builds_augmentation_and_network_from_the_file(file: str) -> None:
+    from detectron2.config import get_cfg
+    from detectron2.data.detection_utils import build_augmentation
+    from detectron2.modeling import build_model
+
+    from fetal_hc.engine.d2_backend.config import add_config
+
+    own = get_cfg()
+    add_config(own, ARCHITECTURES)
+    own.merge_from_file(str(REPOSITORY / file))
+    assert build_augmentation(own, is_train=True)
+    with torch.device("meta"):
+        own.MODEL.DEVICE = "meta"
+        assert build_model(own)
+
+
+def test_flips_of_older_configurations_are_translated() -> None:
+    from fetal_hc.engine.d2_backend.config import to_detectron2_config
+
+    file = REPOSITORY / "configs/hc18/mask_rcnn_R_18_FPN.yaml"
+    older = load_config(ARCHITECTURES, file, ["INPUT.RANDOM_FLIP", "both", "INPUT.AUG.VERTICAL_FLIP", "False"])
+    theirs = to_detectron2_config(older)
+    assert (theirs.INPUT.RANDOM_FLIP, theirs.INPUT.AUG.VERTICAL_FLIP) == ("horizontal", True)
 
 
 def test_keys_of_detectron2_that_no_one_sets_keep_their_defaults() -> None:

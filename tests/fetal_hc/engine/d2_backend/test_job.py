@@ -26,7 +26,16 @@ pytestmark = [pytest.mark.detectron2, pytest.mark.filterwarnings("ignore")]
 # Everything of a real recipe that a training of three steps can have.
 RECIPE = (
     *("INPUT.SOFT_MASKS", "True", "INPUT.AUG.ROTATION_DEG", "20.0", "MODEL.CHANNELS_LAST", "True"),
-    *("SOLVER.OPTIMIZER", "AdamW", "SOLVER.AMP.ENABLED", "True", "SOLVER.CLIP_GRADIENTS.ENABLED", "True"),
+    *(
+        "SOLVER.OPTIMIZER",
+        "AdamW",
+        "SOLVER.AMP.ENABLED",
+        "True",
+        "SOLVER.AMP.DTYPE",
+        "bfloat16",
+        "SOLVER.CLIP_GRADIENTS.ENABLED",
+        "True",
+    ),
     *("SOLVER.EMA.ENABLED", "True", "SOLVER.LR_SCHEDULER_NAME", "WarmupCosineLR", "TEST.EVAL_PERIOD", "2"),
 )
 

@@ -23,7 +23,16 @@ RECIPE = (
     *("SOLVER.OPTIMIZER", "AdamW", "SOLVER.WEIGHT_DECAY", "0.05", "SOLVER.LR_SCHEDULER_NAME", "WarmupCosineLR"),
     *("SOLVER.CLIP_GRADIENTS.ENABLED", "True", "SOLVER.CLIP_GRADIENTS.CLIP_TYPE", "norm", "SOLVER.WARMUP_ITERS", "2"),
     *("SOLVER.CLIP_GRADIENTS.CLIP_VALUE", "0.1"),
-    *("SOLVER.AMP.ENABLED", "True", "SOLVER.EMA.ENABLED", "True", "MODEL.CHANNELS_LAST", "True"),
+    *(
+        "SOLVER.AMP.ENABLED",
+        "True",
+        "SOLVER.AMP.DTYPE",
+        "bfloat16",
+        "SOLVER.EMA.ENABLED",
+        "True",
+        "MODEL.CHANNELS_LAST",
+        "True",
+    ),
     *("INPUT.SOFT_MASKS", "True", "INPUT.AUG.ROTATION_DEG", "20.0"),
 )
 

@@ -18,22 +18,35 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 @pytest.mark.parametrize(
-    ("mode", "expected"),
+    ("mode", "vertical_too", "expected"),
     [
-        ("none", {(False, False)}),
-        ("horizontal", {(False, False), (True, False)}),
-        ("vertical", {(False, False), (False, True)}),
-        ("both", {(False, False), (True, False), (False, True), (True, True)}),
+        ("none", False, {(False, False)}),
+        ("none", True, {(False, False), (False, True)}),
+        ("horizontal", False, {(False, False), (True, False)}),
+        ("vertical", False, {(False, False), (False, True)}),
+        ("both", False, {(False, False), (True, False), (False, True), (True, True)}),
+        ("horizontal", True, {(False, False), (True, False), (False, True), (True, True)}),
     ],
 )
-def test_flips_take_all_states_of_their_mode_and_no_other(mode: str, expected: set[tuple[bool, bool]]):
+def test_flips_take_all_states_of_their_mode_and_no_other(
+    cfg: CfgNode, mode: str, vertical_too: bool, expected: set[tuple[bool, bool]]
+):
+    cfg.INPUT.RANDOM_FLIP, cfg.INPUT.AUG.VERTICAL_FLIP = mode, vertical_too
     generator = rng()
-    assert {augment.draw_flips(mode, generator) for _ in range(60)} == expected
+    assert {augment.draw_flips(cfg.INPUT, generator) for _ in range(60)} == expected
 
 
-def test_flips_happen_half_of_the_time():
+def test_value_of_older_configurations_draws_what_the_two_keys_draw(cfg: CfgNode):
+    cfg.INPUT.RANDOM_FLIP, older, newer = "both", rng(), rng()
+    before = [augment.draw_flips(cfg.INPUT, older) for _ in range(50)]
+    cfg.INPUT.RANDOM_FLIP, cfg.INPUT.AUG.VERTICAL_FLIP = "horizontal", True
+    assert [augment.draw_flips(cfg.INPUT, newer) for _ in range(50)] == before
+
+
+def test_flips_happen_half_of_the_time(cfg: CfgNode):
     generator = rng()
-    share = np.mean([augment.draw_flips("horizontal", generator)[0] for _ in range(2000)])
+    cfg.INPUT.RANDOM_FLIP = "horizontal"
+    share = np.mean([augment.draw_flips(cfg.INPUT, generator)[0] for _ in range(2000)])
     assert share == pytest.approx(0.5, abs=0.04)
 
 

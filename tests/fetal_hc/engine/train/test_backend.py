@@ -127,3 +127,11 @@ def test_one_package_alone_imports_detectron2(repository_root: Path) -> None:
         if re.search(r"^\s*(from|import) detectron2\b", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
     assert importing == {"fetal_hc/engine/d2_backend"}
+
+
+def test_no_file_imports_the_name_tools(repository_root: Path) -> None:
+    """Detectron2's wheel installs a package of that name, which would be found instead of the folder."""
+    folders = ("fetal_hc", "hc18", "face_mask", "app", "tools", "benchmarks", "experiments", "tests")
+    paths = [path for folder in folders for path in (repository_root / folder).rglob("*.py")]
+    pattern = re.compile(r"^\s*(from|import) tools\b", re.MULTILINE)
+    assert [str(path) for path in paths if pattern.search(path.read_text(encoding="utf-8"))] == []

@@ -13,6 +13,7 @@ from fetal_hc.engine.train.solver import (
     clip_gradients,
     learning_rate_multiplier,
     parameter_groups,
+    training_dtype,
 )
 from fetal_hc.errors import ConfigError
 from tests.fetal_hc.engine.toy import toy_config
@@ -167,3 +168,21 @@ def test_clipping_is_off_by_default() -> None:
 def test_unknown_clipping_is_refused() -> None:
     with pytest.raises(ConfigError, match="'full' is unknown; expected value or norm"):
         gradients_after_clipping(ENABLED=True, CLIP_TYPE="full")
+
+
+@pytest.mark.parametrize(
+    ("amp", "device_type", "has_bfloat16", "expected"),
+    [
+        ({"ENABLED": False, "DTYPE": "float16"}, "cuda", True, torch.float32),
+        ({"ENABLED": True, "DTYPE": ""}, "cuda", True, torch.float16),
+        ({"ENABLED": True, "DTYPE": "bfloat16"}, "cuda", False, torch.bfloat16),
+        ({"ENABLED": True, "DTYPE": ""}, "cpu", True, torch.bfloat16),
+        ({"ENABLED": True, "DTYPE": ""}, "cpu", False, torch.float32),
+        ({"ENABLED": True, "DTYPE": "bfloat16"}, "cpu", False, torch.bfloat16),
+    ],
+)
+def test_mixed_precision_takes_what_the_device_computes_in(
+    monkeypatch: pytest.MonkeyPatch, amp: dict[str, Any], device_type: str, has_bfloat16: bool, expected: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_bfloat16)
+    assert training_dtype(toy_config("output", 1, AMP=amp), device_type) == expected

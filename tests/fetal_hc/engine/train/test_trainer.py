@@ -197,7 +197,7 @@ def test_model_that_finds_itself_diverged_ends_the_training_with_the_same_messag
 
 def test_automatic_mixed_precision_computes_in_bfloat16_on_the_cpu(tmp_path: Path) -> None:
     seen: list[torch.dtype] = []
-    trainer = build(toy_config(tmp_path, AMP={"ENABLED": True}))
+    trainer = build(toy_config(tmp_path, AMP={"ENABLED": True, "DTYPE": "bfloat16"}))
     trainer.model.hidden.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
     trainer.train()
     assert set(seen) == {torch.bfloat16}
@@ -206,7 +206,7 @@ def test_automatic_mixed_precision_computes_in_bfloat16_on_the_cpu(tmp_path: Pat
 
 @pytest.mark.gpu
 def test_automatic_mixed_precision_on_a_gpu_scales_float16_and_resumes(tmp_path: Path) -> None:
-    cfg = toy_config(tmp_path, AMP={"ENABLED": True}, CHECKPOINT_PERIOD=5)
+    cfg = toy_config(tmp_path, AMP={"ENABLED": True, "DTYPE": ""}, CHECKPOINT_PERIOD=5)
     device, seen = torch.device("cuda", 0), []
     checkpoint.seed_everything(cfg.SEED)
     trainer = Trainer(cfg, ToyModel().to(device), ToyLoader(), device)

@@ -2,6 +2,8 @@
 
 import json
 import signal
+from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import yaml
 
 from fetal_hc.engine.checkpoints import checkpoint
 from fetal_hc.engine.config import load_config
-from fetal_hc.engine.train.training_job import JobOptions, start_job
+from fetal_hc.engine.train.training_job import JobOptions, configure_torch, start_job
 from fetal_hc.errors import ConfigError, FetalHCError, ModelError
 from fetal_hc_cli.architectures import ARCHITECTURES
 from tests.fetal_hc.engine.toy_heads import write_config
@@ -193,3 +195,48 @@ def test_two_test_datasets_are_reported_apart(config_file: Path, output_dir: Pat
     config_file.write_text(yaml.safe_dump(tree))
     assert start_job(JobOptions(ARCHITECTURES, config_file, ("SOLVER.MAX_ITER", "1"))) == 0
     assert set(json.loads((output_dir / "results.json").read_text())) == {"heads", "again"}
+
+
+@pytest.fixture
+def torch_settings() -> Iterator[None]:
+    """Puts back what a job may change for the whole process."""
+    backends = torch.backends.cudnn
+    before = backends.benchmark, backends.deterministic, backends.allow_tf32, torch.get_float32_matmul_precision()
+    yield
+    backends.benchmark, backends.deterministic, backends.allow_tf32 = before[:3]
+    torch.set_float32_matmul_precision(before[3])
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("torch_settings")
+@pytest.mark.parametrize(("precision", "tf32"), [("highest", False), ("high", True), ("medium", True)])
+def test_precision_of_float32_covers_convolutions_as_in_detectron2(
+    config_file: Path, precision: str, tf32: bool
+) -> None:
+    cfg = load_config(ARCHITECTURES, config_file, ["FLOAT32_PRECISION", precision])
+    configure_torch(cfg)
+    assert torch.backends.cudnn.allow_tf32 == tf32
+    assert torch.get_float32_matmul_precision() == precision
+
+
+@pytest.mark.usefixtures("torch_settings")
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_deterministic_mode_switches_all_of_torch(config_file: Path, deterministic: bool) -> None:
+    overrides = ["DETERMINISTIC", str(deterministic), "CUDNN_BENCHMARK", "True"]
+    configure_torch(load_config(ARCHITECTURES, config_file, overrides))
+    assert torch.are_deterministic_algorithms_enabled() == deterministic
+    assert torch.backends.cudnn.deterministic == deterministic
+    assert torch.backends.cudnn.benchmark != deterministic
+
+
+@pytest.mark.usefixtures("torch_settings")
+def test_training_runs_in_the_deterministic_mode(config_file: Path) -> None:
+    assert start_job(JobOptions(ARCHITECTURES, config_file, ("DETERMINISTIC", "True", "SOLVER.MAX_ITER", "1"))) == 0
+
+
+@pytest.mark.parametrize("wants_gpus", [True, False])
+def test_number_of_gpus_on_a_cpu_recipe_is_answered(config_file: Path, output_dir: Path, wants_gpus: bool) -> None:
+    options = JobOptions(ARCHITECTURES, config_file, ("SOLVER.MAX_ITER", "1", "DATASETS.TEST", "()"))
+    start_job(replace(options, wants_gpus=wants_gpus))
+    said = "no GPU is used, because MODEL.DEVICE is cpu" in (output_dir / "log.txt").read_text()
+    assert said == wants_gpus
