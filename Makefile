@@ -38,7 +38,7 @@ help:
 	@echo "             IMAGES=DIR PIXEL_SIZES=CSV   score your own images instead"
 	@echo "             OUTPUT=$(OUTPUT) DETAILS=$(DETAILS)   where the results go"
 	@echo "make app     start the reviewer app on http://127.0.0.1:$(APP_PORT) (serving and app requirements only)"
-	@echo "make test    run the tests (ARGS='-k ellipse' selects some)"
+	@echo "make test    run the tests on all cores (ARGS='-k ellipse' selects some, ARGS='-m \"not slow\"' the quick ones)"
 	@echo "make test-detectron2 DETECTRON2=DIR   build Detectron2 from the checkout DIR and run the tests that compare with it"
 	@echo "make lint    ruff and mypy"
 	@echo "make smoke   train a tiny model on phantoms and check its metric (about two minutes on two cores)"
@@ -86,7 +86,7 @@ app: $(VENV)/app.stamp
 	$(BIN)/fetal-hc app --port $(APP_PORT)
 
 test: $(VENV)/dev.stamp
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -n auto --dist loadfile $(ARGS)
 
 test-detectron2: $(VENV)/dev.stamp
 	@test -n "$(DETECTRON2)" || { echo "error: name a checkout of Detectron2: make test-detectron2 DETECTRON2=DIR" >&2; exit 2; }

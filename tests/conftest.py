@@ -1,4 +1,4 @@
-"""Shared fixtures: the real HC18 folder when it is at hand, one thread per test, skips for missing hardware."""
+"""Shared fixtures: the real HC18 folder when it is at hand, one thread per test, marks of slow tests, skips."""
 
 import importlib.util
 import os
@@ -18,6 +18,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 REPOSITORY_ROOT = Path(__file__).resolve().parents[1]
 DATA_VARIABLE = "FETAL_HC_DATA"
+# A test that needs a browser, a server of the app or of PostgreSQL, a Ray cluster or a whole training takes seconds.
+SLOW_FIXTURES = frozenset(
+    {"browser", "server", "postgres_server", "postgres_url", "cluster", "trained", "exported", "two_process_output"}
+)
 
 
 def _data_root() -> Path | None:
@@ -51,11 +55,15 @@ def real_hc18_root(real_data_root: Path) -> Path:
     return root
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip `gpu` and `detectron2` tests where the hardware or the package is missing."""
+    """Marks slow tests by what they need; skips `gpu` and `detectron2` tests where hardware or package is missing."""
     gpu_present = shutil.which("nvidia-smi") is not None
     detectron2_present = importlib.util.find_spec("detectron2") is not None
     for item in items:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        if parameters.get("store_url") == "postgresql" or SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("gpu") and not gpu_present:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
         if item.get_closest_marker("detectron2") and not detectron2_present:

@@ -15,6 +15,7 @@ from hc18.reviews.models import CaseId, Decision, ModelMeasurement, ModelVersion
 from hc18.reviews.store import ReviewStore
 from tests.app.conftest import Phantoms
 
+pytestmark = pytest.mark.slow  # each starts the whole page
 ELLIPSE = Ellipse(200.0, 150.0, 120.0, 95.0, 0.3)
 MODEL = ModelVersion("test", "1", "ab" * 32)
 SCRIPT = "app/fetal_hc_app/start/review.py"

@@ -15,6 +15,7 @@ from fetal_hc.errors import ConfigError, DatasetError
 from fetal_hc_cli.architectures import ARCHITECTURES
 from tests.face_mask.toy_faces import CONFIGS, write_config, write_faces, write_manifest_dataset
 
+pytestmark = pytest.mark.slow
 TINY_CNN = {"NAME": "scratch_cnn", "CHANNELS": [4, 8], "NORM": "BN"}
 FACES = {"TRAIN": ["faces"], "TEST": ["faces"]}
 

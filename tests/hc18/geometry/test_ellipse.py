@@ -84,11 +84,11 @@ def test_rotation_shift_and_reflection_keep_the_shape(ellipse: Ellipse, angle: f
         assert moved.area() == pytest.approx(ellipse.area(), rel=1e-12)
 
 
-@pytest.mark.parametrize("degrees", range(0, 180))
-def test_rotation_turns_the_major_axis_by_every_degree(degrees: int) -> None:
-    angle = math.radians(degrees)
-    turn = [[math.cos(angle), -math.sin(angle), 5.0], [math.sin(angle), math.cos(angle), -2.0]]
-    assert_same(Ellipse(0.0, 0.0, 90.0, 70.0, 0.0).transformed(turn), Ellipse(5.0, -2.0, 90.0, 70.0, angle))
+def test_rotation_turns_the_major_axis_by_every_degree() -> None:
+    for degrees in range(180):
+        angle = math.radians(degrees)
+        turn = [[math.cos(angle), -math.sin(angle), 5.0], [math.sin(angle), math.cos(angle), -2.0]]
+        assert_same(Ellipse(0.0, 0.0, 90.0, 70.0, 0.0).transformed(turn), Ellipse(5.0, -2.0, 90.0, 70.0, angle))
 
 
 @given(ellipses, st.lists(st.floats(-3.0, 3.0), min_size=6, max_size=6))

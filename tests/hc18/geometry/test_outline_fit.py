@@ -33,10 +33,10 @@ def assert_fits(points: NDArray[np.generic], expected: Ellipse, *, abs_px: float
     assert elongation * abs(math.sin(found.angle_rad - expected.angle_rad)) <= abs_px
 
 
-@pytest.mark.parametrize("degrees", range(0, 180))
-def test_own_points_are_returned_at_every_degree(degrees: int) -> None:
-    ellipse = Ellipse(400.3, 269.8, 180.4, 139.7, math.radians(degrees))
-    assert_fits(ellipse.outline(60), ellipse, abs_px=1e-7)
+def test_own_points_are_returned_at_every_degree() -> None:
+    for degrees in range(180):
+        ellipse = Ellipse(400.3, 269.8, 180.4, 139.7, math.radians(degrees))
+        assert_fits(ellipse.outline(60), ellipse, abs_px=1e-7)
 
 
 @given(
