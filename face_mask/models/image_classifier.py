@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from face_mask.models.image_backbone import build_image_backbone
-from face_mask.models.predictions import ImagePrediction
-from face_mask.models.square_input import SquareInput, stack_targets
+from face_mask.models.whole_image import ImagePrediction, SquareInput, stack_targets
 from fetal_hc.engine.config import CfgNode
 
 

@@ -16,8 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from face_mask.models.image_backbone import freeze
-from face_mask.models.predictions import MaskPrediction
-from face_mask.models.square_input import SquareInput, stack_targets
+from face_mask.models.whole_image import MaskPrediction, SquareInput, stack_targets
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.data import geometry
 

@@ -17,8 +17,7 @@ from torchvision.ops import complete_box_iou_loss, distance_box_iou_loss, genera
 
 from face_mask.models.image_backbone import build_image_backbone
 from face_mask.models.image_classifier import DenseLayers, class_loss, class_probabilities, class_weights
-from face_mask.models.predictions import ImagePrediction
-from face_mask.models.square_input import SquareInput, stack_targets
+from face_mask.models.whole_image import ImagePrediction, SquareInput, stack_targets
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.data import geometry
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from face_mask.models.predictions import ImagePrediction
+from face_mask.models.whole_image import ImagePrediction
 from face_mask.training.classification_evaluation import write_rows
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.data.datasets import DetectionDataset

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from face_mask.models.predictions import MaskPrediction
+from face_mask.models.whole_image import MaskPrediction
 from face_mask.training.classification_evaluation import write_rows
 from face_mask.training.square_mapper import union_mask
 from fetal_hc.engine.config import CfgNode

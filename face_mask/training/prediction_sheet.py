@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from face_mask.models.predictions import ImagePrediction, MaskPrediction
+from face_mask.models.whole_image import ImagePrediction, MaskPrediction
 from face_mask.training.square_mapper import union_mask
 from fetal_hc.engine.architecture import Architecture
 from fetal_hc.engine.config import CfgNode

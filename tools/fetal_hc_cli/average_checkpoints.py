@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fetal_hc.engine.checkpoints.weight_average import average_checkpoints
+from fetal_hc.engine.checkpoints.checkpoint import average_checkpoints
 from fetal_hc.errors import FetalHCError
 from fetal_hc.model.checksum import file_sha256
 

@@ -19,10 +19,9 @@ from fetal_hc.engine.checkpoints import checkpoint
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.evaluation.results import Results, flatten_results
 from fetal_hc.engine.train import distributed
-from fetal_hc.engine.train.best_record import update_best_record
+from fetal_hc.engine.train.best_record import Patience, update_best_record
 from fetal_hc.engine.train.ema import ExponentialMovingAverage
 from fetal_hc.engine.train.events import TrainingEvents
-from fetal_hc.engine.train.patience import Patience
 from fetal_hc.engine.train.solver import build_optimizer, build_schedule, clip_gradients, training_dtype
 from fetal_hc.engine.train.stop_request import StopRequest
 from fetal_hc.errors import ModelError

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from face_mask.models.predictions import ImagePrediction, MaskPrediction
+from face_mask.models.whole_image import ImagePrediction, MaskPrediction
 from face_mask.training.box_evaluation import BoxEvaluator
 from face_mask.training.classification_evaluation import (
     ClassificationEvaluator,

@@ -1,9 +1,11 @@
+"""The mean of several checkpoints."""
+
 from pathlib import Path
 
 import pytest
 import torch
 
-from fetal_hc.engine.checkpoints.checkpoint import read_checkpoint
+from fetal_hc.engine.checkpoints.checkpoint import average_checkpoints, read_checkpoint
 from fetal_hc.errors import ModelError
 from fetal_hc_cli.average_checkpoints import main
 
@@ -29,7 +31,5 @@ def test_other_architectures_are_refused_by_name(tmp_path: Path, capsys: pytest.
 
 
 def test_one_checkpoint_is_no_average(tmp_path: Path) -> None:
-    from fetal_hc.engine.checkpoints.weight_average import average_checkpoints
-
     with pytest.raises(ModelError, match="at least two"):
         average_checkpoints([tmp_path / "a.pth"], tmp_path / "mean.pth")

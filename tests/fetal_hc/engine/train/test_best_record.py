@@ -8,7 +8,7 @@ import torch
 
 from fetal_hc.engine.checkpoints import checkpoint
 from fetal_hc.engine.config import CfgNode
-from fetal_hc.engine.train.patience import Patience
+from fetal_hc.engine.train.best_record import Patience
 from fetal_hc.engine.train.trainer import Trainer
 from tests.fetal_hc.engine.toy import ToyLoader, ToyModel, toy_config
 
