@@ -27,7 +27,8 @@ from hc18.geometry.pixel_size import from_table
 from hc18.measure.head_model import HeadModel, load_model
 from hc18.measure.pipeline import measure_frame
 from hc18.measure.shipped_model import bundled_model_path
-from hc18.phantoms.phantom import render_phantom, sample_spec
+from hc18.phantoms.phantom import render_phantom
+from hc18.phantoms.spec import sample_spec
 
 MIN_RATIO = 40.0
 IMAGE_HW = (540, 800)

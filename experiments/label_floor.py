@@ -17,7 +17,8 @@ import numpy as np
 from fetal_hc.errors import FetalHCError, MeasurementError
 from fetal_hc.io.masks import polygon_to_coverage
 from hc18.dataset.convert import head_polygon
-from hc18.dataset.folder import LabelledImage, read_training_set
+from hc18.dataset.folder import read_training_set
+from hc18.dataset.labelled_image import LabelledImage
 from hc18.geometry.fits import fit_soft_mask
 
 MAX_ANNOTATION_ERROR_MM = 0.05  # largest |fitted - table|

@@ -20,7 +20,8 @@ from scipy import ndimage
 
 from fetal_hc.errors import FetalHCError
 from fetal_hc.io.masks import mask_grid_to_image_affine, polygon_to_coverage
-from hc18.dataset.folder import LabelledImage, read_training_set
+from hc18.dataset.folder import read_training_set
+from hc18.dataset.labelled_image import LabelledImage
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.fits import fit_moments, fit_soft_mask
 from hc18.geometry.orthogonal import foot_points

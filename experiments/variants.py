@@ -27,8 +27,8 @@ from experiments.labelled_heads import LabelledHead, read_labelled_heads
 from fetal_hc.errors import ConfigError, FetalHCError
 from fetal_hc.io.images import read_image
 from fetal_hc.io.masks import mask_grid_to_image_affine
-from hc18.evaluation.evaluate import ReferenceCase, ScoredImage, score_case
-from hc18.evaluation.score_summary import summarise
+from hc18.evaluation.evaluate import ReferenceCase, score_case
+from hc18.evaluation.score_summary import ScoredImage, summarise
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.fits import fit_soft_mask
 from hc18.measure.head_model import HeadModel, load_model

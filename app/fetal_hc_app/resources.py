@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fetal_hc.model.checksum import file_sha256
 from fetal_hc_app import settings
-from hc18.geometry.mask_edge import mask_edge_points
+from hc18.geometry.contour import mask_edge_points
 from hc18.measure.head_model import HeadModel, load_model
 from hc18.measure.shipped_model import bundled_model_path
 from hc18.reviews.models import CaseId, ModelVersion

@@ -16,7 +16,8 @@ from fetal_hc.io.atomic import write_text_atomic
 from fetal_hc.io.coco import write_coco
 from fetal_hc.io.masks import polygon_area
 from fetal_hc.io.records import CocoAnnotation, CocoCategory, CocoDataset, CocoImage
-from hc18.dataset.folder import TRAINING_FOLDER, LabelledImage, scan_training_set
+from hc18.dataset.folder import TRAINING_FOLDER, scan_training_set
+from hc18.dataset.labelled_image import LabelledImage
 from hc18.dataset.splits import grouped_stratified_folds, write_folds
 
 TRAIN_FILE = "hc18_train.json"

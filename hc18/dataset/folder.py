@@ -17,38 +17,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from fetal_hc.errors import Problem, raise_if_fatal
-from hc18.dataset.labelled_image import LabelledImage, annotation_name, check_image, examination_of, read_case
+from hc18.dataset.labelled_image import LabelledImage, annotation_name, check_image, read_case
 from hc18.dataset.pixel_size_table import (
-    FILENAME_COLUMN,
-    HC_COLUMN,
-    PIXEL_SIZE_COLUMN,
-    PixelSizeRow,
     PixelSizeTable,
     read_pixel_size_table,
-    read_pixel_sizes,
 )
-
-__all__ = [
-    "FILENAME_COLUMN",
-    "HC_COLUMN",
-    "PIXEL_SIZE_COLUMN",
-    "TEST_FOLDER",
-    "TEST_TABLE",
-    "TRAINING_FOLDER",
-    "TRAINING_TABLE",
-    "LabelledImage",
-    "PixelSizeRow",
-    "PixelSizeTable",
-    "Problem",
-    "TrainingSet",
-    "annotation_name",
-    "check_folder",
-    "examination_of",
-    "read_pixel_size_table",
-    "read_pixel_sizes",
-    "read_training_set",
-    "scan_training_set",
-]
 
 TRAINING_FOLDER = "training_set"
 TRAINING_TABLE = "training_set_pixel_size_and_HC.csv"

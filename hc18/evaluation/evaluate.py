@@ -13,7 +13,8 @@ from typing import Any
 
 from fetal_hc.errors import DatasetError, raise_problems
 from fetal_hc.io.coco import read_coco
-from hc18.dataset.folder import TRAINING_TABLE, read_pixel_sizes, read_training_set
+from hc18.dataset.folder import TRAINING_TABLE, read_training_set
+from hc18.dataset.pixel_size_table import read_pixel_sizes
 from hc18.dataset.submission import read_submission
 from hc18.evaluation.metrics import dice, hausdorff, hc_error
 from hc18.evaluation.score_summary import (
@@ -26,19 +27,6 @@ from hc18.evaluation.score_summary import (
     summary_table,
 )
 from hc18.geometry.ellipse import Ellipse
-
-__all__ = [
-    "GroupSummary",
-    "HcEvaluation",
-    "ReferenceCase",
-    "ScoredImage",
-    "collect_scores",
-    "evaluate",
-    "evaluate_labelled",
-    "evaluate_submission",
-    "read_references",
-    "score_case",
-]
 
 _N_WORST = 5
 

@@ -14,7 +14,8 @@ from fetal_hc.batch.jobs import SOURCE_NONE, SOURCE_TABLE, ImageTask, plan_jobs
 from fetal_hc.errors import DatasetError
 from fetal_hc.io.coco import read_coco, resolve_image_path
 from fetal_hc.io.records import CocoAnnotation
-from hc18.dataset.folder import TRAINING_TABLE, read_pixel_sizes, scan_training_set
+from hc18.dataset.folder import TRAINING_TABLE, scan_training_set
+from hc18.dataset.pixel_size_table import read_pixel_sizes
 from hc18.dataset.submission import read_submission
 from hc18.geometry.ellipse import Ellipse
 from hc18.measure.details import read_details

@@ -8,9 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from fetal_hc.io.masks import mask_grid_to_image_affine
+
+EDGE_LEVEL = 0.5  # of the contour that ellipses are fitted to
 PROBABILITY_FLOOR = 0.01
 
 
@@ -47,6 +50,23 @@ def mask_contour(soft_mask: NDArray[np.float64], level: float) -> MaskContour:
     u = np.concatenate([left + along_u, column.astype(np.float64)])
     v = np.concatenate([row.astype(np.float64), top + along_v])
     return MaskContour(np.stack([u, v], axis=1), inside)
+
+
+def mask_edge_points(soft_mask: ArrayLike, box_xyxy: ArrayLike) -> NDArray[np.float64]:
+    """The points where a soft mask crosses 0.5, those that the ellipse is fitted to, in no order.
+
+    Args:
+        soft_mask: (M, M) in [0, 1].
+        box_xyxy: (4,) the mask's box in px of the image, corner convention.
+
+    Returns:
+        (n, 2) x, y in px of the image, pixel centres at integers.
+    """
+    mask = np.asarray(soft_mask, dtype=np.float64)
+    points_uv = mask_contour(mask, EDGE_LEVEL).points_uv
+    affine = mask_grid_to_image_affine(box_xyxy, mask.shape[0])
+    points_xy: NDArray[np.float64] = points_uv @ affine[:, :2].T + affine[:, 2]
+    return points_xy
 
 
 def _crossing(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:

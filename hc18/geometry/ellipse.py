@@ -6,7 +6,6 @@ Coordinates: x right, y down, pixel centres at integers (pixel (0, 0) covers [-0
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -73,16 +72,6 @@ class Ellipse:
         if angle == math.pi:  # -1e-17 % pi rounds up to pi
             angle = 0.0
         return cls(center_x, center_y, semi_axis_1, semi_axis_2, angle)
-
-    @classmethod
-    def from_opencv(cls, rotated_rect: tuple[Sequence[float], Sequence[float], float]) -> Ellipse:
-        """The ellipse of `cv2.fitEllipse`: ((cx, cy), (diameter_1, diameter_2), degrees of diameter_1).
-
-        Raises:
-            MeasurementError: if it is degenerate.
-        """
-        (center_x, center_y), (diameter_1, diameter_2), degrees = rotated_rect
-        return cls.from_axes(center_x, center_y, diameter_1 / 2.0, diameter_2 / 2.0, math.radians(degrees))
 
     @classmethod
     def from_conic(cls, coefficients: ArrayLike) -> Ellipse:
@@ -224,15 +213,3 @@ class Ellipse:
         """Unit vectors of the a- and b-axis as rows, (2, 2)."""
         cosine, sine = math.cos(self.angle_rad), math.sin(self.angle_rad)
         return np.array([[cosine, sine], [-sine, cosine]])
-
-
-def ramanujan_circumference(semi_axis_a: float, semi_axis_b: float) -> float:
-    """Approximate length of an ellipse's outline, to cross-check `Ellipse.circumference`.
-
-    Relative error about 3/2**17 * h**5 for h = ((a - b) / (a + b))**2: below 1e-9 for b > 0.6 a.
-
-    References: S. Ramanujan, Modular equations and approximations to pi, Quart. J. Math. 45 (1914), p. 372.
-    """
-    total = semi_axis_a + semi_axis_b
-    h = ((semi_axis_a - semi_axis_b) / total) ** 2
-    return math.pi * total * (1.0 + 3.0 * h / (10.0 + math.sqrt(4.0 - 3.0 * h)))

@@ -30,19 +30,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from fetal_hc.io.masks import polygon_to_coverage
-from hc18.geometry.contour import MaskContour, mask_contour
+from hc18.geometry.contour import EDGE_LEVEL, MaskContour, mask_contour
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.outline_fit import EllipseFit, fit_outline_points
-
-__all__ = [
-    "EllipseFit",
-    "SoftMaskFit",
-    "fit_isocontour",
-    "fit_moments",
-    "fit_outline_points",
-    "fit_soft_mask",
-    "leaves_image",
-]
 
 BORDER_REACH_CELLS = 1.0  # an outline that comes closer to an image side counts as cut there
 BORDER_MARGIN_CELLS = 2.0  # its points closer than this to that side follow the image, not the head
@@ -99,7 +89,7 @@ def fit_soft_mask(
         image_hw: image height and width; the outline along the image border is then left out of the fit.
     """
     mask, matrix = np.asarray(soft_mask, dtype=np.float64), np.asarray(affine, dtype=np.float64).reshape(2, 3)
-    outline = _outline(mask, 0.5)
+    outline = _outline(mask)
     contour = _fit_outline(outline, matrix, image_hw)
     if contour.ellipse is None or isinstance(outline, str):
         unchecked = EllipseFit(None, "no contour to complete the mask with", None, 0)
@@ -111,27 +101,6 @@ def fit_soft_mask(
         disagreement = 100.0 * abs(moments.ellipse.circumference() - circumference) / circumference
     touches_border = image_hw is not None and leaves_image(contour.ellipse, image_hw)
     return SoftMaskFit(contour.ellipse, "", moments, contour, disagreement, touches_border)
-
-
-def fit_isocontour(
-    soft_mask: ArrayLike,
-    affine: ArrayLike = IDENTITY_AFFINE,
-    level: float = 0.5,
-    image_hw: tuple[int, int] | None = None,
-) -> EllipseFit:
-    """The ellipse through the sub-pixel contour of a soft mask's largest region.
-
-    Where the region reaches the edge of the grid it has no contour; where it comes within a cell of an image side, its
-    contour up to two cells from there is dropped, for it follows the image instead of the head.
-
-    Args:
-        soft_mask: (V, U) in [0, 1], rows downwards.
-        affine: (2, 3) from mask indices (u, v) to image px (x, y).
-        level: of the contour, in (0, 1).
-        image_hw: image height and width, None for no border.
-    """
-    matrix = np.asarray(affine, dtype=np.float64).reshape(2, 3)
-    return _fit_outline(_outline(np.asarray(soft_mask, dtype=np.float64), level), matrix, image_hw)
 
 
 def fit_moments(soft_mask: ArrayLike, affine: ArrayLike = IDENTITY_AFFINE) -> EllipseFit:
@@ -171,16 +140,16 @@ def fit_moments(soft_mask: ArrayLike, affine: ArrayLike = IDENTITY_AFFINE) -> El
     return EllipseFit(ellipse.transformed(affine), "", None, n_cells)
 
 
-def _outline(mask: NDArray[np.float64], level: float) -> MaskContour | str:
+def _outline(mask: NDArray[np.float64]) -> MaskContour | str:
     """The contour of a mask's largest region, or why there is none."""
     problem = _problem_of(mask)
     if problem:
         return problem
-    outline = mask_contour(mask, level)
+    outline = mask_contour(mask, EDGE_LEVEL)
     if not outline.inside.any():
-        return f"no cell of the mask reaches {level}"
+        return f"no cell of the mask reaches {EDGE_LEVEL}"
     if not len(outline.points_uv):
-        return f"the mask stays above {level} up to its edges and shows no outline"
+        return f"the mask stays above {EDGE_LEVEL} up to its edges and shows no outline"
     return outline
 
 

@@ -16,18 +16,12 @@ from tqdm import tqdm
 from fetal_hc.errors import DatasetError
 from fetal_hc.io.atomic import atomic_path
 from fetal_hc.io.tables import write_csv
-from hc18.dataset.folder import (
-    FILENAME_COLUMN,
-    HC_COLUMN,
-    PIXEL_SIZE_COLUMN,
-    TEST_FOLDER,
-    TEST_TABLE,
-    TRAINING_FOLDER,
-    TRAINING_TABLE,
-    annotation_name,
-)
+from hc18.dataset.folder import TEST_FOLDER, TEST_TABLE, TRAINING_FOLDER, TRAINING_TABLE
+from hc18.dataset.labelled_image import annotation_name
+from hc18.dataset.pixel_size_table import FILENAME_COLUMN, HC_COLUMN, PIXEL_SIZE_COLUMN
 from hc18.geometry.ellipse import Ellipse
-from hc18.phantoms.phantom import PhantomSpec, render_phantom, sample_spec
+from hc18.phantoms.phantom import render_phantom
+from hc18.phantoms.spec import PhantomSpec, sample_spec
 
 FULL_IMAGE_HW = (540, 800)
 SMALL_IMAGE_HW = (112, 160)

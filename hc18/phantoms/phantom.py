@@ -1,7 +1,7 @@
 """Synthetic ultrasound images of fetal heads whose outline and circumference are known exactly.
 
-A picture is made the way a scanner makes it: echo levels on a fan of beams (`phantom_tissue`, `phantom_head`), speckle
-by coherent summation under a point-spread function (`phantom_speckle`), compression, scan conversion (`phantom_view`),
+A picture is made the way a scanner makes it: echo levels on a fan of beams (`tissue`, `head`), speckle
+by coherent summation under a point-spread function (`speckle`), compression, scan conversion (`view`),
 overlays.
 The truth ellipse runs along the OUTER edge of the skull, at half its height, as the outlines of HC18 do.
 """
@@ -19,20 +19,10 @@ from hc18.geometry.ellipse import Ellipse
 from hc18.phantoms.head import paint_head
 from hc18.phantoms.overlay import draw_calipers, draw_covered_text, draw_grey_bar, draw_machine_text
 from hc18.phantoms.scene import HeadSettings, stage_of
-from hc18.phantoms.spec import PhantomOptions, PhantomSpec, sample_spec
+from hc18.phantoms.spec import PhantomSpec
 from hc18.phantoms.speckle import compress, speckle_envelope
 from hc18.phantoms.tissue import gain_error_db, paint_cavity, paint_tissue
 from hc18.phantoms.view import FanView, sample_grid, sample_view, to_image
-
-__all__ = [
-    "DistractorKind",
-    "Phantom",
-    "PhantomOptions",
-    "PhantomSpec",
-    "render_distractor",
-    "render_phantom",
-    "sample_spec",
-]
 
 DistractorKind = Literal["blank", "grey", "noise", "blobs", "no_skull"]
 

@@ -18,8 +18,8 @@ from fetal_hc.engine.structures import Detections
 from fetal_hc.engine.train import distributed
 from fetal_hc.errors import DatasetError, raise_problems
 from fetal_hc.io.atomic import write_text_atomic
-from hc18.evaluation.evaluate import HcEvaluation, ReferenceCase, ScoredImage, collect_scores, evaluate
-from hc18.evaluation.score_summary import GroupSummary
+from hc18.evaluation.evaluate import HcEvaluation, ReferenceCase, collect_scores, evaluate
+from hc18.evaluation.score_summary import GroupSummary, ScoredImage
 from hc18.geometry.ellipse import Ellipse
 from hc18.measure.outline import find_outline
 from hc18.training.outline_refiner import EllipsePrediction

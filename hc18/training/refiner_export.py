@@ -24,7 +24,8 @@ from fetal_hc.io.atomic import write_bytes_atomic
 from fetal_hc.model.sessions import open_session
 from hc18.measure.polar_band import band_input, sample_band
 from hc18.measure.refiner import INPUT_NAME, OUTPUT_NAMES, check_refiner_signature
-from hc18.phantoms.phantom import Phantom, render_phantom, sample_spec
+from hc18.phantoms.phantom import Phantom, render_phantom
+from hc18.phantoms.spec import sample_spec
 from hc18.training.outline_refiner import OutlineRefiner
 
 # Sizes (height, width) of the synthetic heads that an export is checked on, px.

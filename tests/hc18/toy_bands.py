@@ -9,7 +9,8 @@ from PIL import Image
 
 from hc18.geometry.ellipse import Ellipse
 from hc18.measure.rows import DETAILS_COLUMNS, MeasurementRow, RowStatus, to_details_fields
-from hc18.phantoms.phantom import render_phantom, sample_spec
+from hc18.phantoms.phantom import render_phantom
+from hc18.phantoms.spec import sample_spec
 from tests.fetal_hc.engine.toy_heads import head_annotation
 
 N_HEADS = 6

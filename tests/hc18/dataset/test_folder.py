@@ -7,14 +7,9 @@ import pytest
 from PIL import Image
 
 from fetal_hc.errors import DatasetError
-from hc18.dataset.folder import (
-    TRAINING_TABLE,
-    check_folder,
-    examination_of,
-    read_pixel_sizes,
-    read_training_set,
-    scan_training_set,
-)
+from hc18.dataset.folder import TRAINING_TABLE, check_folder, read_training_set, scan_training_set
+from hc18.dataset.labelled_image import examination_of
+from hc18.dataset.pixel_size_table import read_pixel_sizes
 from hc18.geometry.ellipse import Ellipse
 from tests.synthetic_hc18 import (
     ELLIPSES,

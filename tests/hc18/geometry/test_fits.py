@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fetal_hc.io.masks import mask_grid_to_image_affine, paste_soft_mask, polygon_to_coverage
 from hc18.geometry.ellipse import Ellipse
-from hc18.geometry.fits import fit_isocontour, fit_moments, fit_soft_mask
+from hc18.geometry.fits import fit_moments, fit_soft_mask
 from tests.rendered_heads import box_around, render_soft_mask
 
 HEAD = Ellipse(400.3, 269.8, 180.4, 139.7, 0.7)
@@ -82,15 +82,6 @@ def test_moments_of_pixels_in_or_out_have_no_half_pixel_bias() -> None:
         for head in (Ellipse(60.0 + shift, 59.3, 45.2, 36.1, shift * 3) for shift in np.linspace(0, 1, 20))
     ]
     assert abs(np.mean(errors)) < 0.02
-
-
-def test_level_of_the_contour_can_be_chosen() -> None:
-    distance = np.hypot(*(np.mgrid[:60, :60] - 29.5))
-    mask = 1 / (1 + np.exp(distance - 20.0))
-    for level in (0.3, 0.5, 0.7):
-        found = fit_isocontour(mask, level=level).ellipse
-        assert found is not None
-        assert found.semi_axis_a == pytest.approx(20.0 + math.log((1 - level) / level), abs=0.02)
 
 
 def cut_mask(

@@ -22,7 +22,8 @@ from hc18.measure.polar_band import (
     relative_radii,
     sample_band,
 )
-from hc18.phantoms.phantom import render_phantom, sample_spec
+from hc18.phantoms.phantom import render_phantom
+from hc18.phantoms.spec import sample_spec
 
 START = Ellipse(210.0, 140.0, 110.0, 84.0, 0.6)
 NEAR = Ellipse(213.0, 138.5, 106.0, 86.0, 0.72)

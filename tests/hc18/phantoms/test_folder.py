@@ -10,7 +10,8 @@ from PIL import Image
 from fetal_hc.errors import DatasetError
 from fetal_hc_cli import make_phantoms
 from hc18.dataset.annotation import fit_annotation
-from hc18.dataset.folder import check_folder, read_pixel_sizes, read_training_set
+from hc18.dataset.folder import check_folder, read_training_set
+from hc18.dataset.pixel_size_table import read_pixel_sizes
 from hc18.geometry.ellipse import Ellipse
 from hc18.phantoms.folder import SMALL_IMAGE_HW, PhantomCase, draw_annotation, write_phantom_folder
 

@@ -9,7 +9,8 @@ from scipy.ndimage import gaussian_filter1d, map_coordinates
 
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.fits import fit_outline_points
-from hc18.phantoms.phantom import Phantom, PhantomOptions, PhantomSpec, render_distractor, render_phantom, sample_spec
+from hc18.phantoms.phantom import Phantom, render_distractor, render_phantom
+from hc18.phantoms.spec import PhantomOptions, PhantomSpec, sample_spec
 
 HEAD = Ellipse(400.0, 270.0, 235.0, 185.0, 0.05)
 PLAIN = PhantomSpec((540, 800), 0.13, HEAD, PhantomOptions(overlays=False), seed=1)

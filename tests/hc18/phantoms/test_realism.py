@@ -8,9 +8,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from hc18.dataset.folder import read_pixel_sizes, read_training_set
+from hc18.dataset.folder import read_training_set
+from hc18.dataset.pixel_size_table import read_pixel_sizes
 from hc18.geometry.ellipse import Ellipse
-from hc18.phantoms.phantom import render_phantom, sample_spec
+from hc18.phantoms.phantom import render_phantom
+from hc18.phantoms.spec import sample_spec
 
 N_REAL, N_PHANTOMS = 40, 24
 Sample = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # image; its pixels inside the head

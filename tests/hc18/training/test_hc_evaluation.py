@@ -13,7 +13,8 @@ from fetal_hc.engine.data.datasets import load_dataset_dicts
 from fetal_hc.engine.structures import Detections
 from fetal_hc.errors import DatasetError
 from fetal_hc_cli.architectures import ARCHITECTURES, MASK_RCNN
-from hc18.evaluation.evaluate import ScoredImage, collect_scores
+from hc18.evaluation.evaluate import collect_scores
+from hc18.evaluation.score_summary import ScoredImage
 from hc18.geometry.ellipse import Ellipse
 from hc18.training.hc_evaluation import HcEvaluator, pool_hc_scores
 from tests.fetal_hc.engine.toy_heads import ELLIPSES, PIXEL_SIZE_MM, write_heads
