@@ -6,17 +6,22 @@ interval and flags.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fetal_hc.errors import ImageError
 from fetal_hc.io.records import InstancePrediction
+from fetal_hc.io.storage import read_image_file
 from fetal_hc.model.preprocess import to_grey
 from hc18.geometry.ellipse import Ellipse
-from hc18.geometry.pixel_size import Calibration, choose_pixel_size
+from hc18.geometry.pixel_size import Calibration, choose_pixel_size, from_user
 from hc18.measure.flags import Status
+from hc18.measure.frames import ImageFrames, check_side, open_frames
 from hc18.measure.head_model import HeadModel
 from hc18.measure.measurement import Measurement, apply_pixel_size
 from hc18.measure.outline import HeadOutline, Refine, find_outline
@@ -37,6 +42,43 @@ class MeasuredFrame:
 
     measurement: Measurement
     detection: InstancePrediction | None
+
+
+def measure(
+    image: str | os.PathLike[str] | NDArray[np.uint8],
+    model: HeadModel,
+    pixel_size_mm: float | tuple[float, float] | None = None,
+    *,
+    min_score: float | None = None,
+) -> Measurement | list[Measurement]:
+    """The head circumference in an image; a list with one measurement per frame for a file with several frames.
+
+    Args:
+        image: a PNG, JPEG, TIFF, BMP or DICOM file, or uint8 pixels, (H, W) or (H, W, 3) RGB.
+        model: of `load_model`.
+        pixel_size_mm: mm per px, or mm per px along x and y. The calibrated region of a DICOM file goes before it; see
+            `hc18.geometry.pixel_size.choose_pixel_size`.
+        min_score: smallest confidence of a detection that counts as a head, 0 to 1; the model's own if None.
+
+    Raises:
+        ImageError: if the file or the array is not an image.
+        MeasurementError: if the pixel size is outside 0.01 to 2 mm.
+        ModelError: if the network cannot be run on the image.
+    """
+    candidates = () if pixel_size_mm is None else (from_user(pixel_size_mm),)
+    frames = _open_image(image)
+    of_file = frames.calibrate
+    found = [
+        measure_frame(
+            model,
+            frames.frame_rgb(index),
+            candidates,
+            None if of_file is None else partial(_calibrate_frame, of_file, index),
+            min_score=min_score,
+        ).measurement
+        for index in range(frames.n_frames)
+    ]
+    return found if len(found) > 1 else found[0]
 
 
 def measure_frame(
@@ -90,3 +132,26 @@ def _refinement(model: HeadModel, image_rgb: NDArray[np.uint8]) -> Refine | None
     if refiner is None:
         return None
     return lambda ellipse_px: refiner.refine(to_grey(image_rgb), ellipse_px)
+
+
+def _open_image(image: str | os.PathLike[str] | NDArray[np.uint8]) -> ImageFrames:
+    """The frames of a file or of an array.
+
+    Raises:
+        ImageError: if it is not an image.
+    """
+    if not isinstance(image, np.ndarray):
+        return open_frames(read_image_file(os.fspath(image))[0], os.fspath(image))
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
+        raise ImageError(
+            f"the array has type {image.dtype} and shape {image.shape}; expected uint8 (H, W) or (H, W, 3), RGB"
+        )
+    image_rgb = np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image
+    check_side((image_rgb.shape[0], image_rgb.shape[1]))
+    return ImageFrames(1, lambda _index: image_rgb, lambda _index: image_rgb)
+
+
+def _calibrate_frame(
+    calibrate: Callable[[Ellipse | None, int], Calibration], index: int, ellipse_px: Ellipse | None
+) -> Calibration:
+    return calibrate(ellipse_px, index)

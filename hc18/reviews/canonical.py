@@ -174,7 +174,7 @@ def _from_measurement(measurement: ModelMeasurement) -> dict[str, Any]:
         "flags": [str(flag) for flag in measurement.flags],
         **{name: getattr(measurement, name) for name in _EVIDENCE},
         "hc_interval_mm": None if measurement.hc_interval_mm is None else list(measurement.hc_interval_mm),
-        **({} if model is None else {"interval_model": json.loads(model.to_json())}),  # absent in earlier versions
+        **({} if model is None else {"interval_model": model.to_section()}),  # absent in earlier versions
     }
 
 
@@ -189,5 +189,5 @@ def _to_measurement(fields: Mapping[str, Any]) -> ModelMeasurement:
         flags=tuple(fields["flags"]),
         **{name: fields[name] for name in _EVIDENCE},
         hc_interval_mm=None if interval is None else (interval[0], interval[1]),
-        interval_model=None if model is None else IntervalModel.from_json(json.dumps(model)),
+        interval_model=None if model is None else IntervalModel.from_section(model, "the record"),
     )

@@ -1,10 +1,15 @@
 """One frame to one measurement: what is refused before the network, and which pixel size counts."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import hc18
+from fetal_hc.errors import ImageError
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, CalibrationSource, from_region, from_table, uncalibrated
 from hc18.measure.flags import Flag, Status
@@ -12,6 +17,9 @@ from hc18.measure.interval_model import IntervalModel
 from hc18.measure.measurement import Measurement, apply_pixel_size
 from hc18.measure.pipeline import CalibrateAt, measure_frame
 from tests.rendered_heads import predict
+from tests.synthetic_dicom import region, written
+from tests.synthetic_heads import draw_head
+from tests.synthetic_model import head_spec, write_bright_object_model
 
 HEAD = Ellipse.from_axes(160.0, 108.0, 90.0, 70.0, 0.2)
 INTERVALS = IntervalModel(np.log(2.0), {"log_hc": 1.0}, 2.0, 0.9, 100.0, 160)
@@ -104,3 +112,32 @@ def test_region_around_the_ellipse_counts_before_the_table_and_both_are_named():
 
 def test_without_any_candidate_the_reason_says_what_to_do():
     assert "Type the pixel size" in measure(FixedModel(INTERVALS)).reason
+
+
+def test_public_face_measures_a_file_and_an_array_in_three_lines(tmp_path):
+    pixels = draw_head(Ellipse(80.0, 56.0, 40.0, 30.0, 0.4))
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels).save(path)
+    model = hc18.load_model(write_bright_object_model(tmp_path / "m.onnx", head_spec(min_size=0)))
+    of_file = hc18.measure(path, model, pixel_size_mm=0.8)
+    assert of_file.hc_mm == pytest.approx(0.8 * Ellipse(80.0, 56.0, 40.0, 30.0, 0.4).circumference(), rel=3e-3)
+    assert hc18.measure(pixels, model, pixel_size_mm=(0.8, 0.8)) == of_file
+
+
+def test_public_face_gives_one_measurement_per_frame(tmp_path):
+    head = draw_head(Ellipse(80.0, 56.0, 40.0, 30.0, 0.4))
+    path = tmp_path / "cine.dcm"
+    path.write_bytes(written(np.stack([head, np.zeros_like(head)]), [region((0, 0, 159, 111), (0.05, 0.05))]))
+    found = hc18.measure(path, hc18.load_model(write_bright_object_model(tmp_path / "m.onnx", head_spec(min_size=0))))
+    assert [item.status for item in found] == [Status.OK, Status.NO_HEAD]
+
+
+def test_array_that_is_not_an_image_is_refused():
+    with pytest.raises(ImageError, match="expected uint8"):
+        hc18.measure(np.zeros((100, 100)), FixedModel())
+
+
+def test_importing_the_package_loads_no_library():
+    script = "import sys, hc18; print(sorted({'numpy', 'onnxruntime', 'torch'} & set(sys.modules)))"
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "[]"
