@@ -25,13 +25,18 @@ DETECTRON2 ?=
 # make bench
 HC18 ?=
 
+# make model
+MODEL_DIR ?= output/model
+FACES ?=
+CROWDS ?=
+
 # make smoke
 SMOKE_CONFIG ?= configs/smoke/mask_rcnn_R_18_FPN_phantoms.yaml
 SMOKE_DIR := output/smoke
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help score app test test-detectron2 lint smoke bench clean
+.PHONY: help score app test test-detectron2 lint smoke model bench clean
 
 help:
 	@echo "make score   score phantoms of known HC with the shipped model (serving requirements only)"
@@ -42,6 +47,8 @@ help:
 	@echo "make test-detectron2 DETECTRON2=DIR   build Detectron2 from the checkout DIR and run the tests that compare with it"
 	@echo "make lint    ruff and mypy"
 	@echo "make smoke   train a tiny model on phantoms and check its metric (about two minutes on two cores)"
+	@echo "make model   HC18=DIR   make the shipped model again (about a day; goes on where it stopped)"
+	@echo "             FACES=DIR CROWDS=DIR   with photographs that show no head; MODEL_DIR=$(MODEL_DIR)   where it works"
 	@echo "make bench   print the figures of speed and accuracy (HC18=DIR adds those that need real data)"
 	@echo "make clean   remove the environments, caches and generated output"
 	@echo "Options: PYTHON=$(PYTHON) (interpreter for the environment), VENV=$(VENV)"
@@ -101,6 +108,10 @@ smoke: $(VENV)/dev.stamp
 	$(PY) tools/make_phantoms.py --output $(SMOKE_DIR)/phantoms --count 120 --size small --overwrite
 	$(PY) tools/convert_hc18.py --root $(SMOKE_DIR)/phantoms --output $(SMOKE_DIR)/datasets
 	$(PY) tools/train_net.py --config-file $(SMOKE_CONFIG) --overwrite DATASETS.ROOT $(SMOKE_DIR)/datasets OUTPUT_DIR $(SMOKE_DIR)/training
+
+model: $(VENV)/dev.stamp
+	@test -n "$(HC18)" || { echo "error: make model needs HC18=DIR, the HC18 folder as published" >&2; exit 2; }
+	$(PY) tools/make_model.py --hc18 "$(HC18)" --work "$(MODEL_DIR)" $(if $(FACES),--faces "$(FACES)") $(if $(CROWDS),--crowds "$(CROWDS)")
 
 # Every benchmark runs, also after one has missed its bound.
 bench: $(VENV)/dev.stamp

@@ -47,6 +47,7 @@ FETAL_HC = (
     Command("attach-refiner", "attach_refiner", "put an outline refiner into a model", "train"),
     Command("calibrate", "calibrate", "fit the intervals of a model to held-out images", "train"),
     Command("model", "model", "show what a model file holds, or convert an older one to a bundle"),
+    Command("make-model", "make_model", "make the shipped model again (in a checkout)", "train"),
     Command("plot", "plot_training", "draw the losses and metrics of trainings", "train"),
 )
 FACE_MASK = (

@@ -18,6 +18,7 @@ from fetal_hc.errors import ConfigError, ExportMismatch, FetalHCError
 from fetal_hc.model.predictor import OnnxPredictor
 from fetal_hc_cli.architectures import MASK_RCNN
 from hc18.training.refiner_export import render_check_images
+from tests.synthetic_model import write_constant_model
 
 CHECK_IMAGES = tuple(render_check_images())
 OPTIONS = ExportOptions(("head",), check_images=CHECK_IMAGES)
@@ -102,3 +103,31 @@ def test_missing_weights_are_named(trained: tuple[CfgNode, Path], tmp_path: Path
             tmp_path / "model.onnx",
             OPTIONS,
         )
+
+
+class Fixed(torch.nn.Module):
+    """Finds the same objects in every image: one box of two classes and one box of the first."""
+
+    boxes = np.array([[10, 10, 50, 50], [10, 10, 50, 50], [60, 20, 90, 80]], np.float32)
+    scores = np.array([0.9, 0.6, 0.3], np.float32)
+    labels = np.array([0, 1, 0], np.int64)
+    masks = np.stack([np.full((1, 4, 4), value, np.float32) for value in (0.1, 0.5, 0.9)])
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(torch.from_numpy(value) for value in (self.boxes, self.scores, self.labels, self.masks))
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [1, 0, 2], [2, 1, 0]])
+def test_one_box_of_several_classes_is_matched_by_class(tmp_path: Path, order: list[int]) -> None:
+    outputs = (values[order] for values in (Fixed.boxes, Fixed.scores, Fixed.labels, Fixed.masks))
+    payload = write_constant_model(tmp_path / "m.onnx", *outputs).read_bytes()
+    differences, n_detections = export.compare(Fixed(), payload, [np.zeros((3, 100, 100), np.float32)])
+    assert n_detections == 3
+    assert differences == {"boxes": 0.0, "scores": 0.0, "masks": 0.0}
+
+
+def test_other_class_of_the_same_box_is_a_difference(tmp_path: Path) -> None:
+    labels = np.array([0, 2, 0], np.int64)
+    payload = write_constant_model(tmp_path / "m.onnx", Fixed.boxes, Fixed.scores, labels, Fixed.masks).read_bytes()
+    differences, _ = export.compare(Fixed(), payload, [np.zeros((3, 100, 100), np.float32)])
+    assert set(differences.values()) == {float("inf")}

@@ -1,0 +1,90 @@
+"""tools/make_model.py: the whole chain from a folder of images to a calibrated bundle, step by step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fetal_hc_cli.make_model import main
+from fetal_hc_cli.model_recipe import Recipe
+from hc18.measure.head_model import load_model
+
+RECIPE = Recipe(Path("/hc18"), Path("/work"), {"no_head_faces": Path("/faces"), "no_head_crowds": Path("/crowds")})
+
+
+@pytest.mark.parametrize("recipe", [RECIPE, Recipe(Path("/work/phantoms"), Path("/work"), n_folds=2, is_smoke=True)])
+def test_every_file_that_a_step_reads_was_made_by_an_earlier_one(recipe: Recipe) -> None:
+    made: set[Path] = set()
+    unknown = []
+    for step in recipe.steps:
+        words = " ".join(step.arguments).replace("['", " ").replace("']", " ").split()
+        read = {Path(word) for word in words if word.startswith("/work/") and Path(word).suffix}
+        folders = {path.parent for path in made}
+        # A step writes its output and files next to it; a cross-validation writes the folders of its folds.
+        own = {step.output, *(path for path in read if path.name.startswith(step.name))}
+        inside = {path for path in read if any(folder != recipe.work and folder in path.parents for folder in folders)}
+        unknown += [f"{step.name}: {path}" for path in sorted(read - made - own - inside)]
+        made.add(step.output)
+    assert unknown == []
+
+
+def test_steps_and_outputs_are_unique() -> None:
+    steps = RECIPE.steps
+    assert len({step.name for step in steps}) == len({step.output for step in steps}) == len(steps)
+
+
+def test_photographs_are_left_out_where_there_are_none() -> None:
+    plain = Recipe(RECIPE.root, RECIPE.work)
+    assert any("no_head_faces" in word for step in RECIPE.steps for word in step.arguments)
+    assert not any("no_head_faces" in word for step in plain.steps for word in step.arguments)
+
+
+def test_dry_run_prints_every_command_and_makes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "hc18").mkdir()
+    assert main(["--hc18", str(tmp_path / "hc18"), "--work", str(tmp_path / "work"), "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("python tools/train_net.py") == 6
+    assert shown.count("python tools/cross_validate.py") == 2
+    assert "--model-version 1.0.0" in shown
+    assert not (tmp_path / "work").exists()
+
+
+def test_finished_steps_are_skipped_and_a_failing_one_ends_the_run(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "hc18").mkdir()
+    done = tmp_path / "work" / "data_reference" / "hc18_val.json"
+    done.parent.mkdir(parents=True)
+    done.write_text("{}")
+    (done.parent / "no_head.json").write_text("{}")
+    assert main(["--hc18", str(tmp_path / "hc18"), "--work", str(tmp_path / "work")]) == 2
+    shown = capfd.readouterr()
+    assert "reference-convert: done before" in shown.out
+    assert "step 'final-convert' ended with exit code 2; run the same command to go on" in shown.err
+    assert "reference1" not in shown.out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "either --hc18 DIR or --smoke"),
+        (["--smoke", "--hc18", "x"], "either --hc18 DIR or --smoke"),
+        (["--hc18", "nowhere"], "nowhere: is no folder"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    tmp_path: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*options, "--work", str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_chain_runs_on_phantoms(tmp_path: Path) -> None:
+    assert main(["--smoke", "--work", str(tmp_path), "--model-version", "0.0.1"]) == 0
+    model = load_model(tmp_path / "hc18.zip")
+    assert (model.name, model.version) == ("hc18", "0.0.1")
+    assert model.refiner is not None
+    assert model.intervals is not None
+    assert model.intervals.n_images == 120

@@ -1,0 +1,113 @@
+r"""Make the shipped model again, from the HC18 folder to the calibrated bundle; continues where it stopped.
+
+    python tools/make_model.py --hc18 HC18 --work output/model \
+        --faces face_mask_classification/without_mask --crowds face_mask_detection/images
+    python tools/make_model.py --smoke --work output/model_smoke
+
+The steps and their reasons are in tools/fetal_hc_cli/model_recipe.py; --dry-run prints them as commands. A step whose
+output exists is skipped, and an interrupted training goes on from its last checkpoint. Everything, also the result
+hc18.zip, lies in the folder --work. On two CPU cores all of it takes about a day. --smoke runs the same chain with tiny
+networks on phantoms: it tests the chain and makes no useful model. The photographs (--faces, --crowds) teach the
+detector what has no head; without them the model measures more photographs.
+
+Exit code: 0 done; 1 a check of a step missed its bound; 2 bad input, or a step that failed.
+"""
+
+import argparse
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from fetal_hc.errors import ConfigError, FetalHCError
+from fetal_hc.io.atomic import write_text_atomic
+from fetal_hc_cli.model_recipe import CONFIGS, Recipe, Step
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    description, _, epilog = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(
+        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--hc18", type=Path, metavar="DIR", help="HC18 folder, as published")
+    parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="folder for everything that is made")
+    parser.add_argument("--faces", type=Path, metavar="DIR", help="photographs of faces")
+    parser.add_argument("--crowds", type=Path, metavar="DIR", help="photographs of several people")
+    parser.add_argument("--model-version", default="1.0.0", metavar="VERSION", help="of the model (%(default)s)")
+    parser.add_argument("--smoke", action="store_true", help="tiny networks on phantoms instead of --hc18")
+    parser.add_argument("--dry-run", action="store_true", help="print the commands of all steps that are not done yet")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = build_parser().parse_args(argv)
+    try:
+        recipe = _recipe(options)
+        steps = recipe.steps
+        for number, step in enumerate(steps, 1):
+            code = _take(step, f"[{number}/{len(steps)}] {step.name}", dry_run=options.dry_run)
+            if code:
+                return code
+    except FetalHCError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if not options.dry_run:
+        print(f"the model is {recipe.work / 'hc18.zip'}")
+    return 0
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    """What the options ask for.
+
+    Raises:
+        ConfigError: if they contradict each other, or the recipes of a checkout are missing.
+    """
+    if not (CHECKOUT / CONFIGS).is_dir():
+        raise ConfigError(f"{CHECKOUT / CONFIGS}: is not there; run tools/make_model.py in a checkout of the project")
+    if options.smoke == (options.hc18 is not None):
+        raise ConfigError("give either --hc18 DIR or --smoke")
+    work = options.work.resolve()
+    if options.smoke:
+        return Recipe(work / "phantoms", work, version=options.model_version, n_folds=2, is_smoke=True)
+    given = {"no_head_faces": options.faces, "no_head_crowds": options.crowds}
+    photographs = {name: folder.resolve() for name, folder in given.items() if folder is not None}
+    missing = [folder for folder in (options.hc18, *photographs.values()) if not folder.is_dir()]
+    if missing:
+        raise ConfigError(f"{missing[0]}: is no folder; check the options --hc18, --faces and --crowds")
+    return Recipe(options.hc18.resolve(), work, photographs, options.model_version)
+
+
+def _take(step: Step, title: str, *, dry_run: bool) -> int:
+    """Runs a step unless its output exists, or prints its command; the exit code."""
+    if step.output.exists():
+        print(f"{title}: done before", flush=True)
+        return 0
+    command = [sys.executable, str(CHECKOUT / "tools" / f"{step.tool}.py"), *step.arguments]
+    shown = ["python", f"tools/{step.tool}.py", *step.arguments] if step.tool else ["join", *step.arguments]
+    print(f"{title}\n    {shlex.join(shown)}", flush=True)
+    if dry_run:
+        return 0
+    started = time.perf_counter()
+    if not step.tool:
+        _join_tables(Path(step.arguments[0]), [Path(part) for part in step.arguments[1:]])
+        return 0
+    code = subprocess.run(command, cwd=CHECKOUT, check=False).returncode
+    print(f"    {time.perf_counter() - started:.0f} s", flush=True)
+    if code == 0 or (code == 1 and step.may_miss and step.output.exists()):
+        return 0
+    print(f"error: step '{step.name}' ended with exit code {code}; run the same command to go on", file=sys.stderr)
+    return 1 if code == 1 else 2
+
+
+def _join_tables(target: Path, parts: Sequence[Path]) -> None:
+    """Writes the rows of all parts, which have the same columns, below one header."""
+    lines = [part.read_text(encoding="utf-8-sig").splitlines() for part in parts]
+    write_text_atomic(target, "\n".join([lines[0][0], *(row for rows in lines for row in rows[1:])]) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
