@@ -50,6 +50,12 @@ def test_results_of_several_datasets_are_separate_series(tmp_path: Path) -> None
     assert [point.series for point in read_points(path)] == ["val_a/segm/AP", "val_b/segm/AP"]
 
 
+def test_validation_losses_are_drawn_with_the_training_losses(tmp_path: Path) -> None:
+    path = _write(tmp_path / "m.json", [{"iteration": 0, "total_loss": 2.0}, {"iteration": 0, "loss/total_loss": 3.0}])
+    found = {(point.panel, point.series) for point in read_points(path)}
+    assert found == {("losses", "total_loss"), ("losses", "loss/total_loss")}
+
+
 def test_values_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
     path = _write(tmp_path / "m.json", [{"iteration": 0, "total_loss": None}, {"iteration": 1, "total_loss": 1.0}])
     assert [(point.iteration, point.value) for point in read_points(path)] == [(1, 1.0)]

@@ -227,7 +227,7 @@ OWN_KEYS: dict[str, Any] = {
         # Folders of finished trainings whose predictions are averaged by --eval-only; each brings its config.yaml.
         "ENSEMBLE": [],
         # Evaluate the training losses on DATASETS.TEST too, without augmentation, dropout and batch statistics, as task
-        # "loss": TEST.BEST_METRIC loss/total with BEST_MODE min follows their sum.
+        # "loss": TEST.BEST_METRIC loss/total_loss with BEST_MODE min follows their sum.
         "LOSSES": False,
         # Evaluators that run on DATASETS.TEST, by the names in the model's `Architecture`, such as coco (AP).
         "EVALUATORS": ["coco"],

@@ -19,7 +19,7 @@ from fetal_hc.engine.train import distributed
 
 TASK = "loss"
 # The one metric that every model reports: the sum of its losses.
-TOTAL = "total"
+TOTAL = "total_loss"
 
 
 def without_augmentation(cfg: CfgNode) -> CfgNode:
@@ -34,7 +34,7 @@ def without_augmentation(cfg: CfgNode) -> CfgNode:
 
 @torch.no_grad()
 def evaluate_losses(model: nn.Module, loader: Iterable[list[dict[str, Any]]]) -> dict[str, float]:
-    """Mean of every loss over the images of all processes, and their sum as "total"; NaN where it is not finite.
+    """Mean of every loss over the images of all processes, and their sum as "total_loss"; NaN where it is not finite.
 
     Args:
         model: in training mode a batch gives a dictionary of scalar losses; its modes are put back afterwards.

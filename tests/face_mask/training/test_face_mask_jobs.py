@@ -155,10 +155,10 @@ def test_ensemble_of_one_scores_like_its_member(tmp_path: Path) -> None:
 
 
 def test_validation_losses_choose_the_best_checkpoint(tmp_path: Path) -> None:
-    overrides = ("TEST.LOSSES", "True", "TEST.BEST_METRIC", "loss/total", "TEST.BEST_MODE", "min")
+    overrides = ("TEST.LOSSES", "True", "TEST.BEST_METRIC", "loss/total_loss", "TEST.BEST_MODE", "min")
     results = run(two_head(tmp_path, FEATURES="average"), *overrides)
-    assert results["loss"]["total"] == pytest.approx(results["loss"]["loss_cls"] + results["loss"]["loss_box"])
-    assert json.loads((tmp_path / "output" / "best.json").read_text())["metric"] == "loss/total"
+    assert results["loss"]["total_loss"] == pytest.approx(results["loss"]["loss_cls"] + results["loss"]["loss_box"])
+    assert json.loads((tmp_path / "output" / "best.json").read_text())["metric"] == "loss/total_loss"
 
 
 def test_checkpoint_says_what_it_started_from(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_checkpoint_says_what_it_started_from(tmp_path: Path) -> None:
         (("MODEL.TWO_HEAD.FEATURES", "attention"), ConfigError, "FEATURES attention finds a centre"),
         (("MODEL.TWO_HEAD.CLASS_ACTIVATION", "sigmoid"), ConfigError, "a sigmoid tells 2 classes apart, not 3"),
         (("MODEL.TWO_HEAD.BOX_HEAD.DROPOUT", "1.0"), ConfigError, r"BOX_HEAD\.DROPOUT: 1\.0 must be in"),
-        (("TEST.BEST_METRIC", "loss/total"), ConfigError, "'loss/total' will not be evaluated"),
+        (("TEST.BEST_METRIC", "loss/total_loss"), ConfigError, "'loss/total_loss' will not be evaluated"),
         (("INPUT.AUG.SATURATION_RANGE", "[2, 1]"), ConfigError, r"SATURATION_RANGE: \[2, 1\] is not \[low, high\]"),
     ],
 )

@@ -25,7 +25,7 @@ def test_losses_are_means_over_the_images_of_the_network_as_evaluated(model: Toy
     predicted, wanted = torch.stack(model(samples)).detach(), torch.stack([sample["target"] for sample in samples])
     found = evaluate_losses(model, BATCHES)
     assert found["loss_fit"] == pytest.approx(float((predicted - wanted).square().mean()), rel=1e-5)
-    assert found["total"] == pytest.approx(found["loss_fit"] + found["loss_size"], rel=1e-6)
+    assert found["total_loss"] == pytest.approx(found["loss_fit"] + found["loss_size"], rel=1e-6)
     assert evaluate_losses(model, BATCHES) == found, "nothing is dropped at random"
 
 
@@ -43,7 +43,7 @@ def test_diverged_network_has_no_loss() -> None:
         def forward(self, _batch: object) -> dict[str, torch.Tensor]:
             raise FloatingPointError("proposals are not finite")
 
-    assert math.isnan(evaluate_losses(Diverged(), BATCHES)["total"])
+    assert math.isnan(evaluate_losses(Diverged(), BATCHES)["total_loss"])
 
 
 def test_nothing_random_is_left_of_the_augmentation() -> None:

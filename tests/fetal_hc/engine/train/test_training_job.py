@@ -183,7 +183,7 @@ def test_started_processes_know_the_model(config_file: Path, output_dir: Path) -
     assert start_job(JobOptions(ARCHITECTURES, config_file, overrides), n_processes=2) == 0
     assert json.loads((output_dir / "run.json").read_text())["n_processes"] == 2
     loss = json.loads((output_dir / "results.json").read_text())["loss"]
-    assert loss["total"] == pytest.approx(sum(value for name, value in loss.items() if name != "total"))
+    assert loss["total_loss"] == pytest.approx(sum(value for name, value in loss.items() if name != "total_loss"))
 
 
 def test_two_test_datasets_are_reported_apart(config_file: Path, output_dir: Path) -> None:
