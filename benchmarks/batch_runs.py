@@ -106,15 +106,15 @@ def rate_after_start(samples: Sequence[Sample]) -> float:
 
 
 class _ResultCounter:
-    """Counts the results in a work folder, reading only what is new."""
+    """Counts the results in a checkpoint directory, reading only what is new."""
 
-    def __init__(self, parts: Path) -> None:
-        self._parts = parts
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._seen: dict[Path, tuple[int, int]] = {}
 
     def count(self) -> int:
         """Results kept so far; after the folder was removed, as many as were seen."""
-        for path in self._parts.glob("part-*"):
+        for path in self._folder.glob("shard-*"):
             try:
                 self._seen[path] = self._look(path)
             except FileNotFoundError:
@@ -122,7 +122,7 @@ class _ResultCounter:
         return sum(n_results for _, n_results in self._seen.values())
 
     def _look(self, path: Path) -> tuple[int, int]:
-        """Bytes read of a part so far, and its results."""
+        """Bytes read of a shard so far, and its results."""
         offset, n_results = self._seen.get(path, (0, 0))
         if path.suffix == PARQUET_SUFFIX:
             n_rows = n_results or int(importlib.import_module("pyarrow.parquet").read_metadata(path).num_rows)

@@ -27,9 +27,8 @@ from benchmarks.batch_runs import (
     write_phantoms,
 )
 from benchmarks.stage_times import MAX_OUTSIDE_PERCENT, median_ms, second_look_ms
-from fetal_hc.batch.checkpoint.job_results import TaskResult
 from fetal_hc.batch.checkpoint.shards import ShardWriter
-from fetal_hc.batch.jobs import ImageTask
+from fetal_hc.batch.tasks import ImageTask, TaskResult
 from fetal_hc.errors import FetalHCError
 from fetal_hc.io.storage import read_image_file
 from fetal_hc.model.preprocess import to_network_input
@@ -40,6 +39,8 @@ from hc18.measure.measurement import apply_pixel_size
 from hc18.measure.outline import MIN_SCORE, find_outline
 from hc18.measure.photograph_check import rejection_reason
 from hc18.measure.pipeline import measure_frame
+from hc18.measure.pixel_size_rules import TablePixelSize
+from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow
 from hc18.measure.shipped_model import bundled_model_path
 from hc18.measure.worker import MeasureWork
 
@@ -124,9 +125,10 @@ def _stages(folder: Path, phantoms: Sequence[Path], model: Path) -> bool:
     predictor = load_model(model)
     data = [read_image_file(str(path))[0] for path in phantoms]
     images = [open_frames(content, "phantom").frame_rgb(0) for content in data]
-    jobs = [ImageTask(path.name, str(path), (PIXEL_SIZE_MM,) * 2, "csv", "", n) for n, path in enumerate(phantoms)]
-    results = list(MeasureWork(model, 1, MIN_SCORE)()(jobs))
-    writer = ShardWriter(folder)
+    facts = TablePixelSize((PIXEL_SIZE_MM, PIXEL_SIZE_MM))
+    tasks = [ImageTask(n, path.name, str(path), facts) for n, path in enumerate(phantoms)]
+    results = list(MeasureWork(model, 1, MIN_SCORE)()(tasks))
+    writer = ShardWriter(folder, MEASUREMENT_TABLE)
     size, indices = from_table(PIXEL_SIZE_MM), range(len(phantoms))
     read = median_ms(lambda i: read_image_file(str(phantoms[i])), indices)
     decode = median_ms(lambda i: open_frames(data[i], "phantom"), indices)
@@ -138,7 +140,7 @@ def _stages(folder: Path, phantoms: Sequence[Path], model: Path) -> bool:
     whole = median_ms(lambda i: measure_frame(predictor, images[i], [size]), indices)
     write = median_ms(lambda i: writer.append(_numbered(results[i], i)), indices)
     writer.close()
-    kept_bytes = sum(path.stat().st_size for path in folder.glob("part-*")) / len(results)
+    kept_bytes = sum(path.stat().st_size for path in folder.glob("shard-*")) / len(results)
     total = read + decode + whole + write
     outside = read + decode + resize + checks + ellipse + second_look + write
     percent = 100.0 * outside / total
@@ -148,13 +150,11 @@ def _stages(folder: Path, phantoms: Sequence[Path], model: Path) -> bool:
         f"bands and fits of the second look {second_look:.1f}, keep the result {write:.2f}; "
         f"outside the networks {percent:.0f} % (limit {MAX_OUTSIDE_PERCENT:g})"
     )
-    print(
-        f"one image: {statistics.median(map(len, data)) / 1e6:.2f} MB to read, {kept_bytes:.0f} bytes in the part files"
-    )
+    print(f"one image: {statistics.median(map(len, data)) / 1e6:.2f} MB to read, {kept_bytes:.0f} bytes in the shards")
     return percent <= MAX_OUTSIDE_PERCENT
 
 
-def _numbered(result: TaskResult, index: int) -> TaskResult:
+def _numbered(result: TaskResult[MeasurementRow], index: int) -> TaskResult[MeasurementRow]:
     return TaskResult(index, result.path, result.stamp, result.rows)
 
 

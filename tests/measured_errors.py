@@ -9,7 +9,7 @@ from fetal_hc.io.coco import write_coco
 from fetal_hc.io.records import CocoCategory, CocoDataset, CocoImage
 from hc18.geometry.ellipse import Ellipse
 from hc18.measure.interval_model import QualityFeatures
-from hc18.measure.rows import DETAILS_COLUMNS, MeasurementRow, RowStatus, to_details_fields
+from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
 from hc18.uncertainty.calibration import LabelledMeasurement
 
 ELLIPSE = Ellipse(400.0, 270.5, 160.0, 120.25, 0.5)
@@ -42,6 +42,6 @@ def write_fold(folder: Path, *, with_quality: bool = True) -> tuple[Path, Path]:
     details, labelled = folder / "details.csv", folder / "val.json"
     with details.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
-        writer.writerows([DETAILS_COLUMNS, *(to_details_fields(row, "0" * 64) for row in rows)])
+        writer.writerows([MEASUREMENT_TABLE.names, *(MEASUREMENT_TABLE.to_texts(row) for row in rows)])
     write_coco(labelled, CocoDataset(tuple(images), (), (CocoCategory(1, "head"),), {}))
     return details, labelled

@@ -68,7 +68,7 @@ TRAINING_ONLY = (
     "hypothesis",
 )
 APP_ONLY = ("matplotlib", "streamlit", "sqlalchemy", "alembic", "psycopg", "reportlab", "highdicom", "fhir")
-SCALE_ONLY = ("pyarrow", "fsspec", "ray")
+SCALE_ONLY = ("pyarrow", "ray")
 
 IMPORT_WITHOUT_TRAINING_LIBRARIES = """
 import importlib, sys

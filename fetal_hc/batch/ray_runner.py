@@ -1,8 +1,8 @@
-"""Batches on a Ray cluster: Ray Data hands shards of jobs to a pool of actors, and each writes a Parquet part file.
+"""Batches on a Ray cluster: Ray Data hands runs of tasks to a pool of actors, and each writes a shard in Parquet.
 
-The work folder is on storage that all machines share. It holds the model and one file of jobs per shard (`jobs-*`),
-written here, and one part per finished shard, written by whoever measured it. An actor or machine that is lost costs
-its unfinished shards; Ray gives them to others. A part is written as a whole under a name that depends on its jobs
+The checkpoint directory is on storage that all machines share. It has the model and one file of tasks per shard
+(`tasks-*`), written here, and the finished shards, written by the actors. An actor or machine that is lost costs its
+unfinished shards, which Ray gives to others. A shard is written as a whole under a name that depends on its tasks
 alone, so nothing can be lost or doubled.
 
 Needs the extra scale.
@@ -17,7 +17,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,20 +29,21 @@ from numpy.typing import NDArray
 from ray.data import ActorPoolStrategy
 
 from fetal_hc.batch.checkpoint.checkpoint_directory import HEADER_NAME, MODEL_NAME
-from fetal_hc.batch.checkpoint.job_results import TaskResult
-from fetal_hc.batch.checkpoint.parquet_shards import read_parquet_part, write_parquet_part
-from fetal_hc.batch.checkpoint.shards import PARQUET_SUFFIX, part_name
+from fetal_hc.batch.checkpoint.parquet_shards import read_parquet_shard, write_parquet_shard
+from fetal_hc.batch.checkpoint.shards import PARQUET_SUFFIX, CheckpointGoneError, shard_name
 from fetal_hc.batch.checkpoint.storage_watch import until_storage_is_gone
-from fetal_hc.batch.jobs import ImageTask
 from fetal_hc.batch.runners import run_pool
 from fetal_hc.batch.settings import computing_versions
+from fetal_hc.batch.tasks import ImageTask, TaskResult
+from fetal_hc.batch.work import BatchWork
 from fetal_hc.errors import FetalHCError
-from fetal_hc.io.storage import is_url, join_location, list_names, read_whole_file, write_whole_file
+from fetal_hc.io.storage import join_location, list_names, read_whole_file, write_whole_file
 from fetal_hc.model.cores import usable_cores
-from hc18.measure.worker import MeasureWork, crashed_result
+
+Tasks = Iterable[ImageTask[Any]]
 
 _SHARDS_PER_WORKER = 16
-_JOBS_PER_SHARD = 256  # a lost machine costs at most so much work per process
+_TASKS_PER_SHARD = 256  # a lost machine costs at most so much work per process
 _MOST_SHARDS = 5000  # of longer batches the shards grow
 _OBJECT_STORE_BYTES = 128 * 2**20  # of a Ray started here: it holds only a few numbers per shard
 # Nothing is reported to anybody; the actors of a Ray started here get as much of the processors as other programs.
@@ -51,7 +52,7 @@ _ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
 
 @dataclass(frozen=True, slots=True)
 class RayPlan:
-    """Who measures.
+    """Which actors do the work.
 
     Attributes:
         address: of an existing cluster; None starts Ray on this machine.
@@ -61,19 +62,19 @@ class RayPlan:
 
     address: str | None
     n_workers: int
-    work: MeasureWork
+    work: BatchWork[Any, Any]
 
 
-def measure_with_ray(
-    jobs: Iterable[ImageTask], n_jobs: int, folder: str, worker_plan: RayPlan, last_read: str | None
+def process_with_ray(
+    tasks: Tasks, n_tasks: int, folder: str, worker_plan: RayPlan, last_read: str | None
 ) -> Generator[int, None, None]:
-    """Measures jobs and leaves their results as Parquet parts in a work folder; yields the number of jobs now and then.
+    """Does tasks and leaves their results as Parquet shards; yields the number of finished tasks now and then.
 
     Args:
-        jobs: in ascending order; cut into shards where numbers are left out.
-        n_jobs: how many there are.
-        folder: the work folder, with its `batch.json`, on storage that all machines share.
-        worker_plan: who measures.
+        tasks: in ascending order; a new shard begins where numbers are left out.
+        n_tasks: how many there are.
+        folder: the checkpoint directory, with its `batch.json`, on storage that all machines share.
+        worker_plan: who does them.
         last_read: an image that could be read before, if there was one.
 
     Raises:
@@ -82,10 +83,10 @@ def measure_with_ray(
     with _cluster(worker_plan):
         n_workers = worker_plan.n_workers or _room(worker_plan.work.num_threads)
         per_shard = min(
-            max(1, n_jobs // (_SHARDS_PER_WORKER * n_workers)), max(_JOBS_PER_SHARD, n_jobs // _MOST_SHARDS)
+            max(1, n_tasks // (_SHARDS_PER_WORKER * n_workers)), max(_TASKS_PER_SHARD, n_tasks // _MOST_SHARDS)
         )
         write_whole_file(join_location(folder, MODEL_NAME), worker_plan.work.model.read_bytes())
-        firsts = [_write_shard(folder, shard) for shard in _cut(jobs, per_shard)]
+        firsts = [_write_tasks(folder, shard) for shard in _cut(tasks, per_shard)]
         actors = ray.data.from_items(
             [{"first": first} for first in firsts], override_num_blocks=len(firsts)
         ).map_batches(
@@ -103,24 +104,29 @@ def measure_with_ray(
         )
         with _own_errors():
             for row in actors.iter_rows():
-                yield int(row["n_jobs"])
+                yield int(row["n_tasks"])
 
 
 class ShardWorker:
-    """An actor: measures shards of jobs with a model that it loads once.
+    """An actor: makes shards with a model that it loads once.
 
     Nothing is done before the first shard, so that what is wrong with this machine is reported as the error of a task.
     """
 
     def __init__(
-        self, folder: str, header: bytes, work: MeasureWork, versions: dict[str, str], last_read: str | None
+        self,
+        folder: str,
+        header: bytes,
+        work: BatchWork[Any, Any],
+        versions: dict[str, str],
+        last_read: str | None,
     ) -> None:
         """Remembers what to do.
 
         Args:
-            folder: the work folder.
+            folder: the checkpoint directory.
             header: content of its `batch.json`.
-            work: what to do; its model may be on another machine, a copy is in the work folder.
+            work: what to do; its model may be on another machine, a copy is in the checkpoint directory.
             versions: of the computing libraries where the batch was started.
             last_read: an image that could be read before, if there was one.
         """
@@ -129,26 +135,26 @@ class ShardWorker:
         self._work = work
         self._versions = versions
         self._last_read = last_read
-        self._measure: Callable[[Iterable[ImageTask]], Iterator[TaskResult]] | None = None
+        self._process: Callable[[Tasks], Iterator[TaskResult[Any]]] | None = None
 
     def __call__(self, batch: dict[str, NDArray[np.int64]]) -> dict[str, NDArray[np.int64]]:
-        """The number of jobs of each shard, after its part was written.
+        """The number of tasks of each shard, after it was written.
 
         Args:
-            batch: `first`, int64 (n,): the number of the first job of each shard.
+            batch: `first`, int64 (n,): the number of the first task of each shard.
 
         Raises:
             FetalHCError: if this machine cannot be used, or the storage is gone or full.
         """
-        if self._measure is None:
-            self._measure = self._start()
-        return {"n_jobs": np.array([self._do_shard(int(first)) for first in batch["first"]])}
+        if self._process is None:
+            self._process = self._start()
+        return {"n_tasks": np.array([self._make_shard(int(first)) for first in batch["first"]])}
 
-    def _start(self) -> Callable[[Iterable[ImageTask]], Iterator[TaskResult]]:
+    def _start(self) -> Callable[[Tasks], Iterator[TaskResult[Any]]]:
         """Loads the model.
 
         Raises:
-            FetalHCError: if this machine does not see the work folder or has other libraries.
+            FetalHCError: if this machine does not see the checkpoint directory or has other libraries.
         """
         node = socket.gethostname()
         if read_whole_file(join_location(self._folder, HEADER_NAME)) != self._header:
@@ -166,71 +172,83 @@ class ShardWorker:
         self._work = replace(self._work, model=copy)
         return self._work()
 
-    def _do_shard(self, first: int) -> int:
-        """Measures a shard and writes its part, unless that was done before; how many jobs it has.
+    def _make_shard(self, first: int) -> int:
+        """Does the tasks of a shard and writes it, unless that was done before; how many tasks it has.
 
-        A shard that is begun for the second time may hold an image that kills its process. Its images are then measured
-        in a process of their own.
+        A shard that is begun for the second time may have an image that kills its process. Its images are then done in
+        a process of their own.
+
+        Raises:
+            FetalHCError: if the checkpoint directory or the storage of the images is gone.
         """
-        location = join_location(self._folder, part_name(first, PARQUET_SUFFIX))
-        if part_name(first, PARQUET_SUFFIX) in list_names(self._folder):
-            return sum(1 for _ in read_parquet_part(location))
+        table = self._work.table
+        location = join_location(self._folder, shard_name(first, PARQUET_SUFFIX))
+        if shard_name(first, PARQUET_SUFFIX) in list_names(self._folder):
+            return sum(1 for _ in read_parquet_shard(location, table))
+        self._check_folder()
         attempt = join_location(self._folder, _scratch_name("attempt", first))
         is_retry = read_whole_file(attempt) is not None
         write_whole_file(attempt, b"")
-        jobs = _read_shard(self._folder, first)
-        measure = partial(_in_another_process, self._work) if is_retry or self._measure is None else self._measure
-        results = list(until_storage_is_gone(measure(jobs), self._last_read))
+        tasks = _read_tasks(self._folder, first, self._work.facts_type)
+        process = partial(_in_another_process, self._work) if is_retry or self._process is None else self._process
+        results = list(until_storage_is_gone(process(tasks), self._last_read))
         self._last_read = next((result.path for result in reversed(results) if result.stamp), self._last_read)
-        write_parquet_part(location, results)
+        self._check_folder()
+        write_parquet_shard(location, results, table)
         return len(results)
 
+    def _check_folder(self) -> None:
+        """Returns if the checkpoint directory is the one of this batch.
 
-def _in_another_process(work: MeasureWork, jobs: Iterable[ImageTask]) -> Iterator[TaskResult]:
-    """Results of jobs, none of which can end this process."""
-    return run_pool(work, crashed_result, jobs, 1)
-
-
-def _cut(jobs: Iterable[ImageTask], size: int) -> Iterator[list[ImageTask]]:
-    """Runs of at most `size` jobs with consecutive numbers."""
-    shard: list[ImageTask] = []
-    for job in jobs:
-        if shard and (len(shard) == size or job.index != shard[-1].index + 1):
-            yield shard
-            shard = []
-        shard.append(job)
-    if shard:
-        yield shard
+        Raises:
+            CheckpointGoneError: if somebody deleted or moved it.
+        """
+        if read_whole_file(join_location(self._folder, HEADER_NAME)) != self._header:
+            raise CheckpointGoneError(
+                f"{self._folder}: was deleted or moved while the batch was running; expected nobody to change it; put "
+                "the folder back and continue with --resume, or start again"
+            )
 
 
-def _write_shard(folder: str, jobs: list[ImageTask]) -> int:
-    """Writes the jobs of a shard, with paths that hold on other machines; the number of the first."""
-    items = [asdict(job) for job in jobs]
-    for item in items:
-        if item["path"] is not None and not is_url(item["path"]):
-            item["path"] = str(Path(item["path"]).absolute())
-    write_whole_file(join_location(folder, _scratch_name("jobs", jobs[0].index)), json.dumps(items).encode())
-    return jobs[0].index
+def _in_another_process(work: BatchWork[Any, Any], tasks: Tasks) -> Iterator[TaskResult[Any]]:
+    """Results of tasks, none of which can end this process."""
+    return run_pool(work, work.crashed_result, tasks, 1)
 
 
-def _read_shard(folder: str, first: int) -> list[ImageTask]:
-    """The jobs that `_write_shard` wrote.
+def _cut(tasks: Tasks, size: int) -> Iterator[list[ImageTask[Any]]]:
+    """Runs of at most `size` tasks with consecutive numbers."""
+    run: list[ImageTask[Any]] = []
+    for task in tasks:
+        if run and (len(run) == size or task.index != run[-1].index + 1):
+            yield run
+            run = []
+        run.append(task)
+    if run:
+        yield run
+
+
+def _write_tasks(folder: str, tasks: list[ImageTask[Any]]) -> int:
+    """Writes the tasks of a shard; the number of the first."""
+    location = join_location(folder, _scratch_name("tasks", tasks[0].index))
+    write_whole_file(location, json.dumps([task.to_json() for task in tasks]).encode())
+    return tasks[0].index
+
+
+def _read_tasks(folder: str, first: int, facts_type: type) -> list[ImageTask[Any]]:
+    """The tasks that `_write_tasks` wrote.
 
     Raises:
         FetalHCError: if they are gone.
     """
-    location = join_location(folder, _scratch_name("jobs", first))
+    location = join_location(folder, _scratch_name("tasks", first))
     data = read_whole_file(location)
     if data is None:
-        raise FetalHCError(f"{location}: is gone; expected nobody to change the work folder")
-    items = json.loads(data)
-    for item in items:
-        item["pixel_size_xy_mm"] = item["pixel_size_xy_mm"] and tuple(item["pixel_size_xy_mm"])
-    return [ImageTask(**item) for item in items]
+        raise FetalHCError(f"{location}: is gone; expected nobody to change the checkpoint directory")
+    return [ImageTask.from_json(values, facts_type) for values in json.loads(data)]
 
 
 def _scratch_name(kind: str, first: int) -> str:
-    """File name of the jobs of a shard, or of the mark that it was begun."""
+    """File name of the tasks of a shard, or of the mark that it was begun."""
     return f"{kind}-{first:012d}.json"
 
 

@@ -1,7 +1,7 @@
-"""How a batch is worked on: one job after the other, or by several processes. Results come in the order of the jobs.
+"""How a batch is worked on: one task after the other, or by several processes. Results come in the order of the tasks.
 
-A runner gets `start`, which builds the function that does a stream of jobs, one result each in their order; it is
-called once per process, so that a model is loaded once. Jobs are taken from their iterator only when there is room for
+A runner gets `start`, which builds the function that does a stream of tasks, one result each in their order. It is
+called once per process, so that a model is loaded once. Tasks are taken from their iterator only when there is room for
 them, so that memory stays constant.
 """
 
@@ -19,18 +19,19 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice, repeat
+from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
 from fetal_hc.errors import FetalHCError
 
-Job = TypeVar("Job")
+Task = TypeVar("Task")
 Result = TypeVar("Result")
-Stream = Callable[[Iterable[Job]], Iterator[Result]]
-Start = Callable[[], Stream[Job, Result]]
+Stream = Callable[[Iterable[Task]], Iterator[Result]]
+Start = Callable[[], Stream[Task, Result]]
 Runner = Callable[[Start[Any, Any], Callable[[Any], Any], Iterable[Any], int], Generator[Any, None, None]]
 
-_JOBS_PER_TASK = 4  # a process reads ahead within a task
-_TASKS_IN_FLIGHT_PER_WORKER = 2
+_TASKS_PER_CHUNK = 4  # a process reads ahead within a chunk
+_CHUNKS_IN_FLIGHT_PER_WORKER = 2
 _MAX_CRASHES_IN_A_ROW = 5
 # One thread per process in numerical libraries: the processes already fill the cores.
 _WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -40,52 +41,52 @@ _work: Stream[Any, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Task(Generic[Job, Result]):
-    """A few jobs that one process does together."""
+class _Chunk(Generic[Task, Result]):
+    """A few tasks that one process does together."""
 
-    jobs: tuple[Job, ...]
+    tasks: tuple[Task, ...]
     results: Future[list[Result]]
 
 
 def run_serial(
-    start: Start[Job, Result], crashed: Callable[[Job], Result], jobs: Iterable[Job], n_workers: int
+    start: Start[Task, Result], crashed: Callable[[Task], Result], tasks: Iterable[Task], n_workers: int
 ) -> Generator[Result, None, None]:
-    """Results of all jobs, done in this process.
+    """Results of all tasks, done in this process.
 
     Args:
-        start: builds the function that does the jobs.
+        start: builds the function that does the tasks.
         crashed: not called; a crash ends this process.
-        jobs: consumed as that function does.
+        tasks: consumed as that function does.
         n_workers: ignored.
     """
-    yield from start()(jobs)
+    yield from start()(tasks)
 
 
 def run_pool(
-    start: Start[Job, Result], crashed: Callable[[Job], Result], jobs: Iterable[Job], n_workers: int
+    start: Start[Task, Result], crashed: Callable[[Task], Result], tasks: Iterable[Task], n_workers: int
 ) -> Generator[Result, None, None]:
-    """Results of all jobs, done in `n_workers` new processes.
+    """Results of all tasks, done in `n_workers` new processes.
 
-    When a process dies (killed, out of memory, a crash in a decoder), the jobs it may have been working on are done
-    again one by one, so that only the job that kills its process is lost. Closing the iterator, or Ctrl-C, stops the
+    When a process dies (killed, out of memory, a crash in a decoder), the tasks it may have been working on are done
+    again one by one, so that only the task that kills its process is lost. Closing the iterator, or Ctrl-C, stops the
     processes; they also end when this process is killed.
 
     Args:
-        start: builds the function that does jobs; pickled.
-        crashed: result for a job that killed its process.
-        jobs: consumed a few per process ahead of the results.
+        start: builds the function that does tasks; pickled.
+        crashed: result for a task that killed its process.
+        tasks: consumed a few per process ahead of the results.
         n_workers: number of processes, at least 1.
 
     Raises:
         FetalHCError: if processes keep dying.
-        Exception: what `start` or a job raised.
+        Exception: what `start` or a task raised.
     """
-    tasks = _cut(jobs, n_workers)
+    chunks = _cut(tasks, n_workers)
     n_crashes_in_a_row = 0
-    pending: deque[_Task[Job, Result]] = deque()
+    pending: deque[_Chunk[Task, Result]] = deque()
     while True:
         with _worker_pool(start, n_workers) as pool:
-            for outcome in _results_until_crash(pool, pending, tasks, n_workers * _TASKS_IN_FLIGHT_PER_WORKER):
+            for outcome in _results_until_crash(pool, pending, chunks, n_workers * _CHUNKS_IN_FLIGHT_PER_WORKER):
                 n_crashes_in_a_row = 0
                 yield outcome
         if not pending:
@@ -103,22 +104,22 @@ def run_pool(
 RUNNERS: dict[str, Runner] = {"serial": run_serial, "pool": run_pool}
 
 
-def _cut(jobs: Iterable[Job], n_workers: int) -> Iterator[tuple[Job, ...]]:
-    """The jobs of each task: one at first, so that a short batch is shared by all processes, then several."""
-    remaining = iter(jobs)
-    for size in chain(repeat(1, n_workers * _TASKS_IN_FLIGHT_PER_WORKER), repeat(_JOBS_PER_TASK)):
-        task = tuple(islice(remaining, size))
-        if not task:
+def _cut(tasks: Iterable[Task], n_workers: int) -> Iterator[tuple[Task, ...]]:
+    """The tasks of each chunk: one at first, so that a short batch is shared by all processes, then several."""
+    remaining = iter(tasks)
+    for size in chain(repeat(1, n_workers * _CHUNKS_IN_FLIGHT_PER_WORKER), repeat(_TASKS_PER_CHUNK)):
+        chunk = tuple(islice(remaining, size))
+        if not chunk:
             return
-        yield task
+        yield chunk
 
 
 def _results_until_crash(
-    pool: ProcessPoolExecutor, pending: deque[_Task[Job, Result]], tasks: Iterator[tuple[Job, ...]], limit: int
+    pool: ProcessPoolExecutor, pending: deque[_Chunk[Task, Result]], chunks: Iterator[tuple[Task, ...]], limit: int
 ) -> Iterator[Result]:
-    """Results in order until all jobs are done (then `pending` is empty) or a process died (it holds what is left)."""
+    """Results in order until all tasks are done (then `pending` is empty) or a process died (it holds what is left)."""
     while True:
-        pending.extend(_Task(jobs, _submit(pool, jobs)) for jobs in islice(tasks, limit - len(pending)))
+        pending.extend(_Chunk(tasks, _submit(pool, tasks)) for tasks in islice(chunks, limit - len(pending)))
         if not pending:
             return
         try:
@@ -130,50 +131,59 @@ def _results_until_crash(
 
 
 def _results_one_by_one(
-    start: Start[Job, Result], crashed: Callable[[Job], Result], pending: deque[_Task[Job, Result]]
+    start: Start[Task, Result], crashed: Callable[[Task], Result], pending: deque[_Chunk[Task, Result]]
 ) -> Iterator[tuple[Result, bool]]:
-    """Empties `pending`, each unfinished job alone in a process; also whether the job killed it."""
-    singles = deque(single for task in pending for single in _singles(task))
+    """Empties `pending`, each unfinished task alone in a process; also whether the task killed it."""
+    singles = deque(single for chunk in pending for single in _singles(chunk))
     pending.clear()
     while singles:
         with _worker_pool(start, 1) as pool:
             while singles:
-                job, results = singles.popleft()
+                task, results = singles.popleft()
                 try:
-                    results = results or _submit(pool, (job,)).result()
+                    results = results or _submit(pool, (task,)).result()
                 except BrokenProcessPool:
-                    yield crashed(job), True
+                    yield crashed(task), True
                     break
                 yield results[0], False
 
 
-def _singles(task: _Task[Job, Result]) -> Iterator[tuple[Job, list[Result]]]:
-    """Each job of a task, with its result if the task was finished."""
-    if task.results.done() and task.results.exception() is None:
-        yield from ((job, [result]) for job, result in zip(task.jobs, task.results.result(), strict=True))
+def _singles(chunk: _Chunk[Task, Result]) -> Iterator[tuple[Task, list[Result]]]:
+    """Each task of a chunk, with its result if the chunk was finished."""
+    if chunk.results.done() and chunk.results.exception() is None:
+        yield from ((task, [result]) for task, result in zip(chunk.tasks, chunk.results.result(), strict=True))
     else:
-        yield from ((job, []) for job in task.jobs)
+        yield from ((task, []) for task in chunk.tasks)
 
 
 @contextmanager
 def _worker_pool(start: Start[Any, Any], n_workers: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that are stopped, without doing what is still queued, when the block ends.
 
-    They are spawned: a forked copy would share the locks of threads that it does not have.
+    They are spawned: a forked copy would share the locks of threads that it does not have. If the block ends early (an
+    error, Ctrl-C, a closed iterator), they end at once, in the middle of a task.
     """
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(n_workers, mp_context=context, initializer=_prepare_worker, initargs=(start,))
+    stop_reader, stop_writer = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(
+        n_workers, mp_context=context, initializer=_prepare_worker, initargs=(start, stop_reader)
+    )
     try:
         yield pool
+    except BaseException:
+        stop_writer.close()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        stop_writer.close()
+        stop_reader.close()
 
 
-def _submit(pool: ProcessPoolExecutor, jobs: tuple[Any, ...]) -> Future[list[Any]]:
-    """The future of a task's results; one that is broken already if the pool is."""
+def _submit(pool: ProcessPoolExecutor, tasks: tuple[Any, ...]) -> Future[list[Any]]:
+    """The future of a chunk's results; one that is broken already if the pool is."""
     try:
         with _spawn_conditions():
-            return pool.submit(_do_jobs, jobs)
+            return pool.submit(_do_tasks, tasks)
     except BrokenProcessPool as error:
         broken: Future[list[Any]] = Future()
         broken.set_exception(error)
@@ -198,27 +208,27 @@ def _spawn_conditions() -> Iterator[None]:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _prepare_worker(start: Start[Any, Any]) -> None:
+def _prepare_worker(start: Start[Any, Any], stop_reader: Connection) -> None:
     """First call in a new process: nothing that can fail, because a failure here would hide its reason."""
     global _start_work
     _start_work = start
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, args=(stop_reader,), daemon=True).start()
 
 
-def _exit_with_parent() -> None:
-    """Ends this process when its parent is gone, however it ended."""
+def _exit_with_parent(stop_reader: Connection) -> None:
+    """Ends this process when its parent closes the other end of the pipe, or is gone, however it ended."""
     parent = multiprocessing.parent_process()
     if parent is not None:
-        multiprocessing.connection.wait([parent.sentinel])
+        multiprocessing.connection.wait([parent.sentinel, stop_reader])
         os._exit(1)
 
 
-def _do_jobs(jobs: tuple[Any, ...]) -> list[Any]:
-    """The jobs of one task in a worker process; the first one loads the model."""
+def _do_tasks(tasks: tuple[Any, ...]) -> list[Any]:
+    """The tasks of one chunk in a worker process; the first one loads the model."""
     global _work
     if _work is None:
         if _start_work is None:
-            raise RuntimeError("a worker process must be prepared before its first job")
+            raise RuntimeError("a worker process must be prepared before its first task")
         _work = _start_work()
-    return list(_work(jobs))
+    return list(_work(tasks))

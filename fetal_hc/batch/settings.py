@@ -1,4 +1,4 @@
-"""How a batch is measured, and what of it must stay the same when an interrupted batch is continued."""
+"""How a batch is worked on, and what of it must stay the same when an interrupted batch is continued."""
 
 from __future__ import annotations
 
@@ -8,29 +8,32 @@ from pathlib import Path
 
 from fetal_hc.batch.runners import RUNNERS
 from fetal_hc.errors import ConfigError, raise_problems
+from fetal_hc.io.storage import is_url, url_problem
 from fetal_hc.model.cores import usable_cores
-from hc18.measure.outline import MIN_SCORE
 
 RAY = "ray"
 RUNNER_NAMES = (*RUNNERS, RAY)
 THREADS = "threads per process"
+MAX_THREADS = 256
+MAX_WORKERS = 4096  # of a cluster
+MAX_WORKERS_PER_CORE = 4  # of this machine
+MIN_MAX_WORKERS = 16
 # Their numbers may differ in the last digits from version to version.
 _COMPUTING_LIBRARIES = ("onnxruntime", "numpy", "scipy", "pillow", "opencv-python-headless", "pydicom", "python-gdcm")
 
 
 @dataclass(frozen=True, slots=True)
 class BatchSettings:
-    """How a batch is measured.
+    """How a batch is worked on; a domain may derive settings of its own.
 
     Attributes:
-        model: ONNX file; the shipped model if None.
+        model: ONNX file; the default of the domain if None.
         workers: number of processes; one per usable core, but not more than images, if None.
         threads: threads of the network per process; the usable cores divided by the workers if None.
         runner: a name of `RUNNER_NAMES`; "serial" for one worker and "pool" for more if None.
-        min_score: smallest confidence of a detection that counts as a head, 0 to 1.
         overwrite: whether existing output files may be replaced, and an unfinished batch given up.
         resume: whether to continue an unfinished batch, if there is one.
-        work_folder: path or URL of the unfinished batch; beside the submission if None.
+        checkpoint: path or URL of the checkpoint directory; beside the first result file if None.
         ray_address: Ray cluster to use; one on this machine if None.
         progress: whether to show a progress bar if the error output is a terminal.
 
@@ -42,34 +45,41 @@ class BatchSettings:
     workers: int | None = None
     threads: int | None = None
     runner: str | None = None
-    min_score: float = MIN_SCORE
     overwrite: bool = False
     resume: bool = False
-    work_folder: str | None = None
+    checkpoint: str | None = None
     ray_address: str | None = None
     progress: bool = False
 
     def __post_init__(self) -> None:
+        problems = self.find_problems()
+        if problems:
+            raise_problems(ConfigError, problems, "the batch cannot start")
+
+    def find_problems(self) -> list[str]:
+        """What is wrong with the values; a derived class adds its own."""
         problems = []
-        if self.workers is not None and self.workers < 1:
-            problems.append(f"workers is {self.workers}; expected at least 1")
-        if self.threads is not None and self.threads < 1:
-            problems.append(f"threads is {self.threads}; expected at least 1")
+        here = max(MIN_MAX_WORKERS, MAX_WORKERS_PER_CORE * usable_cores())
+        most_workers = MAX_WORKERS if self.runner == RAY else here
+        for name, value, largest in (("workers", self.workers, most_workers), ("threads", self.threads, MAX_THREADS)):
+            if value is not None and not 1 <= value <= largest:
+                problems.append(f"{name} is {value}; expected 1 to {largest}")
         if self.runner is not None and self.runner not in RUNNER_NAMES:
             problems.append(f"runner is '{self.runner}'; expected one of {', '.join(RUNNER_NAMES)}")
-        if not 0.0 <= self.min_score <= 1.0:
-            problems.append(f"smallest score is {self.min_score}; expected 0 to 1")
         if self.ray_address is not None and self.runner != RAY:
             problems.append(f"a Ray address needs the runner '{RAY}'; add --runner {RAY}")
-        if self.work_folder is not None and "://" in self.work_folder and self.runner != RAY:
-            problems.append(f"a work folder on remote storage needs the runner '{RAY}'; name a folder of this machine")
-        if problems:
-            raise_problems(ConfigError, problems, "scoring cannot start")
+        if self.checkpoint is not None and is_url(self.checkpoint):
+            if self.runner != RAY:
+                problems.append(
+                    f"a checkpoint directory on remote storage needs the runner '{RAY}'; name a folder of this machine"
+                )
+            problems.extend(filter(None, [url_problem(self.checkpoint)]))
+        return problems
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerPlan:
-    """Who measures.
+    """Which processes do the work.
 
     Attributes:
         runner: a name of `RUNNER_NAMES`.
@@ -82,33 +92,23 @@ class WorkerPlan:
     n_threads: int
 
 
-def plan_workers(settings: BatchSettings, n_jobs: int, threads_before: int | None = None) -> WorkerPlan:
+def plan_workers(settings: BatchSettings, n_tasks: int, threads_before: int | None = None) -> WorkerPlan:
     """Runner, processes and threads, such that processes x threads = usable cores where nothing else is asked.
 
     Args:
         settings: what was asked for.
-        n_jobs: images to measure.
+        n_tasks: image files.
         threads_before: threads with which a batch was begun that is continued.
     """
     threads = settings.threads or threads_before
     if settings.runner == RAY:
         return WorkerPlan(RAY, settings.workers or 0, threads or 1)
     cores = usable_cores()
-    n_workers = settings.workers or max(1, min(cores // (threads or 1), n_jobs))
+    n_workers = min(settings.workers or max(1, cores // (threads or 1)), max(1, n_tasks))
     runner = settings.runner or ("serial" if n_workers == 1 else "pool")
     if runner == "serial":
         n_workers = 1
     return WorkerPlan(runner, n_workers, threads or max(1, cores // n_workers))
-
-
-def settings_to_keep(model_sha256: str, min_score: float, n_threads: int) -> dict[str, str]:
-    """What decides the numbers of a batch, apart from its images: texts by name."""
-    return {
-        "model (SHA-256)": model_sha256,
-        "smallest score": repr(min_score),
-        THREADS: str(n_threads),
-        **computing_versions(),
-    }
 
 
 def computing_versions() -> dict[str, str]:

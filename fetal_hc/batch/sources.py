@@ -1,4 +1,4 @@
-"""What a batch measures, whatever names it: a folder, a pattern or a manifest, as a repeatable stream of jobs."""
+"""What a batch is made of, whatever names it: a folder, a pattern or a manifest, as a repeatable stream of tasks."""
 
 from __future__ import annotations
 
@@ -10,31 +10,34 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic
 
-from fetal_hc.batch.jobs import ImageTask, plan_jobs
+from fetal_hc.batch.folder_files import find_files
 from fetal_hc.batch.manifest import MANIFEST_SUFFIXES, ManifestRow, manifest_folder, read_manifest
 from fetal_hc.batch.message_log import MessageLog
+from fetal_hc.batch.rules import FolderTable, SourceRules
+from fetal_hc.batch.tasks import Facts, ImageTask
 from fetal_hc.errors import ConfigError, DatasetError
-from fetal_hc.io.storage import check_protocol, file_stamp, is_url, open_binary
+from fetal_hc.io.storage import check_url, file_stamp, is_url, open_binary
 
 Location = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)
-class ImageSource:
+class ImageSource(Generic[Facts]):
     """The images of a batch.
 
     Attributes:
-        n_jobs: number of image files.
-        jobs: starts the stream of jobs anew; they are numbered from 0.
+        n_tasks: number of image files.
+        tasks: starts the stream of tasks from its beginning; they are numbered from 0.
         identity: what the stream was made of, to recognise the same batch again: texts by name.
         problems: what is wrong with the table.
-        n_ignored: files that are no images to measure.
+        n_ignored: files that are no images to process.
         tables: files that were read.
     """
 
-    n_jobs: int
-    jobs: Callable[[], Iterator[ImageTask]]
+    n_tasks: int
+    tasks: Callable[[], Iterator[ImageTask[Facts]]]
     identity: dict[str, str]
     problems: MessageLog
     n_ignored: int
@@ -42,19 +45,23 @@ class ImageSource:
 
 
 def open_source(
-    images: Location | None = None, pixel_sizes: Location | None = None, manifest: Location | None = None
-) -> ImageSource:
-    """The images to measure.
+    rules: SourceRules[Facts],
+    images: Location | None = None,
+    table: Location | None = None,
+    manifest: Location | None = None,
+) -> ImageSource[Facts]:
+    """The images to process.
 
     Args:
+        rules: recognise images and understand tables.
         images: folder, pattern or single file; with a manifest the folder its paths start from. A CSV or Parquet file
             is taken as the manifest.
-        pixel_sizes: table of pixel sizes in the layout of HC18, for a folder or pattern.
+        table: what is known about the images of a folder or pattern.
         manifest: CSV or Parquet file that names the images, a path or a URL.
 
     Raises:
         ConfigError: if the arguments contradict each other or need a library that is not installed.
-        DatasetError: if there is nothing to measure, or a table cannot be read.
+        DatasetError: if there is nothing to process, or a table cannot be read.
     """
     images = None if images is None else os.fspath(images)
     if manifest is None and images is not None and Path(images).suffix.lower() in MANIFEST_SUFFIXES:
@@ -62,88 +69,121 @@ def open_source(
     if manifest is None:
         if images is None:
             raise ConfigError("nothing to measure: expected a folder, a pattern or a manifest; add --images")
-        return _folder_source(images, None if pixel_sizes is None else Path(pixel_sizes))
-    if pixel_sizes is not None:
+        return _folder_source(rules, images, None if table is None else Path(table))
+    if table is not None:
         raise ConfigError(
-            f"{os.fspath(manifest)}: is a manifest and holds the pixel sizes itself; expected no other table; "
+            f"{os.fspath(manifest)}: is a manifest and has the pixel sizes itself; expected no other table; "
             "leave out --pixel-sizes"
         )
-    return _manifest_source(os.fspath(manifest), images)
+    return _manifest_source(rules, os.fspath(manifest), images)
 
 
-def _folder_source(images: str, pixel_sizes: Path | None) -> ImageSource:
-    """The images of a folder or pattern, which are all in memory by name."""
-    plan = plan_jobs(images, pixel_sizes)
-    problems = MessageLog()
-    for problem in plan.table_problems:
-        problems.add(problem)
+def _folder_source(rules: SourceRules[Facts], images: str, path: Path | None) -> ImageSource[Facts]:
+    """The images of a folder or pattern: those of the table in its order, then the others by name.
+
+    What the rules do not take for an image is ignored, unless the table names it.
+
+    Raises:
+        DatasetError: if the folder cannot be read or has no image, or no row can be read from the table.
+    """
+    files = find_files(images)
+    table = None if path is None else rules.read_table(path)
+    listed = frozenset(() if table is None else table.names)
+    others = sorted(name for name, location in files.items() if name not in listed and rules.is_image(location))
+    if not others and files.keys().isdisjoint(listed):
+        raise DatasetError(
+            f"{images}: has no image ({len(files)} other files); expected PNG, JPEG, TIFF, BMP or DICOM files; check "
+            "the path"
+        )
+    n_listed = 0 if table is None else len(table.names)
+    note = rules.without_table if table is None else f"{table.path}: {rules.without_row}"
+
+    def tasks() -> Iterator[ImageTask[Facts]]:
+        for index in range(n_listed if table is not None else 0):
+            yield _task_of_row(images, files, table, index)  # type: ignore[arg-type]  # there is one
+        for index, name in enumerate(others, start=n_listed):
+            yield ImageTask(index, name, files[name], None, note)
+
     digest = hashlib.sha256()
-    for job in plan.jobs:
-        digest.update(f"{job.file_name}\0{job.path is None}\0{job.pixel_size_xy_mm}\n".encode())
+    for task in tasks():
+        text = f"{task.file_name}\0{task.path is None}\0{task.facts}\n"
+        digest.update(text.encode("utf-8", "surrogatepass"))
+    n_tasks = n_listed + len(others)
     identity = {
         "images": os.path.abspath(images),  # noqa: PTH100  # a pattern is no path to resolve
-        "pixel sizes": "" if pixel_sizes is None else str(pixel_sizes.resolve()),
+        "table": "" if path is None else str(path.resolve()),
         "list of images (SHA-256)": digest.hexdigest(),
-        "number of images": str(len(plan.jobs)),
+        "number of images": str(n_tasks),
     }
-    tables = () if pixel_sizes is None else (pixel_sizes,)
-    return ImageSource(len(plan.jobs), lambda: iter(plan.jobs), identity, problems, plan.n_ignored, tables)
+    n_ignored = sum(name not in listed for name in files) - len(others)
+    problems = MessageLog() if table is None else table.problems
+    return ImageSource(n_tasks, tasks, identity, problems, n_ignored, () if path is None else (path,))
 
 
-def _manifest_source(manifest: str, images: str | None) -> ImageSource:
-    """The images of a manifest, which is read once here and again while they are measured."""
+def _task_of_row(images: str, files: dict[str, str], table: FolderTable[Facts], index: int) -> ImageTask[Facts]:
+    """The task of one table row."""
+    name, stated = table.names[index], table.stated(index)
+    path = files.get(name)
+    note = stated.note
+    if path is None:
+        where = f"{table.path}, row {table.rows[index]}"
+        note = f"{where}: names a file that is not in {images}; add the image or remove the row"
+    return ImageTask(index, name, path, stated.facts, note)
+
+
+def _manifest_source(rules: SourceRules[Facts], manifest: str, images: str | None) -> ImageSource[Facts]:
+    """The images of a manifest, which is read once here and again while they are processed."""
     if images is not None and not is_url(images) and not Path(images).is_dir():
         raise DatasetError(f"{images}: is no folder; expected the folder that the paths of {manifest} start from")
     folder = manifest_folder(manifest) if images is None else images
     folder = folder if is_url(folder) else str(Path(folder).resolve())
     stamp = file_stamp(manifest)
-    problems, left_out, n_rows = _check_rows(manifest, folder)
-    n_jobs = n_rows - len(left_out)
-    if n_jobs == 0:
+    problems, left_out, n_rows = _check_rows(rules, manifest, folder)
+    n_tasks = n_rows - len(left_out)
+    if n_tasks == 0:
         first = f": {problems.first[0]}" if problems.first else ""
         raise DatasetError(f"{manifest}: names no image that can be measured{first}; expected one row per image")
 
-    def jobs() -> Iterator[ImageTask]:
+    def tasks() -> Iterator[ImageTask[Facts]]:
         if file_stamp(manifest) != stamp:
             raise DatasetError(f"{manifest}: was changed while it was used; start again when it is finished")
-        return _jobs(manifest, folder, left_out)
+        return _manifest_tasks(rules, manifest, folder, left_out)
 
     identity = {
         "manifest": manifest if is_url(manifest) else str(Path(manifest).resolve()),
         "images": folder,
         "manifest (SHA-256)": _sha256(manifest),
-        "number of images": str(n_jobs),
+        "number of images": str(n_tasks),
     }
     tables = () if is_url(manifest) else (Path(manifest),)
-    return ImageSource(n_jobs, jobs, identity, problems, 0, tables)
+    return ImageSource(n_tasks, tasks, identity, problems, 0, tables)
 
 
-def _check_rows(manifest: str, folder: str) -> tuple[MessageLog, array[int], int]:
+def _check_rows(rules: SourceRules[Facts], manifest: str, folder: str) -> tuple[MessageLog, array[int], int]:
     """What is wrong with a manifest, its rows that name no image or a known one, and how many rows it has.
 
     The names are compared in a database in a temporary file, so that memory does not grow with the manifest.
 
     Raises:
-        ConfigError: if a row needs a library that is not installed.
+        ConfigError: if a row needs a library that is not installed, or has a URL of a kind that is not allowed.
     """
     problems, left_out, protocols, n_rows = MessageLog(), array("q"), set[str](), 0
     with closing(sqlite3.connect("")) as names:
         names.execute("CREATE TABLE names (id TEXT PRIMARY KEY, row INTEGER) WITHOUT ROWID")
-        for row in read_manifest(manifest, folder):
+        for row in read_manifest(manifest, folder, rules):
             n_rows += 1
             repetition = _repetition(names, manifest, row) if row.id else ""
             for problem in filter(None, (row.problem, repetition)):
                 problems.add(problem)
             if not row.id or repetition:
                 left_out.append(row.row)
-            elif is_url(row.path) and (protocol := row.path.partition("://")[0]) not in protocols:
+            elif is_url(row.path) and ((protocol := row.path.partition("://")[0]) not in protocols or "::" in row.path):
+                check_url(row.path, where=f"{manifest}, row {row.row}: ")
                 protocols.add(protocol)
-                if unusable := check_protocol(row.path):
-                    raise ConfigError(f"{manifest}, row {row.row}: {unusable}")
     return problems, left_out, n_rows
 
 
-def _repetition(names: sqlite3.Connection, manifest: str, row: ManifestRow) -> str:
+def _repetition(names: sqlite3.Connection, manifest: str, row: ManifestRow[Facts]) -> str:
     """Remembers the name of a row; what is wrong if it is there already."""
     if names.execute("INSERT OR IGNORE INTO names VALUES (?, ?)", (row.id, row.row)).rowcount:
         return ""
@@ -154,19 +194,16 @@ def _repetition(names: sqlite3.Connection, manifest: str, row: ManifestRow) -> s
     )
 
 
-def _jobs(manifest: str, folder: str, left_out: array[int]) -> Iterator[ImageTask]:
-    """The jobs of a checked manifest; `left_out` holds the rows without one, ascending."""
+def _manifest_tasks(
+    rules: SourceRules[Facts], manifest: str, folder: str, left_out: array[int]
+) -> Iterator[ImageTask[Facts]]:
+    """The tasks of a checked manifest; `left_out` has the rows without one, ascending."""
     index, skipped = 0, 0
-    for row in read_manifest(manifest, folder):
+    for row in read_manifest(manifest, folder, rules):
         if skipped < len(left_out) and row.row == left_out[skipped]:
             skipped += 1
             continue
-        note = row.problem or (
-            f"{manifest}, row {row.row}: has no pixel size and the image file has none either; add it"
-            if row.pixel_size_xy_mm is None
-            else ""
-        )
-        yield ImageTask(row.id, row.path, row.pixel_size_xy_mm, row.pixel_size_source, note, index)
+        yield ImageTask(index, row.id, row.path, row.stated.facts, row.stated.note)
         index += 1
 
 

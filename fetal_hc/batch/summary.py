@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from fetal_hc import DISCLAIMER
 from fetal_hc.batch.message_log import MessageLog
+from fetal_hc.batch.tasks import OK, ResultRow
+from fetal_hc.errors import DatasetError
 from fetal_hc.io.tables import to_safe_cell
-from hc18.measure.rows import MeasurementRow, RowStatus
 
 
 @dataclass(slots=True)
@@ -17,20 +19,53 @@ class Tally:
     """Counts the rows of a batch as they come.
 
     Attributes:
-        counts: number of images of each status that occurred.
-        unmeasured: `file: status: reason` of the images without millimetres.
-        warnings: measurements that no fetal head has (wrong calibration, for instance).
+        counts: number of rows of each status that occurred.
+        unmeasured: `file: status: reason` of the rows that are not OK.
+        left_out: rows that are OK and are missing in a result file, with the reason.
+        warnings: results that are hard to believe (wrong calibration, for instance).
     """
 
-    counts: Counter[RowStatus] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
     unmeasured: MessageLog = field(default_factory=MessageLog)
+    left_out: MessageLog = field(default_factory=MessageLog)
     warnings: MessageLog = field(default_factory=MessageLog)
 
-    def add(self, row: MeasurementRow) -> None:
-        """Counts a row, and notes its name and reason if it has no millimetres."""
-        self.counts[row.status] += 1
-        if row.status != RowStatus.OK:
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return sum(self.counts.values())
+
+    def add(self, row: ResultRow) -> None:
+        """Counts a row, and notes its name and reason if it is not OK."""
+        self.counts[row.status.value] += 1
+        if row.status.value != OK:
             self.unmeasured.add(to_safe_cell(f"{row.file_name}: {row.status.value}: {row.reason}"))
+
+    def to_json(self) -> dict[str, Any]:
+        """The tally as JSON values."""
+        logs = {name: [log.count, log.first] for name, log in self._logs().items()}
+        return {"counts": dict(self.counts), **logs}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Tally:
+        """The tally that `to_json` gave.
+
+        Raises:
+            DatasetError: if these are other values.
+        """
+        try:
+            tally = cls(Counter({str(status): int(count) for status, count in values["counts"].items()}))
+            for name, log in tally._logs().items():
+                count, first = values[name]
+                log.count, log.first = int(count), [str(message) for message in first]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DatasetError(
+                f"the outcome of the batch is damaged ({error}); start again with --overwrite and without --resume"
+            ) from error
+        return tally
+
+    def _logs(self) -> dict[str, MessageLog]:
+        return {"unmeasured": self.unmeasured, "left_out": self.left_out, "warnings": self.warnings}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,57 +73,56 @@ class BatchSummary:
     """What became of a batch.
 
     Attributes:
-        submission: the CSV of the measured images.
-        details: the CSV with a row for every image.
+        outputs: the result files by what they are called.
         tally: counts of the rows.
-        table_problems: problems of the pixel-size table or manifest.
-        n_ignored: files of the image folder that are no images to measure.
+        table_problems: problems of the table or manifest.
+        n_ignored: files of the image folder that are no images to process.
         n_before: rows that an earlier, interrupted run had finished.
         seconds: wall-clock time of this run, the loading of the model included.
+        notice: last line of the text; empty for none.
     """
 
-    submission: Path
-    details: Path
+    outputs: Mapping[str, Path]
     tally: Tally
     table_problems: MessageLog
     n_ignored: int
     n_before: int
     seconds: float
+    notice: str = ""
 
     @property
     def n_images(self) -> int:
-        """Number of rows in the details."""
-        return sum(self.tally.counts.values())
+        """Number of rows."""
+        return self.tally.n_rows
 
     @property
     def n_measured(self) -> int:
-        """Number of rows in the submission."""
-        return self.tally.counts.get(RowStatus.OK, 0)
+        """Number of rows that are OK."""
+        return self.tally.counts.get(OK, 0)
 
     @property
     def is_complete(self) -> bool:
-        """Whether every image was measured and the table is free of problems."""
-        return not self.tally.unmeasured.count and not self.table_problems.count
+        """Whether every image is in every result file and the table is free of problems."""
+        return not (self.tally.unmeasured.count or self.tally.left_out.count or self.table_problems.count)
 
     def to_text(self) -> str:
-        """Counts, speed, output files and the disclaimer: five lines."""
-        failed = [f"{count} {status.value}" for status, count in self.tally.counts.items() if status != RowStatus.OK]
+        """Counts, speed, result files and the notice, one line each."""
+        failed = [f"{count} {status}" for status, count in self.tally.counts.items() if status != OK]
         not_measured = f"failed: {', '.join(failed) or 'none'}; other files in the folder: {self.n_ignored}"
         before = f" ({self.n_before} were finished before)" if self.n_before else ""
-        return "\n".join(
-            [
-                f"measured {self.n_measured} of {self.n_images} images ({not_measured})",
-                f"{self.seconds:.1f} s, {(self.n_images - self.n_before) / self.seconds:.1f} images/s{before}",
-                f"submission: {self.submission}",
-                f"details:    {self.details}",
-                DISCLAIMER,
-            ]
-        )
+        width = max(map(len, self.outputs), default=0) + 1
+        lines = [
+            f"measured {self.n_measured} of {self.n_images} images ({not_measured})",
+            f"{self.seconds:.1f} s, {(self.n_images - self.n_before) / self.seconds:.1f} images/s{before}",
+            *(f"{name + ':':<{width}} {path}" for name, path in self.outputs.items()),
+        ]
+        return "\n".join([*lines, self.notice] if self.notice else lines)
 
     def to_problem_text(self) -> str:
         """The first unmeasured images, table problems and warnings, one per line; empty if there are none."""
         groups = (
             ("not measured: ", self.tally.unmeasured),
+            ("left out: ", self.tally.left_out),
             ("problem: ", self.table_problems),
             ("warning: ", self.tally.warnings),
         )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fetal_hc.errors import FetalHCError
+
+_TEMPORARY_NAME = re.compile(r"\.(?P<stem>.*)\.(?P<pid>\d+)-[0-9a-f]{8}\.part(?P<suffix>\.[^.]*)?", re.DOTALL)
+_STEM_LENGTH = 100
 
 
 @contextmanager
@@ -25,7 +29,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         FetalHCError: if the folder cannot be created, or the file cannot be written or replaced.
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.stem[:100]}.{os.getpid()}-{secrets.token_hex(4)}.part{target.suffix}")
+    temporary = target.with_name(
+        f".{target.stem[:_STEM_LENGTH]}.{os.getpid()}-{secrets.token_hex(4)}.part{target.suffix}"
+    )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_dir():
@@ -39,6 +45,26 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def is_temporary_name(name: str) -> bool:
+    """Whether `atomic_path` gives such names to its temporary files."""
+    return _TEMPORARY_NAME.fullmatch(name) is not None
+
+
+def remove_stale_temporaries(path: str | os.PathLike[str]) -> None:
+    """Removes temporary files of `path` that processes left which were killed while they wrote it.
+
+    Args:
+        path: the final file; the caller must know that nobody else is writing it.
+    """
+    target = Path(path)
+    with suppress(OSError):  # a folder that cannot be listed is reported when the file is written
+        for entry in list(target.parent.iterdir()):
+            match = _TEMPORARY_NAME.fullmatch(entry.name)
+            of_target = match and (match["stem"], match["suffix"] or "") == (target.stem[:_STEM_LENGTH], target.suffix)
+            if match and of_target and int(match["pid"]) != os.getpid():
+                entry.unlink(missing_ok=True)
 
 
 def write_bytes_atomic(path: str | os.PathLike[str], data: bytes) -> None:

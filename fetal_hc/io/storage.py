@@ -1,6 +1,7 @@
 """Files on this machine and on remote storage behind one set of functions: a location is a path or a URL.
 
-URLs (`s3://bucket/a.png`, `https://...`) are read and written through fsspec, which the extra scale installs.
+fsspec reads and writes both. Only what it does not promise is done here for local files: an image is read in one
+consistent state, and a file is written as a whole and brought to the disk.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
-from fetal_hc.errors import DatasetError, FetalHCError, ImageError
+import fsspec
+
+from fetal_hc.errors import ConfigError, DatasetError, FetalHCError, ImageError
 from fetal_hc.io.atomic import write_bytes_atomic
-from fetal_hc.io.extras import import_scale_library
 from fetal_hc.io.images import MAX_FILE_BYTES
 
+URL_SCHEMES = ("s3", "gs", "abfs", "hdfs", "memory")  # "memory": within one process, for tests and examples
 RETRY_PAUSES_S = (0.1, 0.5)  # a switch-over of a file server takes longer; the next image then finds it or fails
 _READS_OF_A_CHANGING_FILE = 3
 _TRANSIENT = frozenset(
@@ -72,10 +76,10 @@ def read_image_file(location: str) -> tuple[bytes, FileStamp]:
             data, before, after = _with_retries(lambda: _read_regular_file(location))
             if before == after and len(data) == after.size_bytes:
                 return data, after
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         raise ImageError(
-            f"{location}: cannot be read ({error.strerror or error}); expected an image file; check the path, its "
-            "permissions and the storage it is on"
+            f"{location}: cannot be read ({getattr(error, 'strerror', None) or error}); expected an image file; check "
+            "the path, its permissions and the storage it is on"
         ) from error
     raise ImageError(
         f"{location}: changes while it is read; expected a finished file; wait until it is copied and measure it again"
@@ -89,8 +93,7 @@ def is_reachable(location: str) -> bool:
     """
     folder = location.rpartition("/")[0] if is_url(location) else str(Path(location).parent)
     try:
-        exists = _url_filesystem(location).exists(location) if is_url(location) else Path(location).exists()
-        return bool(exists or list_names(folder))
+        return bool(_filesystem(location).exists(location) or list_names(folder))
     except Exception:  # noqa: BLE001  # the libraries behind URLs have error classes of their own
         return False
 
@@ -99,7 +102,7 @@ def file_stamp(location: str) -> FileStamp | None:
     """Present state of a local file; None if it is gone or on remote storage."""
     try:
         return None if is_url(location) else _stamp(Path(location).stat())
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 
@@ -109,19 +112,12 @@ def open_binary(location: str) -> BinaryIO:
     Raises:
         OSError: if it cannot be opened.
     """
-    if not is_url(location):
-        return Path(location).open("rb")
-    fsspec = import_fsspec()
-    try:
-        return cast(BinaryIO, fsspec.open(location, "rb").open())
-    except OSError:
-        raise
-    except Exception as error:  # these libraries have error classes of their own
-        raise OSError(errno.EIO, f"{type(error).__name__}: {error}") from error
+    with _os_errors():
+        return cast(BinaryIO, _filesystem(location).open(location, "rb"))
 
 
 def write_whole_file(location: str, data: bytes) -> None:
-    """Writes a file as a whole or not at all.
+    """Writes a file as a whole or not at all; on a local disk it is there to stay once this returns.
 
     Raises:
         FetalHCError: if it cannot be written.
@@ -130,7 +126,7 @@ def write_whole_file(location: str, data: bytes) -> None:
         write_bytes_atomic(location, data)
         return
     try:
-        _url_filesystem(location).pipe_file(location, data)
+        _filesystem(location).pipe_file(location, data)
     except Exception as error:
         raise FetalHCError(f"{location}: cannot be written ({error}); check the storage and its permissions") from error
 
@@ -152,42 +148,44 @@ def read_whole_file(location: str) -> bytes | None:
 
 def list_names(folder: str) -> list[str]:
     """Sorted names of the files in a folder; empty if there is none."""
-    if not is_url(folder):
-        return sorted(path.name for path in Path(folder).iterdir()) if Path(folder).is_dir() else []
-    filesystem = _url_filesystem(folder)
+    filesystem = _filesystem(folder)
     filesystem.invalidate_cache()
-    if not filesystem.exists(folder):
+    try:
+        names = filesystem.ls(folder, detail=False) if filesystem.isdir(folder) else []
+    except FileNotFoundError:
         return []
-    return sorted(str(name).rstrip("/").rpartition("/")[2] for name in filesystem.ls(folder, detail=False))
+    return sorted(str(name).rstrip("/").rpartition("/")[2] for name in names)
 
 
 def remove_file(location: str) -> None:
     """Removes a file if it is there."""
-    if is_url(location):
-        filesystem = _url_filesystem(location)
-        if filesystem.exists(location):
-            filesystem.rm_file(location)
-    else:
-        Path(location).unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        _filesystem(location).rm_file(location)
 
 
-def import_fsspec() -> Any:
-    """The library behind URLs.
+def check_url(url: str, where: str = "") -> None:
+    """Returns if a URL is of a kind that is read and written here, and its library is installed.
 
-    Raises:
-        ConfigError: if it is not installed.
-    """
-    return import_scale_library("fsspec", "a location with ://")
-
-
-def check_protocol(location: str) -> str:
-    """Why URLs of this kind cannot be used here; empty if they can.
+    Args:
+        url: the location.
+        where: file and row that name it, to begin the message with.
 
     Raises:
-        ConfigError: if fsspec itself is not installed.
+        ConfigError: if it is not.
     """
-    fsspec = import_fsspec()
-    protocol = location.partition("://")[0]
+    if problem := url_problem(url):
+        raise ConfigError(f"{where}{problem}")
+
+
+def url_problem(url: str) -> str:
+    """Why a URL cannot be used here; empty if it can.
+
+    Only storage that its owner set up is asked: no web addresses, and none that one URL hides in another.
+    """
+    protocol = url.partition("://")[0]
+    if protocol not in URL_SCHEMES or "::" in url:
+        allowed = ", ".join(f"{name}://" for name in URL_SCHEMES)
+        return f"'{url}' cannot be used; expected a path or one of {allowed}; copy the files there"
     try:
         fsspec.get_filesystem_class(protocol)
     except (ValueError, ImportError) as error:
@@ -195,24 +193,34 @@ def check_protocol(location: str) -> str:
     return ""
 
 
-def _url_filesystem(location: str) -> Any:
-    """The fsspec file system of a URL."""
-    return import_fsspec().core.url_to_fs(location)[0]
+def _filesystem(location: str) -> Any:
+    """The fsspec file system of a path or URL."""
+    return fsspec.core.url_to_fs(location)[0] if is_url(location) else fsspec.filesystem("file")
+
+
+@contextmanager
+def _os_errors() -> Iterator[None]:
+    """Turns whatever the library behind a URL raises into the one class that callers know.
+
+    Raises:
+        OSError: also for a path with a zero byte.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(errno.EIO, f"{type(error).__name__}: {error}") from error
 
 
 def _read_url(url: str) -> bytes:
     """Content of a remote file.
 
     Raises:
-        OSError: whatever the library behind the URL raised, as the one class the callers know.
+        OSError: if it cannot be read.
     """
-    with open_binary(url) as stream:
-        try:
-            data = stream.read(MAX_FILE_BYTES + 1)
-        except OSError:
-            raise
-        except Exception as error:
-            raise OSError(errno.EIO, f"{type(error).__name__}: {error}") from error
+    with open_binary(url) as stream, _os_errors():
+        data = stream.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise _too_large(len(data))
     return data

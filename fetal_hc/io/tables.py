@@ -262,8 +262,18 @@ def to_safe_cell(text: str) -> str:
 
     References: OWASP, CSV Injection.
     """
-    line = "".join(character if character.isprintable() else " " for character in text)
+    line = "".join(character if character.isprintable() else " " for character in to_printable(text))
     return f"'{line}" if line.lstrip().startswith(FORMULA_STARTS) else line
+
+
+def is_safe_cell(text: str) -> bool:
+    """Whether `text` can be written to a table as it is, for formats that do not allow an apostrophe before it."""
+    return to_safe_cell(text) == to_printable(text)
+
+
+def to_printable(text: str) -> str:
+    """`text` with the bytes of a file name that are not UTF-8 written as escaped codes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def from_safe_cell(cell: str) -> str:

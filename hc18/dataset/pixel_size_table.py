@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fetal_hc.errors import Problem, raise_if_fatal
-from fetal_hc.io.tables import Table, number_remedy, parse_table, read_table, to_positive_numbers
+from fetal_hc.io.tables import Table, number_remedy, parse_table, positive_number, read_table, to_positive_numbers
+from hc18.geometry.pixel_size import POSSIBLE_PIXEL_SIZE_MM
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,6 +119,8 @@ def _to_table(table: Table, require_hc: bool) -> PixelSizeTable:
     for column in (PIXEL_SIZE_COLUMN, HC_COLUMN):
         texts = table.column(column)
         numbers[column] = to_positive_numbers(texts).where(is_even)
+        if column == PIXEL_SIZE_COLUMN:
+            numbers[column] = numbers[column].where(numbers[column].between(*POSSIBLE_PIXEL_SIZE_MM))
         is_wanted = is_named & is_even & (True if column == PIXEL_SIZE_COLUMN or require_hc else texts.ne(""))
         wrong = texts[is_wanted & numbers[column].isna()]
         problems += [_number_problem(path, row, text, column) for row, text in _items(wrong)]
@@ -146,12 +149,14 @@ def _name_problem(path: Path, row: int, name: str) -> Problem:
 
 
 def _number_problem(path: Path, row: int, text: str, column: str) -> Problem:
-    """The problem of a value that is not a positive number."""
-    unit = "mm per pixel" if column == PIXEL_SIZE_COLUMN else "mm"
+    """The problem of a value that is not a positive number, or not a possible pixel size."""
+    low, high = POSSIBLE_PIXEL_SIZE_MM
+    unit = f"{low:g} to {high:g} mm per pixel" if column == PIXEL_SIZE_COLUMN else "mm"
+    kind = "a possible pixel size" if column == PIXEL_SIZE_COLUMN and positive_number(text) else "a positive number"
     remedy = number_remedy(text, "restore the row from the original archive")
     return Problem(
         "bad_pixel_size" if column == PIXEL_SIZE_COLUMN else "bad_hc",
-        f"{path}, row {row}, '{column}': '{text}' is not a positive number; expected {unit}; {remedy}",
+        f"{path}, row {row}, '{column}': '{text}' is not {kind}; expected {unit}; {remedy}",
         row=row,
     )
 

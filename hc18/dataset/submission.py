@@ -18,7 +18,7 @@ from pathlib import Path
 
 from fetal_hc.errors import DatasetError, Problem, raise_problems
 from fetal_hc.io.atomic import write_text_atomic
-from fetal_hc.io.tables import BYTE_ORDER_MARK, parse_table, read_table_text, to_csv_text, to_number
+from fetal_hc.io.tables import BYTE_ORDER_MARK, is_safe_cell, parse_table, read_table_text, to_csv_text, to_number
 from hc18.geometry.ellipse import Ellipse
 from hc18.obstetrics.plausible_head import PLAUSIBLE_AXIS_RATIO, PLAUSIBLE_HC_MM, is_plausible_hc, is_too_flat
 
@@ -37,7 +37,7 @@ def write_submission(
     """Writes `to_submission_text` atomically and returns the names of `filenames` that have no row.
 
     Raises:
-        DatasetError: if a measured image is not among `filenames`, or a name is listed twice.
+        DatasetError: if a measured image is not among `filenames`, a name is listed twice or cannot be written.
         FetalHCError: if `path` cannot be written.
     """
     text, omitted = to_submission_text(ellipses_mm, filenames)
@@ -53,7 +53,7 @@ def to_submission_text(ellipses_mm: Mapping[str, Ellipse | None], filenames: Seq
         filenames: all images, in the order of the challenge's table.
 
     Raises:
-        DatasetError: if a measured image is not among `filenames`, or a name is listed twice.
+        DatasetError: if a measured image is not among `filenames`, a name is listed twice or cannot be written.
     """
     unknown = sorted(set(ellipses_mm) - set(filenames))
     repeated = [name for name, count in Counter(filenames).items() if count > 1]
@@ -63,11 +63,25 @@ def to_submission_text(ellipses_mm: Mapping[str, Ellipse | None], filenames: Seq
         for name in unknown
     ]
     problems += [f"'{name}' is listed twice; expected every image once" for name in repeated]
+    problems += [problem for name, ellipse in ellipses_mm.items() if ellipse and (problem := name_problem(name))]
     if problems:
         raise_problems(DatasetError, problems, "the submission cannot be written")
     measured = {name: ellipse for name in filenames if (ellipse := ellipses_mm.get(name)) is not None}
-    rows = ([name, *to_submission_numbers(ellipse)] for name, ellipse in measured.items())
+    rows = (to_submission_row(name, ellipse) for name, ellipse in measured.items())
     return to_csv_text(SUBMISSION_COLUMNS, rows), [name for name in filenames if name not in measured]
+
+
+def name_problem(filename: str) -> str:
+    """Why a file name cannot be in a submission; empty if it can.
+
+    The format does not allow to escape a name that a spreadsheet would take for a formula, or that breaks a line.
+    """
+    if is_safe_cell(filename):
+        return ""
+    return (
+        f"{filename!r} has no row, because a spreadsheet may run the name as a formula or break the line at it; "
+        "expected a name that starts with a letter or digit and is one line; rename the file or choose another id"
+    )
 
 
 def read_submission(path: str | os.PathLike[str]) -> dict[str, Ellipse]:
@@ -126,10 +140,11 @@ def check_submission(path: str | os.PathLike[str], filenames: Sequence[str]) -> 
     return problems
 
 
-def to_submission_numbers(ellipse: Ellipse) -> list[str]:
-    """The five numbers of a row, for an ellipse in mm; adding 0.0 turns a rounded -0.0 into 0.0."""
+def to_submission_row(filename: str, ellipse: Ellipse) -> list[str]:
+    """The cells of a row, for an ellipse in mm; adding 0.0 turns a rounded -0.0 into 0.0."""
     lengths = (ellipse.center_x, ellipse.center_y, ellipse.semi_axis_a, ellipse.semi_axis_b)
     return [
+        filename,
         *(f"{round(value, _DECIMALS) + 0.0:.{_DECIMALS}f}" for value in lengths),
         f"{ellipse.angle_rad:.{_ANGLE_DECIMALS}f}",
     ]

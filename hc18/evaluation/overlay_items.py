@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fetal_hc.batch.jobs import SOURCE_NONE, SOURCE_TABLE, ImageTask, plan_jobs
+from fetal_hc.batch.tasks import ImageTask
 from fetal_hc.errors import DatasetError
 from fetal_hc.io.coco import read_coco, resolve_image_path
 from fetal_hc.io.records import CocoAnnotation
@@ -19,7 +19,8 @@ from hc18.dataset.pixel_size_table import read_pixel_sizes
 from hc18.dataset.submission import read_submission
 from hc18.geometry.ellipse import Ellipse
 from hc18.measure.details import read_details
-from hc18.measure.worker import MeasureWork
+from hc18.measure.pixel_size_rules import UNUSABLE, TablePixelSize, open_source
+from hc18.measure.worker import HeadTask, MeasureWork
 
 _OUTLINE_POINTS = 360
 
@@ -138,10 +139,9 @@ def read_folder_cases(
     Raises:
         DatasetError: if the folder or the table is unusable, or a name is not in it.
     """
-    jobs = {job.file_name: job for job in plan_jobs(images, pixel_sizes).jobs if job.path is not None}
-    chosen = _chosen(list(jobs), names, limit, str(images))
-    sizes_mm = {name: None if job.pixel_size_xy_mm is None else job.pixel_size_xy_mm[0] for name, job in jobs.items()}
-    return [OverlayItem(name, Path(images) / name, sizes_mm[name], note=jobs[name].note) for name in chosen]
+    tasks = {task.file_name: task for task in open_source(images, pixel_sizes).tasks() if task.path is not None}
+    chosen = _chosen(list(tasks), names, limit, str(images))
+    return [OverlayItem(name, Path(images) / name, _size_mm(tasks[name]), note=tasks[name].note) for name in chosen]
 
 
 def with_submission(cases: Sequence[OverlayItem], path: str | os.PathLike[str]) -> list[OverlayItem]:
@@ -181,19 +181,24 @@ def with_model(cases: Sequence[OverlayItem], work: MeasureWork) -> list[OverlayI
         ModelError: if the model cannot be used.
     """
     found = []
-    for case, result in zip(cases, work()(map(_job, cases)), strict=True):
+    for case, result in zip(cases, work()(map(_task, cases)), strict=True):
         row = result.rows[0]
         note = "; ".join(row.flags) or row.reason
         found.append(replace(case, predicted_px=row.ellipse_px, predicted_hc_mm=row.hc_mm, note=note))
     return found
 
 
-def _job(case: OverlayItem) -> ImageTask:
+def _task(case: OverlayItem) -> HeadTask:
     """The image of a case, to be measured."""
     size_mm = case.pixel_size_mm
-    if size_mm is None:
-        return ImageTask(case.file_name, str(case.image_path), None, SOURCE_NONE, case.note)
-    return ImageTask(case.file_name, str(case.image_path), (size_mm, size_mm), SOURCE_TABLE, case.note)
+    facts = UNUSABLE if size_mm is None else TablePixelSize((size_mm, size_mm))
+    return ImageTask(0, case.file_name, str(case.image_path), facts, case.note)
+
+
+def _size_mm(task: HeadTask) -> float | None:
+    """The pixel size that the table states."""
+    size_xy_mm = None if task.facts is None else task.facts.pixel_size_xy_mm
+    return None if size_xy_mm is None else size_xy_mm[0]
 
 
 def worst_first(cases: Sequence[OverlayItem]) -> list[OverlayItem]:

@@ -12,22 +12,20 @@ from typing import TextIO
 from fetal_hc.batch.summary import Tally
 from fetal_hc.errors import ConfigError, FetalHCError
 from fetal_hc.io.atomic import atomic_path
-from hc18.dataset.submission import SUBMISSION_COLUMNS, implausible_problems, to_submission_numbers
-from hc18.measure.rows import DETAILS_COLUMNS, MeasurementRow, RowStatus, to_details_fields
+from hc18.dataset.submission import SUBMISSION_COLUMNS, implausible_problems, name_problem, to_submission_row
+from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
 
 
-def write_results(
-    rows: Iterable[MeasurementRow], submission: Path, details: Path, model_sha256: str, *, may_replace: bool
-) -> Tally:
+def write_results(rows: Iterable[MeasurementRow], submission: Path, details: Path, *, may_replace: bool) -> Tally:
     """Writes both files; they appear together, when both are complete.
 
     Memory does not grow with the number of rows.
 
     Args:
         rows: all rows of a batch in its order.
-        submission: CSV file in the challenge's format; images without millimetres have no row.
+        submission: CSV file in the challenge's format; images without millimetres have no row, nor have images whose
+            names are not safe to open in a spreadsheet.
         details: CSV file with a row for every image.
-        model_sha256: hex digest of the model.
         may_replace: whether existing files may be replaced by different ones.
 
     Raises:
@@ -36,17 +34,21 @@ def write_results(
     """
     with atomic_path(details) as new_details, atomic_path(submission) as new_submission:
         with (
-            _csv_file(new_details, details, DETAILS_COLUMNS) as write_details,
+            _csv_file(new_details, details, MEASUREMENT_TABLE.names) as write_details,
             _csv_file(new_submission, submission, SUBMISSION_COLUMNS) as write_submission,
         ):
             tally = Tally()
             for row in rows:
                 tally.add(row)
-                write_details(to_details_fields(row, model_sha256))
-                if row.status == RowStatus.OK and row.ellipse_mm is not None:
-                    write_submission([row.file_name, *to_submission_numbers(row.ellipse_mm)])
-                    for problem in implausible_problems(f"{submission}, '{row.file_name}'", row.ellipse_mm):
-                        tally.warnings.add(problem.message)
+                write_details(MEASUREMENT_TABLE.to_texts(row))
+                if row.status != RowStatus.OK or row.ellipse_mm is None:
+                    continue
+                if problem := name_problem(row.file_name):
+                    tally.left_out.add(f"{submission}: {problem}")
+                    continue
+                write_submission(to_submission_row(row.file_name, row.ellipse_mm))
+                for warning in implausible_problems(f"{submission}, '{row.file_name}'", row.ellipse_mm):
+                    tally.warnings.add(warning.message)
         if not may_replace:
             _check_same(((new_details, details), (new_submission, submission)))
     return tally

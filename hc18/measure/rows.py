@@ -1,14 +1,14 @@
-"""The result of one image and its row in `details.csv`."""
+"""The result of one image, and the table of its columns in `details.csv` and in the shards of a batch."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from fetal_hc.errors import MeasurementError
-from fetal_hc.io.tables import from_safe_cell, to_safe_cell
+from fetal_hc.io.columns import Column, ColumnTable
 from hc18.geometry.ellipse import Ellipse
 
 
@@ -48,6 +48,8 @@ class MeasurementRow:
         residual_percent: distance of the mask's contour from the ellipse, in percent of the mean semi-axis.
         disagreement_percent: of two ways to fit the ellipse, in percent of the circumference.
         mask_entropy: how undecided the mask is, 0 to ln 2.
+        hc_interval_coverage: share of references that such intervals contain, 0 to 1; None without an interval.
+        model_sha256: hex digest of the model file.
     """
 
     file_name: str
@@ -68,170 +70,133 @@ class MeasurementRow:
     residual_percent: float | None = None
     disagreement_percent: float | None = None
     mask_entropy: float | None = None
+    hc_interval_coverage: float | None = None
+    model_sha256: str = ""
 
 
-_EVIDENCE_COLUMNS = ("residual_percent", "disagreement_percent", "mask_entropy")
-_ELLIPSE_FIELDS = ("center_x", "center_y", "semi_axis_a", "semi_axis_b")
-# The order is a contract: columns are only ever added at the end.
-DETAILS_COLUMNS = (
-    "filename",
-    "status",
-    "reason",
-    "hc_mm",
-    *(f"{name}_px" for name in _ELLIPSE_FIELDS),
-    "angle_rad",
-    *(f"{name}_mm" for name in _ELLIPSE_FIELDS),
-    "confidence",
-    "flags",
-    "hc_px",
-    "image_width_px",
-    "image_height_px",
-    "pixel_size_mm",
-    "pixel_size_source",
-    "model_sha256",
-    "pixel_size_x_mm",
-    "pixel_size_y_mm",
-    "angle_in_mm_rad",
-    "calibration",
-    "hc_low_mm",
-    "hc_high_mm",
-    "expected_error_mm",
-    *_EVIDENCE_COLUMNS,
-)
-_ADDED_COLUMNS = (
-    *("pixel_size_x_mm", "pixel_size_y_mm", "angle_in_mm_rad", "calibration"),
-    *("hc_low_mm", "hc_high_mm", "expected_error_mm", *_EVIDENCE_COLUMNS),
-)
-REQUIRED_COLUMNS = tuple(name for name in DETAILS_COLUMNS if name not in _ADDED_COLUMNS)  # older files have only these
+def _number(name: str, decimals: int | None, *, is_required: bool = False) -> Column[MeasurementRow]:
+    """The column of a number that is an attribute of the row."""
+    return Column(name, float, lambda row: getattr(row, name), decimals, is_required)
 
 
-def to_details_fields(row: MeasurementRow, model_sha256: str) -> list[str]:
-    """The fields of a row of `details.csv`, in the order of `DETAILS_COLUMNS`; empty where a value does not apply.
+def _item(attribute: str, index: int) -> Callable[[MeasurementRow], Any]:
+    """Gets an item of an attribute that is a tuple or None."""
 
-    Args:
-        row: result of one image.
-        model_sha256: hex digest of the model file that was used.
-    """
-    height, width = row.image_hw or (None, None)
+    def get(row: MeasurementRow) -> Any:
+        values = getattr(row, attribute)
+        return None if values is None else values[index]
+
+    return get
+
+
+def _ellipse_item(unit: str, name: str) -> Callable[[MeasurementRow], float | None]:
+    """Gets a number of the ellipse in px or mm."""
+
+    def get(row: MeasurementRow) -> float | None:
+        ellipse = row.ellipse_px if unit == "px" else row.ellipse_mm
+        return None if ellipse is None else getattr(ellipse, name)
+
+    return get
+
+
+def _common_pixel_size(row: MeasurementRow) -> float | None:
+    """The pixel size if it is the same along x and y."""
     size_x_mm, size_y_mm = row.pixel_size_xy_mm or (None, None)
-    low_mm, high_mm = row.hc_interval_mm or (None, None)
-    angle_px, angle_mm = (None if item is None else item.angle_rad for item in (row.ellipse_px, row.ellipse_mm))
-    return [
-        to_safe_cell(row.file_name),
-        row.status.value,
-        to_safe_cell(row.reason),
-        _number(row.hc_mm, 4),
-        *_ellipse_numbers(row.ellipse_px),
-        _number(angle_px, 8),
-        *_ellipse_numbers(row.ellipse_mm),
-        _number(row.confidence, 6),
-        ";".join(row.flags),
-        _number(row.hc_px, 4),
-        "" if width is None else str(width),
-        "" if height is None else str(height),
-        _exact(size_x_mm) if size_x_mm == size_y_mm else "",
-        row.pixel_size_source,
-        model_sha256,
-        _exact(size_x_mm),
-        _exact(size_y_mm),
-        _number(angle_mm, 8),
-        to_safe_cell(row.calibration),
-        _number(low_mm, 4),
-        _number(high_mm, 4),
-        _number(row.expected_error_mm, 4),
-        *(_number(getattr(row, name), 6) for name in _EVIDENCE_COLUMNS),
-    ]
+    return size_x_mm if size_x_mm == size_y_mm else None
 
 
-def from_details_fields(fields: Mapping[str, str]) -> MeasurementRow:
-    """The result that a row of `details.csv` holds, numbers rounded as they were written.
+_ELLIPSE_FIELDS = ("center_x", "center_y", "semi_axis_a", "semi_axis_b")
 
-    Args:
-        fields: value of each column; further columns are ignored.
+
+def _ellipse_columns(unit: str) -> tuple[Column[MeasurementRow], ...]:
+    """Centre and semi-axes of the ellipse in px or mm."""
+    return tuple(Column(f"{name}_{unit}", float, _ellipse_item(unit, name), 4) for name in _ELLIPSE_FIELDS)
+
+
+# The order is a contract: columns are only ever added at the end.
+_COLUMNS: tuple[Column[MeasurementRow], ...] = (
+    Column("filename", str, lambda row: row.file_name),
+    Column("status", str, lambda row: row.status.value),
+    Column("reason", str, lambda row: row.reason),
+    _number("hc_mm", 4, is_required=True),
+    *_ellipse_columns("px"),
+    Column("angle_rad", float, _ellipse_item("px", "angle_rad"), 8),
+    *_ellipse_columns("mm"),
+    _number("confidence", 6, is_required=True),
+    Column("flags", str, lambda row: ";".join(row.flags)),
+    _number("hc_px", 4, is_required=True),
+    Column("image_width_px", int, _item("image_hw", 1)),
+    Column("image_height_px", int, _item("image_hw", 0)),
+    Column("pixel_size_mm", float, _common_pixel_size),
+    Column("pixel_size_source", str, lambda row: row.pixel_size_source),
+    Column("model_sha256", str, lambda row: row.model_sha256),
+    Column("pixel_size_x_mm", float, _item("pixel_size_xy_mm", 0), is_required=False),
+    Column("pixel_size_y_mm", float, _item("pixel_size_xy_mm", 1), is_required=False),
+    Column("angle_in_mm_rad", float, _ellipse_item("mm", "angle_rad"), 8, is_required=False),
+    Column("calibration", str, lambda row: row.calibration, is_required=False),
+    Column("hc_low_mm", float, _item("hc_interval_mm", 0), 4, is_required=False),
+    Column("hc_high_mm", float, _item("hc_interval_mm", 1), 4, is_required=False),
+    _number("expected_error_mm", 4),
+    _number("residual_percent", 6),
+    _number("disagreement_percent", 6),
+    _number("mask_entropy", 6),
+    _number("hc_interval_coverage", None),
+)
+
+
+def _from_values(values: Mapping[str, Any]) -> MeasurementRow:
+    """The row with these values by column name.
 
     Raises:
-        ValueError: if a value cannot be understood.
-        KeyError: if a column is missing.
+        ValueError: if a value cannot be one of a row.
+        KeyError: if one is missing that every row has.
     """
-    width, height = fields["image_width_px"], fields["image_height_px"]
+    common = values.get("pixel_size_mm")
+    sizes_mm = [common if size is None else size for size in map(values.get, ("pixel_size_x_mm", "pixel_size_y_mm"))]
+    angle_px = values.get("angle_rad")
+    angle_mm = values.get("angle_in_mm_rad")
     return MeasurementRow(
-        file_name=from_safe_cell(fields["filename"]),
-        status=RowStatus(fields["status"]),
-        reason=from_safe_cell(fields["reason"]),
-        hc_mm=_optional_number(fields["hc_mm"]),
-        hc_px=_optional_number(fields["hc_px"]),
-        ellipse_px=_optional_ellipse(fields, "px", fields["angle_rad"]),
-        ellipse_mm=_optional_ellipse(fields, "mm", fields.get("angle_in_mm_rad") or fields["angle_rad"]),
-        confidence=_optional_number(fields["confidence"]),
-        flags=tuple(fields["flags"].split(";")) if fields["flags"] else (),
-        image_hw=(int(height), int(width)) if width and height else None,
-        pixel_size_xy_mm=_optional_pixel_size(fields),
-        pixel_size_source=fields["pixel_size_source"],
-        calibration=from_safe_cell(fields.get("calibration", "")),
-        hc_interval_mm=_optional_interval(fields),
-        expected_error_mm=_optional_number(fields.get("expected_error_mm", "")),
-        residual_percent=_optional_number(fields.get("residual_percent", "")),
-        disagreement_percent=_optional_number(fields.get("disagreement_percent", "")),
-        mask_entropy=_optional_number(fields.get("mask_entropy", "")),
+        file_name=values["filename"],
+        status=RowStatus(values["status"]),
+        reason=values["reason"],
+        hc_mm=values.get("hc_mm"),
+        hc_px=values.get("hc_px"),
+        ellipse_px=_ellipse(values, "px", angle_px),
+        ellipse_mm=_ellipse(values, "mm", angle_px if angle_mm is None else angle_mm),
+        confidence=values.get("confidence"),
+        flags=tuple(values["flags"].split(";")) if values["flags"] else (),
+        image_hw=_pair(values.get("image_height_px"), values.get("image_width_px")),
+        pixel_size_xy_mm=_pair(*sizes_mm),
+        pixel_size_source=values["pixel_size_source"],
+        calibration=values.get("calibration") or "",
+        hc_interval_mm=_pair(values.get("hc_low_mm"), values.get("hc_high_mm")),
+        expected_error_mm=values.get("expected_error_mm"),
+        residual_percent=values.get("residual_percent"),
+        disagreement_percent=values.get("disagreement_percent"),
+        mask_entropy=values.get("mask_entropy"),
+        hc_interval_coverage=values.get("hc_interval_coverage"),
+        model_sha256=values["model_sha256"],
     )
 
 
-def _optional_number(text: str) -> float | None:
-    """A finite number, or None for an empty field.
+def _pair(first: Any, second: Any) -> tuple[Any, Any] | None:
+    """Both values; None if one is missing."""
+    return None if first is None or second is None else (first, second)
+
+
+def _ellipse(values: Mapping[str, Any], unit: str, angle_rad: float | None) -> Ellipse | None:
+    """The ellipse in px or mm; None if a number is missing.
 
     Raises:
-        ValueError: if it is anything else.
+        ValueError: if the numbers are not those of an ellipse.
     """
-    if not text:
-        return None
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"'{text}' is not a finite number")
-    return value
-
-
-def _optional_pixel_size(fields: Mapping[str, str]) -> tuple[float, float] | None:
-    """Mm per pixel along x and y, or None if the fields are empty.
-
-    Raises:
-        ValueError: if they are anything else than numbers.
-    """
-    size_x_mm = _optional_number(fields.get("pixel_size_x_mm") or fields["pixel_size_mm"])
-    size_y_mm = _optional_number(fields.get("pixel_size_y_mm") or fields["pixel_size_mm"])
-    return None if size_x_mm is None or size_y_mm is None else (size_x_mm, size_y_mm)
-
-
-def _optional_interval(fields: Mapping[str, str]) -> tuple[float, float] | None:
-    """The predictive interval in mm, or None if its fields are empty or missing."""
-    low_mm, high_mm = (_optional_number(fields.get(name, "")) for name in ("hc_low_mm", "hc_high_mm"))
-    return None if low_mm is None or high_mm is None else (low_mm, high_mm)
-
-
-def _optional_ellipse(fields: Mapping[str, str], unit: str, angle_text: str) -> Ellipse | None:
-    """The ellipse in px or mm, or None if its fields are empty.
-
-    Raises:
-        ValueError: if it is neither empty nor an ellipse.
-    """
-    center_x, center_y, axis_a, axis_b = (_optional_number(fields[f"{name}_{unit}"]) for name in _ELLIPSE_FIELDS)
-    angle = _optional_number(angle_text)
-    if center_x is None or center_y is None or axis_a is None or axis_b is None or angle is None:
+    numbers = [*(values.get(f"{name}_{unit}") for name in _ELLIPSE_FIELDS), angle_rad]
+    if any(number is None for number in numbers):
         return None
     try:
-        return Ellipse.from_axes(center_x, center_y, axis_a, axis_b, angle)
+        return Ellipse.from_axes(*numbers)  # type: ignore[arg-type]  # none of them is None
     except MeasurementError as error:
         raise ValueError(str(error)) from error
 
 
-def _ellipse_numbers(ellipse: Ellipse | None) -> list[str]:
-    """Centre and semi-axes with 4 decimals, or empty fields."""
-    return [_number(None if ellipse is None else getattr(ellipse, name), 4) for name in _ELLIPSE_FIELDS]
-
-
-def _exact(value: float | None) -> str:
-    """The shortest text that reads back as `value`."""
-    return "" if value is None else repr(value)
-
-
-def _number(value: float | None, decimals: int) -> str:
-    return "" if value is None else f"{value:.{decimals}f}"
+MEASUREMENT_TABLE = ColumnTable(_COLUMNS, _from_values)

@@ -85,6 +85,7 @@ def from_score_row(model: ModelVersion, row: MeasurementRow) -> ModelMeasurement
         disagreement_percent=row.disagreement_percent,
         mask_entropy=row.mask_entropy,
         hc_interval_mm=row.hc_interval_mm,
+        hc_interval_level=row.hc_interval_coverage,
         expected_error_mm=row.expected_error_mm,
     )
 

@@ -5,7 +5,6 @@ Names of files are used to find the images and to report what cannot be taken in
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,17 +13,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fetal_hc.batch.manifest import read_manifest
 from fetal_hc.errors import DatasetError, FetalHCError, ImageError
+from hc18.measure.details import iterate_details
 from hc18.measure.frames import open_frames
-from hc18.measure.rows import REQUIRED_COLUMNS, RowStatus, from_details_fields
+from hc18.measure.pixel_size_rules import read_manifest
+from hc18.measure.rows import MeasurementRow, RowStatus
 from hc18.reviews.adapters import calibration_of_row, from_score_row
 from hc18.reviews.models import ModelVersion, NewCase, Registration
 from hc18.reviews.store import ReviewStore
 
 CASES_PER_TRANSACTION = 20  # a few megabytes of pixels at a time
 REVIEWABLE = frozenset({RowStatus.OK, RowStatus.NO_PIXEL_SIZE, RowStatus.NO_HEAD, RowStatus.FIT_FAILED})
-_EXPECTED = "expected a details file of tools/score.py"
 _FRAME_NUMBER = re.compile(r"#(\d+)$")
 
 
@@ -84,8 +83,8 @@ def import_batch(
     """
     locate = _locator(images, manifest)
     waiting: list[ImportedRow | _ReadyRow] = []
-    for line, fields in _read_lines(details):
-        waiting.append(_prepare(line, fields, locate, models or {}))
+    for line, found in iterate_details(details):
+        waiting.append(_prepare(line, found, locate, models or {}))
         if len(waiting) >= CASES_PER_TRANSACTION:
             yield from _register(store, waiting, reviewer)
             waiting = []
@@ -118,23 +117,23 @@ def _register(store: ReviewStore, waiting: list[ImportedRow | _ReadyRow], review
 
 
 def _prepare(
-    line: int, fields: Mapping[str, str], locate: Callable[[str], tuple[Path, int]], models: Mapping[str, ModelVersion]
+    line: int,
+    row: MeasurementRow | ValueError,
+    locate: Callable[[str], tuple[Path, int]],
+    models: Mapping[str, ModelVersion],
 ) -> ImportedRow | _ReadyRow:
     """The case of a row, or why it has none."""
-    name = ""
+    if isinstance(row, ValueError):
+        return ImportedRow(line, "", problem=f"The row cannot be understood: {row}.")
+    name = row.file_name
     try:
-        row = from_details_fields(fields)
-        name = row.file_name
         if row.status not in REVIEWABLE:
             return ImportedRow(line, name, problem=f"The batch could not measure this image ({row.status}).")
         image_rgb = read_visible(*locate(name))
         if row.image_hw is not None and row.image_hw != image_rgb.shape[:2]:
             return ImportedRow(line, name, problem=_size_problem(row.image_hw, image_rgb))
-        sha256 = fields["model_sha256"]
-        model = models.get(sha256) or ModelVersion("unknown model", "unknown", sha256)
+        model = models.get(row.model_sha256) or ModelVersion("unknown model", "unknown", row.model_sha256)
         return _ReadyRow(line, name, NewCase(image_rgb, calibration_of_row(row), from_score_row(model, row)))
-    except ValueError as error:
-        return ImportedRow(line, name, problem=f"The row cannot be understood: {error}.")
     except FetalHCError as error:
         return ImportedRow(line, name, problem=str(error))
 
@@ -171,21 +170,3 @@ def _locator(images: Path, manifest: Path | None) -> Callable[[str], tuple[Path,
         raise ImageError("There is no such image in the folder; choose the folder that was scored.")
 
     return locate
-
-
-def _read_lines(details: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a details file with their lines, one after the other.
-
-    Raises:
-        DatasetError: if it cannot be read or lacks columns.
-    """
-    try:
-        with details.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, restval="")
-            missing = [name for name in REQUIRED_COLUMNS if name not in (reader.fieldnames or [])]
-            if missing:
-                raise DatasetError(f"{details}, row 1: lacks the columns {', '.join(missing)}; {_EXPECTED}")
-            for fields in reader:
-                yield reader.line_num, fields
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{details}: cannot be read ({error}); {_EXPECTED}") from error

@@ -13,7 +13,7 @@ from fetal_hc.io.tables import from_safe_cell
 from hc18.measure.details import read_details
 from hc18.measure.interval_model import QualityFeatures
 from hc18.measure.outline import Quality
-from hc18.measure.rows import DETAILS_COLUMNS, MeasurementRow
+from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow
 from hc18.uncertainty.calibration import LabelledMeasurement
 
 
@@ -72,7 +72,7 @@ def out_of_fold_table(pairs: Iterable[tuple[Path, Path]]) -> str:
         DatasetError: if a file cannot be read, or an image has two rows.
     """
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, DETAILS_COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(buffer, MEASUREMENT_TABLE.names, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     seen: set[str] = set()
     for details, labelled in pairs:

@@ -13,7 +13,7 @@ from experiments.recalibrate import fit_reference_run, main, transfer_calibratio
 from fetal_hc.errors import DatasetError
 from hc18.measure.head_model import load_model
 from hc18.measure.interval_model import QualityFeatures
-from hc18.measure.rows import DETAILS_COLUMNS
+from hc18.measure.rows import MEASUREMENT_TABLE
 from hc18.uncertainty.calibration import LabelledMeasurement, fit_interval_model
 from hc18.uncertainty.validation import report_validation
 from tests.measured_errors import errors_of_known_spread, write_fold
@@ -67,7 +67,7 @@ def test_reference_run_needs_some_images_of_its_own() -> None:
 def write_more_confident(details: Path, target: Path, factor: float) -> Path:
     """The same results with the entropy of every mask times `factor`."""
     with details.open(encoding="utf-8", newline="") as source, target.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, DETAILS_COLUMNS)
+        writer = csv.DictWriter(stream, MEASUREMENT_TABLE.names)
         writer.writeheader()
         for row in csv.DictReader(source):
             writer.writerow({**row, "mask_entropy": factor * float(row["mask_entropy"])})

@@ -8,7 +8,7 @@ import yaml
 from PIL import Image
 
 from hc18.geometry.ellipse import Ellipse
-from hc18.measure.rows import DETAILS_COLUMNS, MeasurementRow, RowStatus, to_details_fields
+from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
 from hc18.phantoms.phantom import render_phantom
 from hc18.phantoms.spec import sample_spec
 from tests.fetal_hc.engine.toy_heads import head_annotation
@@ -74,7 +74,7 @@ def write_bands_config(folder: Path, output_dir: Path, *, missed: int = 0) -> Pa
 
 def write_details(path: Path, rows: list[MeasurementRow]) -> None:
     """Writes rows as tools/score.py does."""
-    lines = [",".join(DETAILS_COLUMNS), *(",".join(to_details_fields(row, "0" * 64)) for row in rows)]
+    lines = [",".join(MEASUREMENT_TABLE.names), *(",".join(MEASUREMENT_TABLE.to_texts(row)) for row in rows)]
     path.write_text("\n".join(lines) + "\n")
 
 

@@ -10,7 +10,7 @@ from fetal_hc.io.coco import read_coco
 from fetal_hc_cli.evaluate_hc18 import main
 from hc18.dataset.convert import VAL_FILE, convert_hc18
 from hc18.dataset.submission import write_submission
-from hc18.measure.rows import DETAILS_COLUMNS, MeasurementRow, RowStatus, to_details_fields
+from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
 from tests.synthetic_hc18 import ELLIPSES, PIXEL_SIZE_MM, write_hc18_folder
 
 
@@ -52,12 +52,12 @@ def test_details_are_scored_like_a_submission(root: Path, capsys: pytest.Capture
         for name, ellipse in ELLIPSES.items()
     ]
     with details.open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream).writerows([DETAILS_COLUMNS, *(to_details_fields(row, "") for row in rows)])
+        csv.writer(stream).writerows([MEASUREMENT_TABLE.names, *(MEASUREMENT_TABLE.to_texts(row) for row in rows)])
     assert main(["--details", str(details), "--root", str(root)]) == 0
     assert capsys.readouterr().out == expected
     rows[0] = MeasurementRow(rows[0].file_name, RowStatus.NO_HEAD, "nothing detected")
     with details.open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream).writerows([DETAILS_COLUMNS, *(to_details_fields(row, "") for row in rows)])
+        csv.writer(stream).writerows([MEASUREMENT_TABLE.names, *(MEASUREMENT_TABLE.to_texts(row) for row in rows)])
     assert main(["--details", str(details), "--root", str(root)]) == 1
     assert f"failed, no prediction: {rows[0].file_name}" in capsys.readouterr().out
 

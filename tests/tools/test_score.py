@@ -102,7 +102,7 @@ def test_unfinished_batch_is_one_message_with_the_remedy(
     heads: HeadFolder, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "s.csv.parts").mkdir()
-    (tmp_path / "s.csv.parts" / "batch.json").write_text("{}")
+    (tmp_path / "s.csv.parts" / "batch.json").write_text('{"format": 2, "settings": {}}')
     assert main(_arguments(heads, model, tmp_path / "s.csv")) == 2
     errors = capsys.readouterr().err
     assert errors.count("\n") == 1
@@ -149,7 +149,7 @@ def _wait_for_rows(output: Path) -> None:
     """Returns once results are kept."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if any(path.stat().st_size > 0 for path in output.glob("s.csv.parts/part-*")):
+        if any(path.stat().st_size > 0 for path in output.glob("s.csv.parts/shard-*")):
             return
         time.sleep(0.02)
     raise AssertionError("the batch did not start within a minute")

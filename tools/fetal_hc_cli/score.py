@@ -11,17 +11,15 @@ Research use only. Not a medical device.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
-from fetal_hc.batch.settings import RUNNER_NAMES, BatchSettings
-from fetal_hc.batch.sources import open_source
+from fetal_hc.batch.interruption import stop_at_signals
+from fetal_hc.batch.settings import RUNNER_NAMES
 from fetal_hc.errors import FetalHCError
+from hc18.measure.batches import BatchInterrupted, MeasureSettings, measure_batch, open_source
 from hc18.measure.outline import MIN_SCORE
-from hc18.measure.scoring import BatchInterrupted, measure_batch
 
 INTERRUPTED = 130
 
@@ -85,9 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.images is None and options.manifest is None:
         parser.error("one of the arguments --images --manifest is required")
     details = options.details or options.output.with_name(f"{options.output.stem}_details.csv")
-    signal.signal(signal.SIGTERM, _interrupt)
+    stop_at_signals(INTERRUPTED)
     try:
-        settings = BatchSettings(
+        settings = MeasureSettings(
             model=options.model,
             workers=options.workers,
             threads=options.threads,
@@ -95,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             min_score=options.min_score,
             overwrite=options.overwrite,
             resume=options.resume,
-            work_folder=options.work_folder,
+            checkpoint=options.work_folder,
             ray_address=options.ray_address,
             progress=True,
         )
@@ -114,11 +112,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(problems, file=sys.stderr)
     print(summary.to_text())
     return 0 if summary.is_complete else 1
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    """Ends the batch as Ctrl-C does: processes are stopped and temporary files removed."""
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 
-from fetal_hc.batch.checkpoint.job_results import TaskResult
+from fetal_hc.batch.tasks import RowT, TaskResult
 from fetal_hc.errors import DatasetError
 from fetal_hc.io.storage import is_reachable
 
@@ -12,13 +12,13 @@ FAILURES_IN_A_ROW = 20
 
 
 def until_storage_is_gone(
-    results: Iterable[TaskResult], last_read: str | None = None
-) -> Generator[TaskResult, None, None]:
+    results: Iterable[TaskResult[RowT]], last_read: str | None = None
+) -> Generator[TaskResult[RowT], None, None]:
     """The results, held back while one file after the other cannot be read.
 
-    After `FAILURES_IN_A_ROW` such files, or fewer up to one that could be read or the end, the last one that could be
-    read is looked for. If it and everything beside it is gone too, the storage is gone and those files are not to
-    blame; else they are.
+    After `FAILURES_IN_A_ROW` such files, or fewer up to one that could be read or the end, the last file that could be
+    read is looked for. If it is gone too, together with everything in its folder, the storage is gone and the failures
+    are not the fault of the files.
 
     Args:
         results: in the order of the batch.
@@ -27,7 +27,7 @@ def until_storage_is_gone(
     Raises:
         DatasetError: if the storage is gone; the results held back are lost, those before are complete.
     """
-    held: list[TaskResult] = []
+    held: list[TaskResult[RowT]] = []
     for result in results:
         if result.path is not None and result.stamp is None:
             held.append(result)
@@ -45,7 +45,7 @@ def until_storage_is_gone(
     yield from held
 
 
-def _check_storage(failed: Sequence[TaskResult], last_read: str | None) -> None:
+def _check_storage(failed: Sequence[TaskResult[RowT]], last_read: str | None) -> None:
     """Returns if the files that failed are to blame themselves.
 
     Raises:

@@ -15,18 +15,17 @@ import numpy as np
 import pytest
 
 from fetal_hc.batch.checkpoint.checkpoint_directory import MODEL_NAME, CheckpointDirectory
-from fetal_hc.batch.checkpoint.job_results import TaskResult
-from fetal_hc.batch.checkpoint.parquet_shards import read_parquet_part
+from fetal_hc.batch.checkpoint.parquet_shards import read_parquet_shard
 from fetal_hc.batch.checkpoint.shards import read_extent
-from fetal_hc.batch.jobs import ImageTask
-from fetal_hc.batch.ray_runner import ShardWorker, _cut, _write_shard
+from fetal_hc.batch.ray_runner import ShardWorker, _cut, _write_tasks
 from fetal_hc.batch.settings import computing_versions
-from fetal_hc.batch.sources import open_source
+from fetal_hc.batch.tasks import ImageTask, TaskResult
 from fetal_hc.errors import ConfigError, FetalHCError
 from fetal_hc.io.extras import import_scale_library
 from fetal_hc.io.storage import list_names
-from hc18.measure.scoring import BatchSettings, measure_batch, score
-from hc18.measure.worker import MeasureWork
+from hc18.measure.batches import MeasureSettings, measure_batch, measure_files, open_source
+from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow
+from hc18.measure.worker import HeadTask, MeasureWork
 from tests.synthetic_heads import HeadFolder, write_head_folder
 
 # A cluster of two nodes with one processor each, until its standard input ends; prints its address. "lose" ends a node.
@@ -103,7 +102,7 @@ def _start(heads: HeadFolder, model: Path, output: Path, *options: str) -> subpr
 
 
 def _wait_for_parts(batch: subprocess.Popen[str], output: Path, count: int) -> None:
-    while len(list(output.glob("s.csv.parts/part-*"))) < count:
+    while len(list(output.glob("s.csv.parts/shard-*"))) < count:
         assert batch.poll() is None, batch.communicate()
         time.sleep(0.01)
 
@@ -127,7 +126,7 @@ def _actor_pids() -> list[int]:
 def test_cluster_that_loses_a_worker_and_a_node_gives_the_rows_of_a_pool(
     cluster: _Cluster, heads: HeadFolder, bright_model: Path, tmp_path: Path
 ) -> None:
-    settings = BatchSettings(model=bright_model, runner="pool", workers=2, threads=1)
+    settings = MeasureSettings(model=bright_model, runner="pool", workers=2, threads=1)
     (tmp_path / "pool").mkdir()
     measure_batch(
         open_source(heads.images / "m.csv"), tmp_path / "pool/s.csv", tmp_path / "pool/s_details.csv", settings
@@ -145,9 +144,9 @@ def test_cluster_that_loses_a_worker_and_a_node_gives_the_rows_of_a_pool(
     assert not (tmp_path / "ray/s.csv.parts").exists()
 
 
-def test_jobs_are_cut_where_numbers_are_left_out() -> None:
-    jobs = [ImageTask(str(index), None, None, "none", "", index) for index in (0, 1, 2, 3, 7, 8, 20)]
-    assert [[job.index for job in shard] for shard in _cut(jobs, 3)] == [[0, 1, 2], [3], [7, 8], [20]]
+def test_tasks_are_cut_where_numbers_are_left_out() -> None:
+    tasks = [ImageTask(index, str(index), None, None) for index in (0, 1, 2, 3, 7, 8, 20)]
+    assert [[task.index for task in shard] for shard in _cut(tasks, 3)] == [[0, 1, 2], [3], [7, 8], [20]]
 
 
 def test_missing_ray_has_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,19 +157,19 @@ def test_missing_ray_has_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_rows_without_files_are_for_the_runners_of_this_machine(heads: HeadFolder, bright_model: Path) -> None:
     with pytest.raises(ConfigError, match="writes files"):
-        next(score(heads.images / "m.csv", settings=BatchSettings(model=bright_model, runner="ray")))
+        next(measure_files(heads.images / "m.csv", settings=MeasureSettings(model=bright_model, runner="ray")))
 
 
 class _KillingWork(MeasureWork):
     """Work whose process dies at image 3."""
 
-    def __call__(self) -> Callable[[Iterable[ImageTask]], Iterator[TaskResult]]:
+    def __call__(self) -> Callable[[Iterable[HeadTask]], Iterator[TaskResult[MeasurementRow]]]:
         return functools.partial(_until_image_3, super().__call__())
 
 
 def _until_image_3(
-    measure: Callable[[Iterable[ImageTask]], Iterator[TaskResult]], jobs: Iterable[ImageTask]
-) -> Iterator[TaskResult]:
+    measure: Callable[[Iterable[HeadTask]], Iterator[TaskResult[MeasurementRow]]], jobs: Iterable[HeadTask]
+) -> Iterator[TaskResult[MeasurementRow]]:
     for result in measure(jobs):
         if result.index == 3:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -179,11 +178,11 @@ def _until_image_3(
 
 @pytest.fixture
 def shard(heads: HeadFolder, bright_model: Path, tmp_path: Path) -> Path:
-    """A work folder with the model and a shard of five jobs."""
+    """A checkpoint directory with the model and a shard of five tasks."""
     folder = tmp_path / "s.csv.parts"
-    CheckpointDirectory(str(folder)).create({"kept": "this"})
+    CheckpointDirectory(str(folder), MEASUREMENT_TABLE).create({"kept": "this"})
     (folder / MODEL_NAME).write_bytes(bright_model.read_bytes())
-    _write_shard(str(folder), list(itertools.islice(open_source(heads.images / "m.csv").jobs(), 5)))
+    _write_tasks(str(folder), list(itertools.islice(open_source(heads.images / "m.csv").tasks(), 5)))
     return folder
 
 
@@ -194,19 +193,19 @@ def _worker(folder: Path, work: MeasureWork, **changes: object) -> ShardWorker:
 
 
 def _do(worker: ShardWorker) -> int:
-    return int(worker({"first": np.array([0])})["n_jobs"][0])
+    return int(worker({"first": np.array([0])})["n_tasks"][0])
 
 
 def _statuses(folder: Path) -> list[str]:
-    (part,) = folder.glob("part-*.parquet")
-    return [result.rows[0].status.value for result in read_parquet_part(str(part))]
+    (part,) = folder.glob("shard-*.parquet")
+    return [result.rows[0].status.value for result in read_parquet_shard(str(part), MEASUREMENT_TABLE)]
 
 
 def test_shard_is_measured_once(shard: Path) -> None:
     worker = _worker(shard, MeasureWork(Path("of another machine.onnx"), 1, 0.5))
     assert _do(worker) == 5
     assert _statuses(shard) == ["ok", "ok", "unreadable", "ok", "ok"]
-    (part,) = shard.glob("part-*")
+    (part,) = shard.glob("shard-*")
     written = part.stat().st_mtime_ns
     assert _do(worker) == 5
     assert part.stat().st_mtime_ns == written
@@ -238,9 +237,11 @@ def test_shard_on_remote_storage(shard: Path) -> None:
         header = (shard / "batch.json").read_bytes()
         work = MeasureWork(Path("m.onnx"), 1, 0.5)
         assert _do(ShardWorker("memory://bucket", header, work, computing_versions(), None)) == 5
-        part = read_extent(*CheckpointDirectory("memory://bucket").list_shards(), visit=lambda _result: None)
-        assert (part.n_jobs, part.n_rows) == (5, 5)
-        CheckpointDirectory("memory://bucket").remove()
+        checkpoint = CheckpointDirectory("memory://bucket", MEASUREMENT_TABLE)
+        (written,) = checkpoint.list_shards()
+        part = read_extent(written, MEASUREMENT_TABLE, lambda _result: None)
+        assert (part.n_tasks, part.n_rows) == (5, 5)
+        checkpoint.remove()
         assert list_names("memory://bucket") == []
     finally:
         memory.store.clear()

@@ -89,7 +89,7 @@ def test_workers_compute_with_one_thread_and_the_parent_is_unchanged(monkeypatch
 
 SCRIPT = """
 import os, sys, time
-from inference.runners import run_pool
+from fetal_hc.batch.runners import run_pool
 
 def work(jobs):
     for job in jobs:

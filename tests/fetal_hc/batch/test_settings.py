@@ -3,11 +3,12 @@
 import pytest
 
 from fetal_hc.batch import settings
-from fetal_hc.batch.settings import BatchSettings, WorkerPlan, plan_workers, settings_to_keep
+from fetal_hc.batch.settings import BatchSettings, WorkerPlan, computing_versions, plan_workers
+from fetal_hc.errors import ConfigError
 
 
 @pytest.mark.parametrize(
-    ("asked", "n_jobs", "expected"),
+    ("asked", "n_tasks", "expected"),
     [
         ({}, 100, ("pool", 4, 1)),
         ({}, 1, ("serial", 1, 4)),
@@ -25,10 +26,10 @@ from fetal_hc.batch.settings import BatchSettings, WorkerPlan, plan_workers, set
     ],
 )
 def test_processes_times_threads_are_the_cores(
-    monkeypatch: pytest.MonkeyPatch, asked: dict[str, object], n_jobs: int, expected: tuple[str, int, int]
+    monkeypatch: pytest.MonkeyPatch, asked: dict[str, object], n_tasks: int, expected: tuple[str, int, int]
 ) -> None:
     monkeypatch.setattr(settings, "usable_cores", lambda: 4)
-    assert plan_workers(BatchSettings(**asked), n_jobs) == WorkerPlan(*expected)  # type: ignore[arg-type]
+    assert plan_workers(BatchSettings(**asked), n_tasks) == WorkerPlan(*expected)  # type: ignore[arg-type]
 
 
 def test_continued_batch_keeps_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,9 +38,26 @@ def test_continued_batch_keeps_its_threads(monkeypatch: pytest.MonkeyPatch) -> N
     assert plan_workers(BatchSettings(workers=3), 100, threads_before=4) == WorkerPlan("pool", 3, 4)
 
 
-def test_everything_that_decides_the_numbers_is_kept() -> None:
-    kept = settings_to_keep("abc", 0.5, 2)
-    assert kept["model (SHA-256)"] == "abc"
-    assert kept["smallest score"] == "0.5"
-    assert kept["threads per process"] == "2"
-    assert kept["version of onnxruntime"][0].isdigit()
+def test_versions_of_the_libraries_that_decide_the_numbers_are_known() -> None:
+    assert computing_versions()["version of onnxruntime"][0].isdigit()
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"threads": 999_999}, "threads is 999999; expected 1 to 256"),
+        ({"workers": 999_999}, "workers is 999999; expected 1 to 16"),
+        ({"workers": 999_999, "runner": "ray"}, "workers is 999999; expected 1 to 4096"),
+        ({"checkpoint": "http://169.254.169.254/x", "runner": "ray"}, "'http://169.254.169.254/x' cannot be used"),
+    ],
+)
+def test_numbers_that_would_eat_the_machine_are_refused(
+    monkeypatch: pytest.MonkeyPatch, asked: dict[str, object], message: str
+) -> None:
+    monkeypatch.setattr(settings, "usable_cores", lambda: 4)
+    with pytest.raises(ConfigError, match=message):
+        BatchSettings(**asked)  # type: ignore[arg-type]
+
+
+def test_there_are_not_more_processes_than_images() -> None:
+    assert plan_workers(BatchSettings(workers=8), 3).n_workers == 3

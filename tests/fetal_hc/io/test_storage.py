@@ -15,7 +15,7 @@ from fetal_hc.errors import ConfigError, DatasetError, ImageError
 from fetal_hc.io import storage
 from fetal_hc.io.storage import (
     FileStamp,
-    check_protocol,
+    check_url,
     is_reachable,
     join_location,
     list_names,
@@ -167,15 +167,37 @@ def test_foreign_errors_of_a_storage_become_ours(monkeypatch: pytest.MonkeyPatch
     assert not is_reachable("broken://bucket/a.png")
 
 
-def test_unknown_kind_of_url_is_named() -> None:
-    assert "'nonsense://' cannot be used" in check_protocol("nonsense://x")
-    assert check_protocol("memory://x") == ""
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense://x",
+        "http://169.254.169.254/latest/meta-data",
+        "https://example.org/a.png",
+        "ftp://host/a.png",
+        "file:///etc/passwd",
+        "simplecache::http://host/a.png",
+        "memory://a::http://host/a.png",
+        "S3://bucket/a.png",
+    ],
+)
+def test_kinds_of_urls_that_are_not_storage_of_ours_are_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"row 3: .* cannot be used; expected a path or one of s3://, gs://"):
+        check_url(url, where="m.csv, row 3: ")
 
 
-def test_missing_fsspec_has_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
-    with pytest.raises(ConfigError, match=r"needs the library fsspec.*pip install 'fetal-hc\[scale\]'"):
-        check_protocol("s3://bucket")
+def test_url_whose_library_is_missing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "s3fs", None)
+    with pytest.raises(ConfigError, match=r"'s3://' cannot be used .*install what it needs"):
+        check_url("s3://bucket")
+
+
+def test_storage_in_memory_may_be_used() -> None:
+    check_url("memory://x")
+
+
+def test_path_with_a_zero_byte_is_refused() -> None:
+    with pytest.raises(ImageError, match="cannot be read"):
+        read_image_file("a\0.png")
 
 
 @pytest.mark.parametrize(

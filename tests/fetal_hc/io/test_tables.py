@@ -154,8 +154,8 @@ def test_ordinary_text_is_unchanged(text: str) -> None:
     assert to_safe_cell(text) == text
 
 
-def test_control_characters_and_undecodable_bytes_become_spaces() -> None:
-    assert to_safe_cell("a\r\nb\tc\udcff.png") == "a  b c .png"
+def test_control_characters_become_spaces_and_undecodable_bytes_codes() -> None:
+    assert to_safe_cell("a\r\nb\tc\udcff.png") == r"a  b c\udcff.png"
     assert to_safe_cell("\t=1") == "' =1"
 
 

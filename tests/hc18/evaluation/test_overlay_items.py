@@ -18,7 +18,7 @@ from hc18.evaluation.overlay_items import (
     worst_first,
 )
 from hc18.geometry.ellipse import Ellipse
-from hc18.measure.scoring import BatchSettings, score_folder
+from hc18.measure.batches import MeasureSettings, measure_batch, open_source
 from hc18.measure.worker import MeasureWork
 from hc18.phantoms.folder import SMALL_IMAGE_HW, PhantomCase, write_phantom_folder
 from tests.synthetic_heads import HeadFolder, write_head_folder
@@ -36,8 +36,8 @@ def scored(tmp_path_factory: pytest.TempPathFactory, bright_model: Path) -> tupl
     """A folder of heads and the folder of its submission s.csv and details d.csv."""
     root = tmp_path_factory.mktemp("scored")
     heads = write_head_folder(root / "data", 3)
-    settings = BatchSettings(model=bright_model, runner="serial")
-    score_folder(heads.images, heads.pixel_sizes, root / "s.csv", root / "d.csv", settings)
+    settings = MeasureSettings(model=bright_model, runner="serial")
+    measure_batch(open_source(heads.images, heads.pixel_sizes), root / "s.csv", root / "d.csv", settings)
     return heads, root
 
 

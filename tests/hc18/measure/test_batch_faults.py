@@ -20,11 +20,10 @@ import pytest
 from PIL import Image
 
 from fetal_hc.batch.checkpoint.storage_watch import FAILURES_IN_A_ROW
-from fetal_hc.batch.sources import open_source
 from fetal_hc.errors import DatasetError, FetalHCError
+from hc18.measure.batches import MeasureSettings, measure_batch, measure_files, open_source
 from hc18.measure.details import read_details
 from hc18.measure.rows import MeasurementRow, RowStatus
-from hc18.measure.scoring import BatchSettings, measure_batch, score
 from tests.synthetic_heads import write_head_folder
 
 N_IMAGES = 8
@@ -45,7 +44,7 @@ def _path(folder: Path, index: int) -> Path:
 
 
 def _score(manifest: Path, model: Path, runner: str = "serial") -> list[MeasurementRow]:
-    return list(score(manifest, settings=BatchSettings(model=model, runner=runner, workers=2, threads=1)))
+    return list(measure_files(manifest, settings=MeasureSettings(model=model, runner=runner, workers=2, threads=1)))
 
 
 @pytest.fixture
@@ -145,7 +144,7 @@ def test_manifest_with_faulty_rows(
     lines[4:4] = [lines[1], "x.png,,not a number", ",9,0.2", "too,many,fields,here"]
     manifest.write_text("\n".join(lines) + "\n")
     source = open_source(manifest)
-    settings = BatchSettings(model=bright_model, runner="serial", threads=1)
+    settings = MeasureSettings(model=bright_model, runner="serial", threads=1)
     summary = measure_batch(source, tmp_path / "s.csv", tmp_path / "d.csv", settings)
     assert not summary.is_complete
     assert summary.table_problems.count == 4
@@ -157,9 +156,9 @@ def test_manifest_with_faulty_rows(
 def test_killed_worker_costs_no_row(
     folder: Path, bright_model: Path, expected: list[MeasurementRow], n_killed: int
 ) -> None:
-    settings = BatchSettings(model=bright_model, runner="pool", workers=2, threads=1)
+    settings = MeasureSettings(model=bright_model, runner="pool", workers=2, threads=1)
     rows = []
-    for row in score(folder / "m.csv", settings=settings):
+    for row in measure_files(folder / "m.csv", settings=settings):
         if not rows:
             for process in multiprocessing.active_children()[:n_killed]:
                 os.kill(process.pid or 0, signal.SIGKILL)
@@ -171,15 +170,15 @@ OUT_OF_MEMORY = """
 import resource, sys
 from dataclasses import replace
 from pathlib import Path
-from inference.sources import open_source
-from inference.worker import MeasureWork
+from hc18.measure.pixel_size_rules import open_source
+from hc18.measure.worker import MeasureWork
 
-jobs = list(open_source(sys.argv[1]).jobs())
+tasks = list(open_source(sys.argv[1]).tasks())
 measure = MeasureWork(Path(sys.argv[2]), 1, 0.5)()
-list(measure(jobs[:2]))
+list(measure(tasks[:2]))
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 200_000_000, resource.RLIM_INFINITY))
-for result in measure(jobs):
+for result in measure(tasks):
     print(result.rows[0].status.value, result.rows[0].hc_mm, result.rows[0].reason)
 """
 
@@ -226,15 +225,15 @@ def test_full_disk_stops_the_batch_and_nothing_finished_is_lost(
 ) -> None:
     source = open_source(_long_manifest(folder, 80))
     settings = {"model": bright_model, "runner": "serial", "threads": 1}
-    measure_batch(source, tmp_path / "s.csv", tmp_path / "d.csv", BatchSettings(**settings))  # type: ignore[arg-type]
+    measure_batch(source, tmp_path / "s.csv", tmp_path / "d.csv", MeasureSettings(**settings))  # type: ignore[arg-type]
     disk = tmp_path / "disk"
     with _small_disk(disk, f"{size_kb}k"):
         outputs = (disk / "s.csv", disk / "d.csv")
         with pytest.raises(FetalHCError, match=r"No space left on device(.|\n)*continue with the same command"):
-            measure_batch(source, *outputs, BatchSettings(**settings))  # type: ignore[arg-type]
+            measure_batch(source, *outputs, MeasureSettings(**settings))  # type: ignore[arg-type]
         assert [path.name for path in disk.iterdir()] == ["s.csv.parts"]
         subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
-        summary = measure_batch(source, *outputs, BatchSettings(**settings, resume=True))  # type: ignore[arg-type]
+        summary = measure_batch(source, *outputs, MeasureSettings(**settings, resume=True))  # type: ignore[arg-type]
         assert summary.n_before > 0
         for path in outputs:
             assert path.read_bytes() == (tmp_path / path.name).read_bytes()
@@ -245,17 +244,17 @@ def test_file_size_limit_stops_the_batch_and_nothing_finished_is_lost(
 ) -> None:
     source = open_source(_long_manifest(folder, 40))
     settings = {"model": bright_model, "runner": "serial", "threads": 1}
-    measure_batch(source, tmp_path / "s.csv", tmp_path / "d.csv", BatchSettings(**settings))  # type: ignore[arg-type]
+    measure_batch(source, tmp_path / "s.csv", tmp_path / "d.csv", MeasureSettings(**settings))  # type: ignore[arg-type]
     outputs = (tmp_path / "out/s.csv", tmp_path / "out/d.csv")
     limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, limits[1]))
     try:
         with pytest.raises(FetalHCError, match=r"File too large(.|\n)*continue with the same command and --resume"):
-            measure_batch(source, *outputs, BatchSettings(**settings))  # type: ignore[arg-type]
+            measure_batch(source, *outputs, MeasureSettings(**settings))  # type: ignore[arg-type]
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
-    assert 0 < measure_batch(source, *outputs, BatchSettings(**settings, resume=True)).n_before < 40  # type: ignore[arg-type]
+    assert 0 < measure_batch(source, *outputs, MeasureSettings(**settings, resume=True)).n_before < 40  # type: ignore[arg-type]
     for path in outputs:
         assert path.read_bytes() == (tmp_path / path.name).read_bytes()
 
@@ -268,12 +267,12 @@ def test_storage_that_vanishes_stops_the_batch_until_it_is_back(
     source = open_source(folder, manifest=manifest)
     settings = {"model": bright_model, "threads": 1}
     expected = (tmp_path / "s.csv", tmp_path / "d.csv")
-    measure_batch(source, *expected, BatchSettings(**settings, runner="serial"))  # type: ignore[arg-type]
+    measure_batch(source, *expected, MeasureSettings(**settings, runner="serial"))  # type: ignore[arg-type]
     outputs = (tmp_path / "out/s.csv", tmp_path / "out/d.csv")
     vanishing = _Vanishing(folder, outputs[0].with_name("s.csv.parts"))
     with vanishing, pytest.raises(DatasetError, match=r"is gone now(.|\n)*continue with the same command and --resume"):
-        measure_batch(source, *outputs, BatchSettings(**settings, runner=runner, workers=2))  # type: ignore[arg-type]
-    summary = measure_batch(source, *outputs, BatchSettings(**settings, runner="serial", resume=True))  # type: ignore[arg-type]
+        measure_batch(source, *outputs, MeasureSettings(**settings, runner=runner, workers=2))  # type: ignore[arg-type]
+    summary = measure_batch(source, *outputs, MeasureSettings(**settings, runner="serial", resume=True))  # type: ignore[arg-type]
     assert summary.n_before > 0
     for path, reference in zip(outputs, expected, strict=True):
         assert path.read_bytes() == reference.read_bytes()
@@ -285,7 +284,7 @@ class _Vanishing:
     def __init__(self, folder: Path, parts: Path) -> None:
         self._away = folder.with_name("away")
         self._folder = folder
-        script = "until [ -s $0/part-000000000000.jsonl ]; do sleep 0.01; done; mv $1 $2"
+        script = "until [ -s $0/shard-000000000000.jsonl ]; do sleep 0.01; done; mv $1 $2"
         self._command = ["sh", "-c", script, str(parts), str(folder), str(self._away)]
 
     def __enter__(self) -> None:
@@ -305,7 +304,7 @@ def test_missing_object_on_remote_storage(
             if path != _path(folder, BROKEN):
                 memory.pipe_file(f"/bucket/{path.name}", path.read_bytes())
         source = open_source("memory://bucket", manifest=folder / "m.csv")
-        settings = BatchSettings(model=bright_model, runner="serial", threads=1)
+        settings = MeasureSettings(model=bright_model, runner="serial", threads=1)
         measure_batch(source, tmp_path / "s.csv", tmp_path / "d.csv", settings)
     finally:
         memory.store.clear()

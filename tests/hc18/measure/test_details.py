@@ -31,7 +31,7 @@ ROWS = [
 
 
 def _write(path: Path, rows: list[MeasurementRow]) -> Path:
-    write_results(rows, path.with_name("s.csv"), path, "abc", may_replace=True)
+    write_results(rows, path.with_name("s.csv"), path, may_replace=True)
     return path
 
 

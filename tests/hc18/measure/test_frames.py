@@ -9,9 +9,9 @@ import pytest
 from fetal_hc.errors import ImageError
 from hc18.dicom.image import NeedsRegion
 from hc18.geometry.ellipse import Ellipse
+from hc18.measure.batches import MeasureSettings, measure_files
 from hc18.measure.frames import open_frames
 from hc18.measure.rows import MeasurementRow, RowStatus
-from hc18.measure.scoring import BatchSettings, score
 from tests.synthetic_dicom import encoded, region, written
 from tests.synthetic_heads import draw_head
 
@@ -20,7 +20,7 @@ WHOLE = (0, 0, 159, 111)
 
 
 def _rows(image: Path, model: Path) -> list[MeasurementRow]:
-    return list(score(image, settings=BatchSettings(model=model, runner="serial")))
+    return list(measure_files(image, settings=MeasureSettings(model=model, runner="serial")))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP"])

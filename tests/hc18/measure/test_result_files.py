@@ -8,6 +8,7 @@ import pytest
 from fetal_hc.errors import FetalHCError
 from hc18.dataset.submission import read_submission
 from hc18.geometry.ellipse import Ellipse
+from hc18.measure.details import read_details
 from hc18.measure.result_files import write_results
 from hc18.measure.rows import MeasurementRow, RowStatus
 
@@ -19,7 +20,7 @@ def _row(name: str = "a.png") -> MeasurementRow:
 
 
 def _write(folder: Path, rows: Iterator[MeasurementRow]) -> None:
-    write_results(rows, folder / "s.csv", folder / "d.csv", "abc", may_replace=True)
+    write_results(rows, folder / "s.csv", folder / "d.csv", may_replace=True)
 
 
 def test_only_measured_images_have_a_row_in_the_submission(tmp_path: Path) -> None:
@@ -52,3 +53,14 @@ def test_full_disk_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_name_that_is_no_text_does_not_stop_the_batch(tmp_path: Path) -> None:
     _write(tmp_path, iter([_row("caf\udce9.dcm")]))
     assert (tmp_path / "s.csv").read_text(encoding="utf-8").splitlines()[1].startswith("caf\\udce9.dcm,")
+
+
+@pytest.mark.parametrize(
+    "name", ["=1+1", "+1.png", "-a.png", "@SUM(A1)", "two\nlines.png", "\t=1", "'a.png", "\uff1d1"]
+)
+def test_name_that_a_spreadsheet_may_run_has_no_row_in_the_submission(tmp_path: Path, name: str) -> None:
+    tally = write_results([_row(name), _row("a.png")], tmp_path / "s.csv", tmp_path / "d.csv", may_replace=True)
+    assert list(read_submission(tmp_path / "s.csv")) == ["a.png"]
+    assert (tally.left_out.count, tally.counts["ok"]) == (1, 2)
+    assert repr(name) in tally.left_out.first[0]
+    assert len(read_details(tmp_path / "d.csv")) == 2

@@ -1,27 +1,23 @@
 """Batches that end early continue where they were, and give the files of a batch that was never interrupted."""
 
-import contextlib
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from fetal_hc.batch import batch
 from fetal_hc.batch.checkpoint.checkpoint_directory import CheckpointDirectory
-from fetal_hc.batch.checkpoint.job_results import TaskResult
+from fetal_hc.batch.sources import ImageSource
 from fetal_hc.batch.summary import BatchSummary
+from fetal_hc.batch.tasks import ImageTask
 from fetal_hc.errors import ConfigError, DatasetError, FetalHCError
 from fetal_hc.model.checksum import file_sha256
-from hc18.measure import result_files, worker
-from hc18.measure.scoring import BatchInterrupted, BatchSettings, score_folder
-from tests.synthetic_heads import HeadFolder, write_head_folder
+from hc18.measure.batches import BatchInterrupted, MeasureSettings, measure_batch, open_source
+from hc18.measure.pixel_size_rules import TablePixelSize
+from hc18.measure.rows import MEASUREMENT_TABLE
+from tests.synthetic_heads import write_head_folder
 from tests.synthetic_model import head_spec, write_bright_object_model
 
 N_IMAGES = 8
@@ -31,24 +27,48 @@ N_IMAGES = 8
 class Runs:
     """Runs of one batch that end in the same files."""
 
-    heads: HeadFolder
+    images: Path
     model: Path
     output: Path
     expected: tuple[bytes, bytes]
 
-    def run(self, **changes: object) -> BatchSummary:
-        settings = BatchSettings(**{"model": self.model, "runner": "serial", **changes})  # type: ignore[arg-type]
-        return score_folder(
-            self.heads.images, self.heads.pixel_sizes, self.output / "s.csv", self.output / "d.csv", settings
-        )
+    def run(self, *, stop_after: int | None = None, **changes: object) -> BatchSummary:
+        """One run; Ctrl-C comes when so many results are finished."""
+        source = open_source(self.images / "m.csv")
+        if stop_after is not None:
+            source = _interrupted(source, stop_after)
+        settings = MeasureSettings(**{"model": self.model, "runner": "serial", **changes})  # type: ignore[arg-type]
+        return measure_batch(source, self.output / "s.csv", self.output / "d.csv", settings)
+
+    def interrupt(self, n_results: int, **changes: object) -> None:
+        """A run that ends early."""
+        with pytest.raises(BatchInterrupted, match=f"{n_results} of 8 images are finished and kept in .*--resume"):
+            self.run(stop_after=n_results, **changes)
 
     @property
-    def parts(self) -> Path:
+    def checkpoint(self) -> Path:
         return self.output / "s.csv.parts"
+
+    @property
+    def shard(self) -> Path:
+        (shard,) = self.checkpoint.glob("shard-*")
+        return shard
 
     def check(self) -> None:
         assert ((self.output / "s.csv").read_bytes(), (self.output / "d.csv").read_bytes()) == self.expected
-        assert not self.parts.exists()
+        assert sorted(path.name for path in self.output.iterdir()) == ["d.csv", "s.csv"]
+
+
+def _interrupted(source: ImageSource[TablePixelSize], n_results: int) -> ImageSource[TablePixelSize]:
+    """The source with Ctrl-C in its stream; a file is read ahead of the results."""
+
+    def tasks() -> Iterator[ImageTask[TablePixelSize]]:
+        for task in source.tasks():
+            if task.index == n_results + 1:
+                raise KeyboardInterrupt
+            yield task
+
+    return replace(source, tasks=tasks)
 
 
 @pytest.fixture
@@ -56,67 +76,29 @@ def runs(tmp_path: Path, bright_model: Path) -> Runs:
     """A batch of eight images, one of them broken, that was run without interruption elsewhere."""
     heads = write_head_folder(tmp_path / "data", N_IMAGES)
     (heads.images / "004_HC.png").write_bytes(b"broken")
-    reference = Runs(heads, bright_model, tmp_path / "reference", (b"", b""))
+    rows = "".join(f"{name},{size}\n" for name, size in heads.pixel_sizes_mm.items())
+    (heads.images / "m.csv").write_text("path,pixel_size_mm\n" + rows)
+    reference = Runs(heads.images, bright_model, tmp_path / "reference", (b"", b""))
     reference.run()
-    assert sorted(path.name for path in reference.output.iterdir()) == ["d.csv", "s.csv"]
     expected = (reference.output / "s.csv").read_bytes(), (reference.output / "d.csv").read_bytes()
     assert expected[1].count(b"\n") == N_IMAGES + 1
-    return Runs(heads, bright_model, tmp_path / "out", expected)
+    return Runs(heads.images, bright_model, tmp_path / "out", expected)
 
 
-def _stop_after(
-    monkeypatch: pytest.MonkeyPatch, n_results: int, error: BaseException | None = None
-) -> Callable[[], None]:
-    """Lets Ctrl-C, or another error, come after so many results; returns what ends that."""
-    append = batch.ShardWriter.append
-
-    def interrupted(writer: batch.ShardWriter, result: TaskResult) -> None:
-        if writer.n_written == n_results:
-            raise error or KeyboardInterrupt
-        append(writer, result)
-
-    monkeypatch.setattr(batch.ShardWriter, "append", interrupted)
-    return lambda: monkeypatch.setattr(batch.ShardWriter, "append", append)
-
-
-@contextlib.contextmanager
-def _counted_reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The images that are read while the block runs."""
-    read, names = worker.read_image_file, list[str]()
-
-    def counted(location: str) -> tuple[bytes, worker.FileStamp]:
-        names.append(Path(location).name)
-        return read(location)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(worker, "read_image_file", counted)
-        yield names
-
-
-@pytest.mark.parametrize("n_results", [1, 3, N_IMAGES - 1])
-def test_interrupted_batch_is_continued_and_no_finished_image_is_read_again(
-    runs: Runs, monkeypatch: pytest.MonkeyPatch, n_results: int
-) -> None:
-    proceed = _stop_after(monkeypatch, n_results)
-    with pytest.raises(BatchInterrupted, match=f"{n_results} of 8 images are finished and kept in .*--resume"):
-        runs.run()
+@pytest.mark.parametrize("n_results", [1, 3, N_IMAGES - 2])
+def test_interrupted_batch_is_continued_and_no_finished_image_is_read_again(runs: Runs, n_results: int) -> None:
+    runs.interrupt(n_results)
     assert [path.name for path in runs.output.iterdir()] == ["s.csv.parts"]
-    proceed()
-    with _counted_reads(monkeypatch) as names:
-        summary = runs.run(resume=True)
+    for index in range(n_results):
+        (runs.images / f"{N_IMAGES - 1 - index:03d}_HC.png").unlink()
+    summary = runs.run(resume=True)
     runs.check()
-    assert names == [f"{N_IMAGES - 1 - index:03d}_HC.png" for index in range(n_results, N_IMAGES)]
     assert (summary.n_before, summary.n_images) == (n_results, N_IMAGES)
 
 
-def test_batch_may_be_interrupted_again_and_again_and_continued_by_others(
-    runs: Runs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    proceed = _stop_after(monkeypatch, 2)
-    for _ in range(3):
-        with pytest.raises(BatchInterrupted):
-            runs.run(resume=True)
-    proceed()
+def test_batch_may_be_interrupted_again_and_again_and_continued_by_others(runs: Runs) -> None:
+    for n_results in (2, 3, 5):
+        runs.interrupt(n_results, resume=True)
     runs.run(resume=True, runner="pool", workers=2)
     runs.check()
 
@@ -133,18 +115,11 @@ def test_finished_batch_is_not_measured_again(runs: Runs) -> None:
     runs.check()
 
 
-def test_unfinished_batch_is_reported_without_resume_and_given_up_with_overwrite(
-    runs: Runs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    proceed = _stop_after(monkeypatch, 3)
-    with pytest.raises(BatchInterrupted):
-        runs.run()
-    proceed()
+def test_unfinished_batch_is_reported_without_resume_and_given_up_with_overwrite(runs: Runs) -> None:
+    runs.interrupt(3)
     with pytest.raises(ConfigError, match=r"unfinished batch; continue it with --resume, or give it up with --over"):
         runs.run()
-    with _counted_reads(monkeypatch) as names:
-        runs.run(overwrite=True)
-    assert len(names) == N_IMAGES
+    assert runs.run(overwrite=True).n_before == 0
     runs.check()
 
 
@@ -157,12 +132,9 @@ def test_unfinished_batch_is_reported_without_resume_and_given_up_with_overwrite
     ],
 )
 def test_other_settings_are_refused_with_the_difference(
-    runs: Runs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changes: dict[str, object], reason: str
+    runs: Runs, tmp_path: Path, changes: dict[str, object], reason: str
 ) -> None:
-    proceed = _stop_after(monkeypatch, 3)
-    with pytest.raises(BatchInterrupted):
-        runs.run()
-    proceed()
+    runs.interrupt(3)
     if "model" in changes:
         changes = {"model": write_bright_object_model(tmp_path / "m.onnx", head_spec(min_size=0), score=0.8)}
         reason = reason.format(old=file_sha256(runs.model), new=file_sha256(tmp_path / "m.onnx"))
@@ -172,124 +144,73 @@ def test_other_settings_are_refused_with_the_difference(
     runs.check()
 
 
-def test_other_library_versions_are_refused(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    proceed = _stop_after(monkeypatch, 3)
-    with pytest.raises(BatchInterrupted):
-        runs.run()
-    proceed()
-    header = json.loads((runs.parts / "batch.json").read_text())
-    (runs.parts / "batch.json").write_text(json.dumps({**header, "version of onnxruntime": "1.2.3"}))
+def _change_header(runs: Runs, **settings: object) -> None:
+    header = json.loads((runs.checkpoint / "batch.json").read_text())
+    header["settings"] |= settings
+    (runs.checkpoint / "batch.json").write_text(json.dumps(header))
+
+
+def test_other_library_versions_are_refused(runs: Runs) -> None:
+    runs.interrupt(3)
+    _change_header(runs, **{"version of onnxruntime": "1.2.3"})
     with pytest.raises(ConfigError, match=r"version of onnxruntime: 1\.2\.3 in the unfinished batch"):
         runs.run(resume=True)
 
 
-@pytest.mark.parametrize("kind", ["image", "table", "new image"])
-def test_changed_inputs_are_refused_with_the_difference(runs: Runs, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    proceed = _stop_after(monkeypatch, 3)
-    with pytest.raises(BatchInterrupted):
-        runs.run()
-    proceed()
-    changed = {"image": runs.heads.images / "007_HC.png", "new image": runs.heads.images / "zzz.png"}
-    if kind == "table":
-        runs.heads.pixel_sizes.write_text(runs.heads.pixel_sizes.read_text().replace(",0.", ",1."))
+@pytest.mark.parametrize("kind", ["image", "pixel size", "new image"])
+def test_changed_inputs_are_refused_with_the_difference(runs: Runs, kind: str) -> None:
+    runs.interrupt(3)
+    manifest = runs.images / "m.csv"
+    if kind == "image":
+        shutil.copy(runs.images / "000_HC.png", runs.images / "007_HC.png")
+    elif kind == "pixel size":
+        manifest.write_text(manifest.read_text().replace(",0.", ",1."))
     else:
-        changed[kind].write_bytes((runs.heads.images / "000_HC.png").read_bytes())
+        manifest.write_text(manifest.read_text() + "zzz.png,0.2\n")
     reason = {
         "image": r"007_HC\.png: was changed after it was measured",
-        "table": r"list of images \(SHA-256\): ",
+        "pixel size": r"manifest \(SHA-256\): ",
         "new image": "number of images: 8 in the unfinished batch, 9 now",
     }[kind]
     with pytest.raises(FetalHCError, match=reason):
         runs.run(resume=True)
 
 
-def test_measured_image_may_be_gone(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    proceed = _stop_after(monkeypatch, 3)
-    with pytest.raises(BatchInterrupted):
-        runs.run()
-    proceed()
-    (result, *_) = [
-        result for part in CheckpointDirectory(str(runs.parts)).list_shards() for result in batch.read_shard(part)
-    ]
-    listed = list(runs.heads.images.iterdir())
-    monkeypatch.setattr(os, "scandir", lambda _folder: contextlib.nullcontext([_Entry(path) for path in listed]))
-    Path(str(result.path)).unlink()
-    runs.run(resume=True)
-    monkeypatch.undo()
-    runs.check()
-
-
-@dataclass
-class _Entry:
-    """A name in a folder listing that was made before the file was deleted."""
-
-    file: Path
-
-    def is_file(self) -> bool:
-        return True
-
-    @property
-    def name(self) -> str:
-        return self.file.name
-
-    @property
-    def path(self) -> str:
-        return str(self.file)
-
-
 @pytest.mark.parametrize("tail", [b"", b"torn {", b"\0" * 512])
-def test_power_failure_costs_the_last_results_only(runs: Runs, monkeypatch: pytest.MonkeyPatch, tail: bytes) -> None:
-    proceed = _stop_after(monkeypatch, 6)
-    with pytest.raises(BatchInterrupted):
-        runs.run()
-    proceed()
-    (part,) = runs.parts.glob("part-*")
-    lines = part.read_bytes().splitlines(keepends=True)
-    part.write_bytes(b"".join(lines[:4]) + lines[4][:50] + tail)
-    with _counted_reads(monkeypatch) as names:
-        runs.run(resume=True)
-    assert len(names) == N_IMAGES - 4
+def test_power_failure_costs_the_last_results_only(runs: Runs, tail: bytes) -> None:
+    runs.interrupt(6)
+    lines = runs.shard.read_bytes().splitlines(keepends=True)
+    runs.shard.write_bytes(b"".join(lines[:4]) + lines[4][:50] + tail)
+    assert runs.run(resume=True).n_before == 4
     runs.check()
 
 
-def test_damage_in_the_middle_of_a_part_is_measured_again(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    proceed = _stop_after(monkeypatch, 6)
-    with pytest.raises(BatchInterrupted):
-        runs.run()
-    proceed()
-    (part,) = runs.parts.glob("part-*")
-    content = bytearray(part.read_bytes())
+def test_damage_in_the_middle_of_a_shard_is_measured_again(runs: Runs) -> None:
+    runs.interrupt(6)
+    content = bytearray(runs.shard.read_bytes())
     content[len(content) // 2] ^= 1
-    part.write_bytes(content)
+    runs.shard.write_bytes(content)
     runs.run(resume=True)
     runs.check()
 
 
-@pytest.mark.parametrize("after", ["the first file", "both files", "the work folder was emptied"])
-def test_killed_while_the_results_get_their_names(runs: Runs, monkeypatch: pytest.MonkeyPatch, after: str) -> None:
-    _stop_after(monkeypatch, N_IMAGES + 1)
-    remove = CheckpointDirectory.remove
-    monkeypatch.setattr(CheckpointDirectory, "remove", lambda _folder: (_ for _ in ()).throw(FetalHCError("killed")))
-    with pytest.raises(FetalHCError, match="killed"):
-        runs.run()
-    monkeypatch.setattr(CheckpointDirectory, "remove", remove)
-    if after == "the first file":
-        (runs.output / "d.csv").unlink()
-    if after == "the work folder was emptied":
-        (runs.parts / "batch.json").unlink()
-        with pytest.raises(ConfigError, match="exists already"):
-            runs.run(resume=True)
+def _finish_checkpoint(runs: Runs) -> None:
+    """A batch whose results are all in its checkpoint directory, before any result file was written."""
+    (runs.output / "d.csv").mkdir(parents=True)
+    with pytest.raises(FetalHCError, match=r"a folder has this name(.|\n)*\n8 of 8 images are finished and kept"):
         runs.run(overwrite=True)
-    else:
-        runs.run(resume=True)
+    (runs.output / "d.csv").rmdir()
+
+
+def test_result_files_with_the_same_content_are_taken_for_those_of_a_killed_run(runs: Runs) -> None:
+    _finish_checkpoint(runs)
+    (runs.output / "d.csv").write_bytes(runs.expected[1])
+    runs.run(resume=True)
     runs.check()
 
 
-def test_foreign_file_in_the_place_of_a_result_is_kept(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(CheckpointDirectory, "remove", lambda _folder: (_ for _ in ()).throw(FetalHCError("killed")))
-    with pytest.raises(FetalHCError, match="killed"):
-        runs.run()
-    monkeypatch.undo()
+def test_foreign_file_in_the_place_of_a_result_is_kept(runs: Runs) -> None:
+    _finish_checkpoint(runs)
     (runs.output / "d.csv").write_text("mine")
     with pytest.raises(ConfigError, match=r"d\.csv: exists already"):
         runs.run(resume=True)
@@ -298,91 +219,76 @@ def test_foreign_file_in_the_place_of_a_result_is_kept(runs: Runs, monkeypatch: 
     runs.check()
 
 
-def test_error_while_the_results_are_merged_keeps_everything(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_arguments: object) -> list[str]:
-        raise FetalHCError("d.csv: cannot be written (No space left on device)")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(result_files, "to_details_fields", fail)
-        with pytest.raises(FetalHCError, match=r"No space left on device.*\n8 of 8 images are finished"):
-            runs.run()
+def test_error_while_the_results_are_merged_keeps_everything(runs: Runs) -> None:
+    _finish_checkpoint(runs)
     assert [path.name for path in runs.output.iterdir()] == ["s.csv.parts"]
-    with _counted_reads(monkeypatch) as names:
-        runs.run(resume=True)
-    assert names == []
+    assert runs.run(resume=True).n_before == N_IMAGES
     runs.check()
 
 
-def test_missing_part_is_noticed(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch.Batch, "_measure_here", lambda self, _bar: self._begin())
-    with pytest.raises(FetalHCError, match="the result of image 1 of 8 is missing"):
-        runs.run()
+def test_images_of_a_deleted_shard_are_measured_again(runs: Runs) -> None:
+    _finish_checkpoint(runs)
+    lines = runs.shard.read_bytes().splitlines(keepends=True)
+    (runs.checkpoint / "shard-000000000003.jsonl").write_bytes(b"".join(lines[3:]))
+    (runs.checkpoint / "shard-000000000000.jsonl").unlink()
+    assert runs.run(resume=True).n_before == N_IMAGES - 3
+    runs.check()
 
 
-def test_two_runs_do_not_work_on_one_batch(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    proceed = _stop_after(monkeypatch, 3)
-    with pytest.raises(BatchInterrupted):
-        runs.run()
-    proceed()
-    with CheckpointDirectory(str(runs.parts)).locked(), pytest.raises(FetalHCError, match="another run is working"):
+def test_two_runs_do_not_work_on_one_batch(runs: Runs) -> None:
+    runs.interrupt(3)
+    checkpoint = CheckpointDirectory(str(runs.checkpoint), MEASUREMENT_TABLE)
+    with checkpoint.locked(), pytest.raises(FetalHCError, match="another run is working"):
         runs.run(resume=True)
     runs.run(resume=True)
     runs.check()
 
 
-def test_files_of_others_in_the_work_folder_are_left_alone(runs: Runs) -> None:
-    runs.parts.mkdir(parents=True)
-    (runs.parts / "notes.txt").write_text("mine")
+def test_files_of_others_in_the_checkpoint_directory_are_left_alone(runs: Runs) -> None:
+    runs.checkpoint.mkdir(parents=True)
+    (runs.checkpoint / "notes.txt").write_text("mine")
     runs.run()
-    assert [path.name for path in runs.parts.iterdir()] == ["notes.txt"]
+    assert [path.name for path in runs.checkpoint.iterdir()] == ["notes.txt"]
 
 
-def test_damaged_header_has_a_remedy(runs: Runs) -> None:
-    runs.parts.mkdir(parents=True)
-    (runs.parts / "batch.json").write_text("{")
-    with pytest.raises(DatasetError, match=r"batch\.json: is damaged .* delete .*s\.csv\.parts and start anew"):
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[1]",
+        "7",
+        '{"format": 2}',
+        '{"format": 2, "settings": [1]}',
+        '{"format": 2, "settings": {"a": 1}}',
+        '{"format": 2, "settings": {}, "outcome": 3}',
+        "[" * 5000,
+        '{"format": ' + "9" * 6000 + "}",
+        '{"format": 2, "settings": {"threads per process": "many"}}',
+        '{"format": 2, "settings": {"threads per process": "99999999"}}',
+    ],
+)
+def test_damaged_header_has_a_remedy(runs: Runs, content: str) -> None:
+    runs.checkpoint.mkdir(parents=True)
+    (runs.checkpoint / "batch.json").write_text(content)
+    with pytest.raises(DatasetError, match=r"s\.csv\.parts.* start again with --overwrite"):
         runs.run(resume=True)
+    runs.run(overwrite=True)
+    runs.check()
 
 
-def test_work_folder_may_be_elsewhere(runs: Runs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    proceed = _stop_after(monkeypatch, 3)
-    with pytest.raises(BatchInterrupted, match="scratch"):
-        runs.run(work_folder=str(tmp_path / "scratch"))
-    proceed()
+def test_unfinished_batch_of_an_older_version_is_refused_and_given_up_with_overwrite(runs: Runs) -> None:
+    runs.checkpoint.mkdir(parents=True)
+    (runs.checkpoint / "batch.json").write_text('{"model (SHA-256)": "abc", "threads per process": "1"}')
+    (runs.checkpoint / "part-000000000000.jsonl").write_text("")
+    with pytest.raises(ConfigError, match="unfinished batch of another version of this program; finish it with that"):
+        runs.run(resume=True)
+    runs.run(overwrite=True)
+    runs.check()
+
+
+def test_checkpoint_directory_may_be_elsewhere(runs: Runs, tmp_path: Path) -> None:
+    runs.interrupt(3, checkpoint=str(tmp_path / "scratch"))
     assert list(runs.output.parent.glob("out/*")) == []
-    assert runs.run(resume=True, work_folder=str(tmp_path / "scratch")).n_before == 3
+    assert runs.run(resume=True, checkpoint=str(tmp_path / "scratch")).n_before == 3
     assert not (tmp_path / "scratch").exists()
     runs.check()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
-@pytest.mark.parametrize("runner", ["serial", "pool"])
-def test_batch_killed_again_and_again_gives_the_same_files(
-    runs: Runs, tmp_path: Path, repository_root: Path, runner: str
-) -> None:
-    paths = {"--images": runs.heads.images, "--pixel-sizes": runs.heads.pixel_sizes, "--model": runs.model}
-    options = {**paths, "--output": runs.output / "s.csv", "--details": runs.output / "d.csv", "--runner": runner}
-    tool = [sys.executable, str(repository_root / "tools" / "score.py")]
-    command = [*tool, *(text for name, value in options.items() for text in (name, str(value)))]
-    command += ["--threads", "1", "--workers", "1", "--resume"]
-    n_kills = 0
-    for n_wanted in (1, 4, 10**9):
-        with subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL) as process:
-            while process.poll() is None and _n_lines(runs.parts) < n_wanted:
-                time.sleep(0.002)
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                n_kills += 1
-    assert n_kills > 0
-    assert process.returncode == 1  # one image is broken
-    header = runs.expected[1].splitlines()
-    assert (runs.output / "d.csv").read_bytes().splitlines() == header
-    runs.check()
-
-
-def _n_lines(folder: Path) -> int:
-    """Whole lines in all parts; 0 while there is no folder, or it is being removed."""
-    with contextlib.suppress(FileNotFoundError):
-        return sum(path.read_bytes().count(b"\n") for path in folder.glob("part-*"))
-    return 0

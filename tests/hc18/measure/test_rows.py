@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from hc18.geometry.ellipse import Ellipse
-from hc18.measure.rows import DETAILS_COLUMNS, MeasurementRow, RowStatus, to_details_fields
+from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
 
 MEASURED = MeasurementRow(
     file_name="a.png",
@@ -23,15 +23,17 @@ MEASURED = MeasurementRow(
     residual_percent=1.25,
     disagreement_percent=0.125,
     mask_entropy=0.0625,
+    hc_interval_coverage=0.9,
+    model_sha256="abc",
 )
 
 
 def _fields(row: MeasurementRow) -> dict[str, str]:
-    return dict(zip(DETAILS_COLUMNS, to_details_fields(row, "abc"), strict=True))
+    return dict(zip(MEASUREMENT_TABLE.names, MEASUREMENT_TABLE.to_texts(row), strict=True))
 
 
 def test_columns_and_their_order_are_stable() -> None:
-    assert DETAILS_COLUMNS == (
+    assert MEASUREMENT_TABLE.names == (
         "filename", "status", "reason", "hc_mm",
         "center_x_px", "center_y_px", "semi_axis_a_px", "semi_axis_b_px", "angle_rad",
         "center_x_mm", "center_y_mm", "semi_axis_a_mm", "semi_axis_b_mm",
@@ -39,7 +41,7 @@ def test_columns_and_their_order_are_stable() -> None:
         "pixel_size_mm", "pixel_size_source", "model_sha256",
         "pixel_size_x_mm", "pixel_size_y_mm", "angle_in_mm_rad", "calibration",
         "hc_low_mm", "hc_high_mm", "expected_error_mm",
-        "residual_percent", "disagreement_percent", "mask_entropy",
+        "residual_percent", "disagreement_percent", "mask_entropy", "hc_interval_coverage",
     )  # fmt: skip
 
 
@@ -55,6 +57,7 @@ def test_measured_image() -> None:
         "pixel_size_x_mm": "0.2", "pixel_size_y_mm": "0.2", "angle_in_mm_rad": "0.50000000", "calibration": "",
         "hc_low_mm": "171.5000", "hc_high_mm": "179.1235", "expected_error_mm": "1.5000",
         "residual_percent": "1.250000", "disagreement_percent": "0.125000", "mask_entropy": "0.062500",
+        "hc_interval_coverage": "0.9",
     }  # fmt: skip
 
 
@@ -65,7 +68,9 @@ def test_unequal_pixel_sizes_have_no_common_value() -> None:
 
 
 def test_what_does_not_apply_is_empty_and_never_zero() -> None:
-    fields = _fields(MeasurementRow("a.png", RowStatus.UNREADABLE, "no image", pixel_size_source="none"))
+    fields = _fields(
+        MeasurementRow("a.png", RowStatus.UNREADABLE, "no image", pixel_size_source="none", model_sha256="abc")
+    )
     filled = {name: value for name, value in fields.items() if value}
     assert filled == {
         "filename": "a.png",

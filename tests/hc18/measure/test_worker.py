@@ -3,18 +3,21 @@
 import pickle
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from fetal_hc.batch.jobs import ImageTask
+from fetal_hc.batch.tasks import ImageTask
 from fetal_hc.errors import ModelError
 from hc18.geometry.ellipse import Ellipse
 from hc18.measure.flags import Status
+from hc18.measure.pixel_size_rules import TablePixelSize
 from hc18.measure.rows import MeasurementRow, RowStatus
-from hc18.measure.worker import MeasureWork, crashed_result, measure_tasks
+from hc18.measure.worker import MeasureWork
 from tests.synthetic_heads import draw_head
 from tests.synthetic_model import head_spec, write_bright_object_model
 
@@ -25,9 +28,9 @@ PIXEL_SIZE_MM = 0.8
 def _score(
     model: Path, image: Path | None, pixel_size_mm: float | None = PIXEL_SIZE_MM, note: str = ""
 ) -> MeasurementRow:
-    size_xy_mm = None if pixel_size_mm is None else (pixel_size_mm, pixel_size_mm)
-    job = ImageTask("a.png", image and str(image), size_xy_mm, "csv" if size_xy_mm else "file", note)
-    (result,) = MeasureWork(model, 1, 0.5)()([job])
+    facts = None if pixel_size_mm is None else TablePixelSize((pixel_size_mm, pixel_size_mm))
+    task = ImageTask(0, "a.png", image and str(image), facts, note)
+    (result,) = MeasureWork(model, 1, 0.5)()([task])
     (row,) = result.rows
     return row
 
@@ -117,11 +120,16 @@ def test_noise_never_raises(bright_model: Path, head_image: Path) -> None:
     assert _score(bright_model, head_image).status != RowStatus.INTERNAL_ERROR
 
 
-class _FailingPredictor:
-    def __init__(self, error: Exception) -> None:
-        self.error = error
+class _FailingWork(MeasureWork):
+    """Work whose network fails on every image."""
 
-    def predict(self, image_rgb: object) -> list[object]:
+    error: ClassVar[Exception]
+
+    def load(self) -> Callable[..., Callable[[], list[MeasurementRow]]]:
+        super().load()
+        return lambda _task, _data: self._fail
+
+    def _fail(self) -> list[MeasurementRow]:
         raise self.error
 
 
@@ -129,9 +137,12 @@ class _FailingPredictor:
     ("error", "status"),
     [(ModelError("m.onnx: fails"), RowStatus.MODEL_FAILED), (KeyError("oops"), RowStatus.INTERNAL_ERROR)],
 )
-def test_failing_network_costs_one_row(head_image: Path, error: Exception, status: RowStatus) -> None:
-    job = ImageTask("a.png", str(head_image), (0.2, 0.2), "csv", "")
-    (result,) = measure_tasks(_FailingPredictor(error), 0.5, [job])  # type: ignore[arg-type]
+def test_failing_network_costs_one_row(
+    bright_model: Path, head_image: Path, error: Exception, status: RowStatus
+) -> None:
+    _FailingWork.error = error
+    task = ImageTask(0, "a.png", str(head_image), TablePixelSize((0.2, 0.2)))
+    (result,) = _FailingWork(bright_model, 1, 0.5)()([task])
     row = result.rows[0]
     assert row.status == status
     assert str(error) in row.reason
@@ -146,7 +157,8 @@ def test_model_for_other_objects_is_refused(tmp_path: Path) -> None:
 
 
 def test_crashed_image_has_a_reason() -> None:
-    row = crashed_result(ImageTask("a.png", "a.png", (0.2, 0.2), "csv", "")).rows[0]
+    work = MeasureWork(Path("m.onnx"), 1, 0.5)
+    row = work.crashed_result(ImageTask(0, "a.png", "a.png", TablePixelSize((0.2, 0.2)))).rows[0]
     assert row.status == RowStatus.INTERNAL_ERROR
     assert "died" in row.reason
 
@@ -155,7 +167,7 @@ def test_every_outcome_of_a_measurement_is_a_row_status() -> None:
     assert {status.value for status in Status} <= {status.value for status in RowStatus}
 
 
-def test_rows_and_jobs_travel_between_processes(bright_model: Path, head_image: Path) -> None:
+def test_rows_and_work_travel_between_processes(bright_model: Path, head_image: Path) -> None:
     row = _score(bright_model, head_image)
     assert pickle.loads(pickle.dumps(row)) == row
     work = MeasureWork(bright_model, 1, 0.5)

@@ -9,7 +9,7 @@ from PIL import Image
 from fetal_hc.errors import DatasetError
 from hc18.dicom.privacy import pixel_sha256
 from hc18.geometry.ellipse import Ellipse
-from hc18.measure.rows import DETAILS_COLUMNS, MeasurementRow, RowStatus, to_details_fields
+from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
 from hc18.reviews import batch_import
 from hc18.reviews.batch_import import ImportedRow, import_batch
 from hc18.reviews.models import ModelVersion, ReviewAction
@@ -41,8 +41,8 @@ def _write_image(folder: Path, name: str, number: int) -> None:
 def _write_details(path: Path, *rows: MeasurementRow) -> Path:
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(DETAILS_COLUMNS)
-        writer.writerows(to_details_fields(row, SHA256) for row in rows)
+        writer.writerow(MEASUREMENT_TABLE.names)
+        writer.writerows(MEASUREMENT_TABLE.to_texts(row) for row in rows)
     return path
 
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from fetal_hc.batch.checkpoint.job_results import TaskResult
 from fetal_hc.batch.checkpoint.storage_watch import FAILURES_IN_A_ROW, until_storage_is_gone
+from fetal_hc.batch.tasks import TaskResult
 from fetal_hc.errors import DatasetError
 from fetal_hc.io.storage import FileStamp
 from hc18.measure.rows import MeasurementRow, RowStatus
 
 
-def _result(index: int, path: Path | None, *, is_read: bool) -> TaskResult:
+def _result(index: int, path: Path | None, *, is_read: bool) -> TaskResult[MeasurementRow]:
     row = MeasurementRow(f"{index}.png", RowStatus.UNREADABLE, "no such file")
     return TaskResult(index, path and str(path), FileStamp(1, 1) if is_read else None, (row,))
 
@@ -55,7 +55,7 @@ def test_images_that_are_deleted_once_they_are_measured_do_not_stop_a_batch(tmp_
 def test_storage_is_looked_for_after_a_few_failures_and_at_the_end(tmp_path: Path) -> None:
     taken = 0
 
-    def results(count: int) -> Iterator[TaskResult]:
+    def results(count: int) -> Iterator[TaskResult[MeasurementRow]]:
         nonlocal taken
         for taken in range(1, count + 1):  # read by the test
             yield _result(taken, tmp_path / "gone.png", is_read=taken == 1)

@@ -1,13 +1,12 @@
-"""Rows in part files: nothing of a result is lost on the way."""
+"""Measured rows in shards: nothing of a result is lost on the way."""
 
 import json
 from dataclasses import fields, replace
 
 import pytest
 
-from fetal_hc.batch.checkpoint.job_results import RECORD_FIELDS, from_record, to_record
 from hc18.geometry.ellipse import Ellipse
-from hc18.measure.rows import MeasurementRow, RowStatus
+from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
 
 FULL = MeasurementRow(
     file_name="a.dcm#2",
@@ -28,6 +27,8 @@ FULL = MeasurementRow(
     residual_percent=1.25,
     disagreement_percent=0.125,
     mask_entropy=0.0625,
+    hc_interval_coverage=0.9,
+    model_sha256="abc",
 )
 
 
@@ -40,12 +41,15 @@ def test_sample_has_a_value_in_every_field():
 
 @pytest.mark.parametrize("row", [FULL, MeasurementRow("a.png", RowStatus.NO_HEAD, "nothing detected")])
 def test_row_comes_back_exactly_through_json(row: MeasurementRow):
-    assert from_record(json.loads(json.dumps(to_record(row)))) == row
+    assert MEASUREMENT_TABLE.from_values(json.loads(json.dumps(MEASUREMENT_TABLE.to_values(row)))) == row
 
 
-def test_record_of_a_full_row_has_all_fields_and_their_types():
-    assert {name: type(value) for name, value in to_record(FULL).items()} == RECORD_FIELDS
+def test_values_of_a_full_row_have_the_types_of_their_columns():
+    values = MEASUREMENT_TABLE.to_values(replace(FULL, pixel_size_xy_mm=(0.2, 0.2)))
+    assert {name: type(value) for name, value in values.items()} == {
+        column.name: column.kind for column in MEASUREMENT_TABLE.columns
+    }
 
 
 def test_missing_values_are_left_out():
-    assert "hc_mm" not in to_record(replace(FULL, hc_mm=None))
+    assert "hc_mm" not in MEASUREMENT_TABLE.to_values(replace(FULL, hc_mm=None))

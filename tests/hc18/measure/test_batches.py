@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fetal_hc.batch.batch import check_outputs
 from fetal_hc.batch.summary import BatchSummary
 from fetal_hc.errors import ConfigError, DatasetError, FetalHCError, ModelError
 from fetal_hc.model.checksum import file_sha256
 from hc18.dataset.submission import check_submission, read_submission
-from hc18.measure.scoring import BatchSettings, check_outputs, score_folder
+from hc18.measure.batches import MeasureSettings, measure_batch, open_source
 from tests.synthetic_heads import HeadFolder, write_head_folder
 from tests.synthetic_model import write_bright_object_model
 
@@ -26,8 +27,8 @@ def heads(tmp_path: Path) -> HeadFolder:
 
 
 def _score(heads: HeadFolder, model: Path, output: Path, **changes: object) -> BatchSummary:
-    settings = BatchSettings(**{"model": model, "runner": "serial", **changes})  # type: ignore[arg-type]
-    return score_folder(heads.images, heads.pixel_sizes, output / "s.csv", output / "d.csv", settings)
+    settings = MeasureSettings(**{"model": model, "runner": "serial", **changes})  # type: ignore[arg-type]
+    return measure_batch(open_source(heads.images, heads.pixel_sizes), output / "s.csv", output / "d.csv", settings)
 
 
 def _details(output: Path) -> list[dict[str, str]]:
@@ -100,10 +101,10 @@ def test_detections_below_the_smallest_score_do_not_count(
 def test_implausible_measurements_are_warned_about_under_the_final_name(
     heads: HeadFolder, bright_model: Path, tmp_path: Path
 ) -> None:
-    heads.pixel_sizes.write_text("filename,pixel size(mm)\n" + "".join(f"{n},30\n" for n in heads.ellipses_px))
+    heads.pixel_sizes.write_text("filename,pixel size(mm)\n" + "".join(f"{n},1.9\n" for n in heads.ellipses_px))
     summary = _score(heads, bright_model, tmp_path)
     assert summary.is_complete
-    assert summary.tally.warnings.first[0].startswith(f"{tmp_path / 's.csv'}, '004_HC.png': circumference")
+    assert summary.tally.warnings.first[0].startswith(f"{tmp_path / 's.csv'}, '003_HC.png': circumference")
 
 
 def test_existing_results_are_kept_without_overwrite(heads: HeadFolder, bright_model: Path, tmp_path: Path) -> None:
@@ -128,13 +129,13 @@ def test_outputs_must_differ_from_inputs_and_each_other(tmp_path: Path) -> None:
         ({"threads": 0}, "threads is 0"),
         ({"runner": "turbo"}, "serial, pool, ray"),
         ({"ray_address": "auto"}, "add --runner ray"),
-        ({"work_folder": "s3://bucket/x"}, "needs the runner 'ray'"),
+        ({"checkpoint": "s3://bucket/x"}, "needs the runner 'ray'"),
         ({"min_score": 1.5}, "score is 1.5"),
     ],
 )
 def test_wrong_settings_are_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        BatchSettings(**values)  # type: ignore[arg-type]
+        MeasureSettings(**values)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -187,5 +188,5 @@ def test_shipped_model_is_the_default(heads: HeadFolder, tmp_path: Path, monkeyp
 def test_empty_folder(heads: HeadFolder, bright_model: Path, tmp_path: Path) -> None:
     for path in heads.images.iterdir():
         path.unlink()
-    with pytest.raises(DatasetError, match="holds no image"):
+    with pytest.raises(DatasetError, match="has no image"):
         _score(heads, bright_model, tmp_path)
