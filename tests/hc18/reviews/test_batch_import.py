@@ -29,6 +29,7 @@ def _row(name: str, **values: object) -> MeasurementRow:
         "image_hw": IMAGE_HW,
         "pixel_size_xy_mm": (PIXEL_SIZE_MM, PIXEL_SIZE_MM),
         "pixel_size_source": "csv",
+        "model_sha256": SHA256,
     }
     return MeasurementRow(file_name=name, **{**defaults, **values})  # type: ignore[arg-type]
 
