@@ -68,3 +68,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
         if item.get_closest_marker("detectron2") and not detectron2_present:
             item.add_marker(pytest.mark.skip(reason="detectron2 is not installed"))
+
+
+@pytest.fixture(scope="session")
+def bright_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ONNX file that finds the bright ellipses of `tests.synthetic_heads`, at their own resolution."""
+    from tests.synthetic_model import head_spec, write_bright_object_model  # not every test has onnx
+
+    return write_bright_object_model(tmp_path_factory.mktemp("model") / "bright.onnx", head_spec(min_size=0))
