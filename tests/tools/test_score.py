@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fetal_hc import DISCLAIMER
 from fetal_hc_cli.score import main
 from hc18.dataset.submission import read_submission
 from tests.synthetic_heads import HeadFolder, write_head_folder
@@ -45,7 +46,7 @@ def test_complete_batch(heads: HeadFolder, model: Path, tmp_path: Path, capsys: 
     captured = capsys.readouterr()
     assert "measured 3 of 3 images" in captured.out
     assert str(tmp_path / "s_details.csv") in captured.out
-    assert captured.out.endswith("Research use only. Not a medical device.\n")
+    assert captured.out.endswith(f"{DISCLAIMER}\n")
     assert captured.err == ""
     assert list(read_submission(tmp_path / "s.csv")) == list(heads.ellipses_px)
 
