@@ -37,7 +37,7 @@ from fetal_hc.io.storage import (
 HEADER_NAME = "batch.json"
 LOCK_NAME = "lock"
 MODEL_NAME = "model"  # this and the following: of batches on several machines
-SCRATCH_PREFIXES = ("tasks-", "attempt-", MODEL_NAME)
+SCRATCH_PREFIXES = ("tasks-", "attempt-")
 FOLDER_SUFFIX = ".parts"
 FINISHED_SUFFIX = ".done"
 FORMAT = 2
@@ -161,7 +161,7 @@ class CheckpointDirectory:
     def clear_scratch(self) -> None:
         """Removes what helps to make shards: files of a run on several machines, and unfinished temporary files."""
         for name in list_names(self.location):
-            if name.startswith(SCRATCH_PREFIXES) or is_temporary_name(name) or _is_of_format_1(name):
+            if _is_scratch(name) or is_temporary_name(name) or _is_of_format_1(name):
                 remove_file(self._file(name))
 
     def discard(self) -> None:
@@ -291,6 +291,11 @@ def _is_valid(content: Any) -> TypeGuard[dict[str, Any]]:
     settings = content.get("settings") if isinstance(content, dict) else None
     has_texts = isinstance(settings, dict) and all(isinstance(value, str) for value in settings.values())
     return has_texts and isinstance(content.get("outcome"), dict | None)
+
+
+def _is_scratch(name: str) -> bool:
+    """Whether a run on several machines gives files such names."""
+    return name == MODEL_NAME or name.startswith(SCRATCH_PREFIXES)
 
 
 def _is_of_format_1(name: str) -> bool:
