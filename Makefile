@@ -36,7 +36,7 @@ SMOKE_DIR := output/smoke
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help score app test test-detectron2 lint smoke model bench clean
+.PHONY: help score app test test-detectron2 lint smoke model bench experiments house-figures clean
 
 help:
 	@echo "make score   score phantoms of known HC with the shipped model (serving requirements only)"
@@ -49,7 +49,9 @@ help:
 	@echo "make smoke   train a tiny model on phantoms and check its metric (about two minutes on two cores)"
 	@echo "make model   HC18=DIR   make the shipped model again (about a day; goes on where it stopped)"
 	@echo "             FACES=DIR CROWDS=DIR   with photographs that show no head; MODEL_DIR=$(MODEL_DIR)   where it works"
-	@echo "make bench   print the figures of speed and accuracy (HC18=DIR adds those that need real data)"
+	@echo "make bench   print the figures of speed and memory (HC18=DIR adds those that need real data)"
+	@echo "make experiments    print figures of accuracy that were measured for research (HC18=DIR adds more)"
+	@echo "make house-figures  count what keeps the sources easy to take over, against its bounds"
 	@echo "make clean   remove the environments, caches and generated output"
 	@echo "Options: PYTHON=$(PYTHON) (interpreter for the environment), VENV=$(VENV)"
 
@@ -113,19 +115,28 @@ model: $(VENV)/dev.stamp
 	@test -n "$(HC18)" || { echo "error: make model needs HC18=DIR, the HC18 folder as published" >&2; exit 2; }
 	$(PY) tools/make_model.py --hc18 "$(HC18)" --work "$(MODEL_DIR)" $(if $(FACES),--faces "$(FACES)") $(if $(CROWDS),--crowds "$(CROWDS)")
 
-# Every benchmark runs, also after one has missed its bound.
+# Every program runs, also after one has missed its bound. Benchmarks measure speed and memory, experiments what was asked
+# once for research.
+RUN_ALL = status=0; run() { echo "== $$*"; "$$@" || status=1; }
+
 bench: $(VENV)/dev.stamp
-	@status=0; run() { echo "== $$*"; "$$@" || status=1; }; \
-	run $(PY) -m benchmarks.score_speed; \
-	run $(PY) -m benchmarks.network_speed; \
-	run $(PY) -m experiments.refusals; \
-	run $(PY) -m benchmarks.scaling --ray; \
-	run $(PY) -m benchmarks.app_speed; \
-	run $(PY) -m benchmarks.review_queue; \
-	if [ -n "$(HC18)" ]; then \
-	    for name in label_floor soft_mask_fits convert_speed; do run $(PY) -m benchmarks.$$name --root "$(HC18)"; done; \
-	else echo "label_floor, soft_mask_fits and convert_speed need real data: make bench HC18=DIR"; fi; \
+	@$(RUN_ALL); \
+	for name in score_speed network_speed scaling app_speed review_queue; do \
+	    run $(PY) -m benchmarks.$$name $$([ $$name != scaling ] || echo --ray); done; \
+	if [ -n "$(HC18)" ]; then run $(PY) -m benchmarks.convert_speed --root "$(HC18)"; \
+	else echo "convert_speed needs real data: make bench HC18=DIR"; fi; \
 	exit $$status
+
+experiments: $(VENV)/dev.stamp
+	@$(RUN_ALL); \
+	run $(PY) -m experiments.refusals; \
+	if [ -n "$(HC18)" ]; then for name in label_floor soft_mask_fits; do run $(PY) -m experiments.$$name --root "$(HC18)"; done; \
+	else echo "label_floor and soft_mask_fits need real data: make experiments HC18=DIR"; fi; \
+	exit $$status
+
+# What the sources look like, against the bounds that the project keeps. CI_SECONDS=N: what a cold .ci/run took.
+house-figures: $(VENV)/serving.stamp
+	$(PY) -m experiments.house_figures $(if $(CI_SECONDS),--ci-seconds $(CI_SECONDS))
 
 clean:
 	rm -rf $(VENV) .venv-detectron2 output build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

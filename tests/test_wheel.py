@@ -1,6 +1,7 @@
 """The wheel, installed into a folder of its own and used from elsewhere, as people do who have no checkout."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,14 +17,28 @@ import pytest
 pytestmark = pytest.mark.slow
 
 PACKAGES = {"fetal_hc", "hc18", "face_mask", "fetal_hc_app", "fetal_hc_cli"}
+SOURCES = (
+    "pyproject.toml",
+    "requirements.txt",
+    "README.md",
+    "LICENSE",
+    "fetal_hc",
+    "hc18",
+    "face_mask",
+    "app",
+    "tools",
+)
 START_SECONDS = 120.0  # of the app on a busy machine; it takes a few
 
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory, repository_root: Path) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
+    folder, source = tmp_path_factory.mktemp("wheel"), tmp_path_factory.mktemp("source")
+    for name in SOURCES:  # a copy, so that neither old nor new build folders meet the checkout
+        path = repository_root / name
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, source / name)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder)]
-    subprocess.run([*command, str(repository_root)], check=True)
+    subprocess.run([*command, str(source)], check=True)
     (path,) = folder.glob("*.whl")
     return path
 
