@@ -6,6 +6,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
+# uv installs in a fraction of pip's time; where it cannot be had or reached, pip installs.
+INSTALL = install() { { [ -x $(BIN)/uv ] && $(BIN)/uv --quiet pip install --python $(PY) --editable "$$1"; } || $(PIP) install --editable "$$1"; }; install
 
 # make score
 OUTPUT ?= submission.csv
@@ -22,6 +24,10 @@ ARGS ?=
 # make test-detectron2
 DETECTRON2 ?=
 
+# make torture
+MINUTES ?= 10
+SEED ?=
+
 # make bench
 HC18 ?=
 
@@ -36,7 +42,7 @@ SMOKE_DIR := output/smoke
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help score app test test-detectron2 lint smoke model bench experiments house-figures clean
+.PHONY: help score app test torture test-detectron2 lint smoke model bench experiments house-figures clean
 
 help:
 	@echo "make score   score phantoms of known HC with the shipped model (serving requirements only)"
@@ -45,6 +51,7 @@ help:
 	@echo "make app     start the reviewer app on http://127.0.0.1:$(APP_PORT) (serving and app requirements only)"
 	@echo "make test    run the tests on all cores (ARGS='-k ellipse' selects some, ARGS='-m \"not slow\"' the quick ones)"
 	@echo "make test-detectron2 DETECTRON2=DIR   build Detectron2 from the checkout DIR and run the tests that compare with it"
+	@echo "make torture read damaged files of every kind for MINUTES=$(MINUTES) and print what held (SEED=N repeats a run)"
 	@echo "make lint    ruff and mypy"
 	@echo "make smoke   train a tiny model on phantoms and check its metric (about two minutes on two cores)"
 	@echo "make model   HC18=DIR   make the shipped model again (about a day; goes on where it stopped)"
@@ -61,21 +68,22 @@ $(VENV)/created.stamp:
 	@command -v $(PYTHON) >/dev/null || { echo "error: '$(PYTHON)' not found; install Python >= 3.11 or call make PYTHON=/path/to/python3" >&2; exit 2; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else "error: $(PYTHON) is Python %d.%d; Python >= 3.11 is needed, call make PYTHON=python3.11" % v[:2])'
 	@$(PYTHON) -m venv $(VENV) || { echo "error: '$(PYTHON) -m venv' failed; on Debian or Ubuntu: apt install python3-venv" >&2; exit 2; }
+	@$(PIP) install uv >/dev/null 2>&1 || echo "uv is not available; pip installs, which takes longer"
 	@touch $@
 
 $(VENV)/serving.stamp: requirements.txt pyproject.toml $(VENV)/created.stamp
 	@echo "installing the serving requirements into $(VENV)"
-	@$(PIP) install --editable .
+	@$(INSTALL) .
 	@touch $@
 
 $(VENV)/app.stamp: $(VENV)/serving.stamp
 	@echo "installing the requirements of the reviewer app into $(VENV)"
-	@$(PIP) install --editable '.[app]'
+	@$(INSTALL) '.[app]'
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/serving.stamp
 	@echo "installing the training and development requirements into $(VENV) (torch: a few minutes)"
-	@$(PIP) install --editable '.[dev]'
+	@$(INSTALL) '.[dev]'
 	@touch $@
 
 # --- what people run ---
@@ -100,6 +108,9 @@ test: $(VENV)/dev.stamp
 test-detectron2: $(VENV)/dev.stamp
 	@test -n "$(DETECTRON2)" || { echo "error: name a checkout of Detectron2: make test-detectron2 DETECTRON2=DIR" >&2; exit 2; }
 	tests/with_detectron2.sh "$(DETECTRON2)" $(abspath $(PY)) $(ARGS)
+
+torture: $(VENV)/dev.stamp
+	$(PY) -m tests.faults.torture --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/dev.stamp
 	$(PY) -m ruff check .

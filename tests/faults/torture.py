@@ -1,0 +1,160 @@
+"""`make torture MINUTES=10`: damaged files of every kind until the time is over, and one table of what held.
+
+Every file is made from the seed and its number, so a line of the report is enough to make it again:
+`python -m tests.faults.torture --seed SEED --only KIND --first NUMBER --count 1`.
+"""
+
+import argparse
+import json
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from fetal_hc.errors import FetalHCError
+from tests.faults.kinds import KINDS, ROOT
+
+CHUNK = 150  # files per process
+SLOWEST_S = 60.0  # a file that takes longer, on a busy machine, counts as a hang
+START_S = 180.0  # of a process on a busy machine, which imports torch for configurations
+MOST_MEGABYTES = 1_000
+_KINDS = {kind.name: kind for kind in KINDS}
+
+
+@dataclass
+class Tally:
+    """What became of the files of one kind."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    slowest_s: float = 0.0
+    peak_megabytes: int = 0
+
+    @property
+    def n_tried(self) -> int:
+        return self.outcomes.total()
+
+    @property
+    def n_held(self) -> int:
+        return self.n_tried - self.outcomes["fault"] - self.outcomes["hang"]
+
+
+def run_chunk(name: str, seed: int, first: int, count: int) -> None:
+    """Reads the files of one chunk and prints a JSON line before and after each."""
+    kind = _KINDS[name]
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(first, first + count):
+            print(json.dumps({"begins": number}), flush=True)
+            started = time.monotonic()
+            outcome, detail = _outcome(name, kind.make(np.random.default_rng((seed, number))), Path(folder))
+            megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            line = {"outcome": outcome, "detail": detail, "s": time.monotonic() - started, "mb": megabytes}
+            print(json.dumps(line), flush=True)
+
+
+def _outcome(name: str, data: bytes, folder: Path) -> tuple[str, str]:
+    """What became of a file, and the error if it was a fault."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return _KINDS[name].read(data, folder), ""
+    except FetalHCError as error:
+        return ("refused", "") if str(error).strip() else ("fault", "a refusal without a sentence")
+    except Exception as error:  # noqa: BLE001  # this is what is looked for
+        return "fault", f"{type(error).__name__}: {error}"[:300]
+
+
+def torture(minutes: float, seed: int, names: Sequence[str]) -> dict[str, Tally]:
+    """Chunks of all kinds in turn until the time is over."""
+    tallies = {name: Tally() for name in names}
+    deadline, first = time.monotonic() + 60.0 * minutes, 0
+    while time.monotonic() < deadline:
+        for name in names:
+            if time.monotonic() < deadline:
+                _run_in_process(tallies[name], name, seed, first)
+        first += CHUNK
+    return tallies
+
+
+def _run_in_process(tally: Tally, name: str, seed: int, first: int) -> None:
+    """One chunk in a process of its own, whose death or silence counts against the file that it was reading."""
+    command = [sys.executable, "-m", "tests.faults.torture", "--seed", str(seed), "--only", name, "--chunk"]
+    command += ["--first", str(first), "--count", str(CHUNK)]
+    ended = "died"
+    try:
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=START_S + 5 * SLOWEST_S)
+        output, errors = result.stdout, result.stderr
+    except subprocess.TimeoutExpired as expired:
+        output, errors, ended = (expired.stdout or b"").decode(), "", "hang"
+    reading = None
+    for line in map(json.loads, filter(None, output.split("\n"))):
+        if "begins" in line:
+            reading = line["begins"]
+            continue
+        outcome = "hang" if line["s"] > SLOWEST_S else line["outcome"]
+        tally.outcomes[outcome] += 1
+        tally.slowest_s = max(tally.slowest_s, line["s"])
+        tally.peak_megabytes = max(tally.peak_megabytes, line["mb"])
+        if outcome in ("fault", "hang"):
+            tally.problems.append(f"{name}, seed {seed}, file {reading}: {line['detail'] or 'too slow'}")
+        reading = None
+    if reading is not None:
+        tally.outcomes["hang" if ended == "hang" else "fault"] += 1
+        tally.problems.append(f"{name}, seed {seed}, file {reading}: {ended} {errors[-300:]}")
+    elif errors.strip():
+        tally.problems.append(f"{name}, seed {seed}, files from {first}: said on the terminal: {errors[-300:]}")
+
+
+def to_table(tallies: dict[str, Tally]) -> str:
+    """The table of all kinds, as Markdown."""
+    lines = [
+        "| kind | tried | held | read | refused | faults | hangs | slowest, s | peak, MB |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, tally in tallies.items():
+        n_read = tally.outcomes["read"] + tally.outcomes["partly refused"]
+        cells = (name, tally.n_tried, tally.n_held, n_read, tally.outcomes["refused"], tally.outcomes["fault"])
+        rest = (tally.outcomes["hang"], f"{tally.slowest_s:.1f}", tally.peak_megabytes)
+        lines.append("| " + " | ".join(map(str, (*cells, *rest))) + " |")
+    total = [sum(tally.n_tried for tally in tallies.values()), sum(tally.n_held for tally in tallies.values())]
+    lines.append(f"| all | {total[0]} | {total[1]} | | | | | | |")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0 if everything held, 1 if not."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=None, help="default: another one every time; it is printed")
+    parser.add_argument("--only", choices=_KINDS, help="one kind alone")
+    parser.add_argument("--first", type=int, default=0, help="number of the first file, with --count")
+    parser.add_argument("--count", type=int, default=None, help="read these files in this process and stop")
+    parser.add_argument("--chunk", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    seed = random.SystemRandom().randrange(1 << 31) if options.seed is None else options.seed
+    if options.count is not None:
+        run_chunk(options.only, seed, options.first, options.count)
+        return 0
+    print(f"seed {seed}", flush=True)
+    tallies = torture(options.minutes, seed, [options.only] if options.only else list(_KINDS))
+    problems = [problem for tally in tallies.values() for problem in tally.problems]
+    problems += [
+        f"{name}: {tally.peak_megabytes} MB of memory, more than {MOST_MEGABYTES}"
+        for name, tally in tallies.items()
+        if tally.peak_megabytes > MOST_MEGABYTES
+    ]
+    print("\n".join([to_table(tallies), *problems]))
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
