@@ -15,7 +15,7 @@ from fetal_hc_app.resources import Model
 from fetal_hc_app.uploads import Refusal, StillImage, from_upload
 from hc18.dataset.labelled_image import is_annotation
 from hc18.dicom.image import is_dicom
-from hc18.reviews.batch_import import import_batch
+from hc18.reviews.batch_import import KnownModel, import_batch
 from hc18.reviews.store import ReviewStore
 
 DETAILS_NAME = "details.csv"
@@ -71,7 +71,7 @@ def import_images(batch: Batch, store: ReviewStore, model: Model, sizes: Sizes, 
     if batch.details is None:
         yield from _measure_folder(batch.folder, store, model, sizes, reviewer)
         return
-    models = {model.version.sha256: model.version}
+    models = {model.version.sha256: KnownModel(model.version, model.heads.intervals)}
     for row in import_batch(store, batch.details, batch.folder, reviewer or NOBODY, models=models):
         name = wording.display_name(row.name) if row.name else f"row {row.row}"
         yield BatchStep(name, wording.sentence(row.problem) if row.problem else "")

@@ -25,6 +25,11 @@ class MessageLog:
         if len(self.first) < KEPT_AT_MOST:
             self.first.append(message)
 
+    def extend(self, other: MessageLog) -> None:
+        """Counts the messages of another log and keeps its first ones as far as there is room."""
+        self.count += other.count
+        self.first += other.first[: max(KEPT_AT_MOST - len(self.first), 0)]
+
     def to_lines(self, prefix: str) -> list[str]:
         """One line per kept message, and one that counts the others; empty if there were none."""
         lines = [prefix + message for message in self.first]

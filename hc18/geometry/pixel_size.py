@@ -38,6 +38,7 @@ _SOURCE_PHRASES = {
     CalibrationSource.DICOM_REGION: "The ultrasound region of the DICOM file gives",
     CalibrationSource.DICOM_PIXEL_SPACING: "The DICOM file states a second pixel size,",
     CalibrationSource.USER: "The pixel size that was typed is",
+    CalibrationSource.NONE: "Another source gives",
 }
 
 

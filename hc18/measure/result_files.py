@@ -13,6 +13,7 @@ from fetal_hc.batch.summary import Tally
 from fetal_hc.errors import ConfigError, FetalHCError
 from fetal_hc.io.atomic import atomic_path
 from hc18.dataset.submission import SUBMISSION_COLUMNS, implausible_problems, name_problem, to_submission_row
+from hc18.measure.clips import ClipWatch
 from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
 
 
@@ -38,8 +39,10 @@ def write_results(rows: Iterable[MeasurementRow], submission: Path, details: Pat
             _csv_file(new_submission, submission, SUBMISSION_COLUMNS) as write_submission,
         ):
             tally = Tally()
+            clips = ClipWatch(tally.warnings)
             for row in rows:
                 tally.add(row)
+                clips.add(row, _implausible(row, submission))
                 write_details(MEASUREMENT_TABLE.to_texts(row))
                 if row.status != RowStatus.OK or row.ellipse_mm is None:
                     continue
@@ -47,11 +50,17 @@ def write_results(rows: Iterable[MeasurementRow], submission: Path, details: Pat
                     tally.left_out.add(f"{submission}: {problem}")
                     continue
                 write_submission(to_submission_row(row.file_name, row.ellipse_mm))
-                for warning in implausible_problems(f"{submission}, '{row.file_name}'", row.ellipse_mm):
-                    tally.warnings.add(warning.message)
+            clips.close()
         if not may_replace:
             _check_same(((new_details, details), (new_submission, submission)))
     return tally
+
+
+def _implausible(row: MeasurementRow, submission: Path) -> list[str]:
+    """What is hard to believe about a row of the submission."""
+    if row.status != RowStatus.OK or row.ellipse_mm is None or name_problem(row.file_name):
+        return []
+    return [item.message for item in implausible_problems(f"{submission}, '{row.file_name}'", row.ellipse_mm)]
 
 
 class _CsvFile:

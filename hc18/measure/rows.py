@@ -50,6 +50,7 @@ class MeasurementRow:
         mask_entropy: how undecided the mask is, 0 to ln 2.
         hc_interval_coverage: share of references that such intervals contain, 0 to 1; None without an interval.
         model_sha256: hex digest of the model file.
+        other_sizes_xy_mm: pixel sizes that other sources give and that were not used, as in `Calibration`.
     """
 
     file_name: str
@@ -72,6 +73,7 @@ class MeasurementRow:
     mask_entropy: float | None = None
     hc_interval_coverage: float | None = None
     model_sha256: str = ""
+    other_sizes_xy_mm: tuple[tuple[float, float], ...] = ()
 
 
 def _number(name: str, decimals: int | None, *, is_required: bool = False) -> Column[MeasurementRow]:
@@ -103,6 +105,23 @@ def _common_pixel_size(row: MeasurementRow) -> float | None:
     """The pixel size if it is the same along x and y."""
     size_x_mm, size_y_mm = row.pixel_size_xy_mm or (None, None)
     return size_x_mm if size_x_mm == size_y_mm else None
+
+
+def _other_sizes_text(row: MeasurementRow) -> str:
+    """Pixel sizes that were not used, as `0.2x0.25;0.3x0.3` (along x, along y)."""
+    return ";".join(f"{across!r}x{down!r}" for across, down in row.other_sizes_xy_mm)
+
+
+def _other_sizes(text: str) -> tuple[tuple[float, float], ...]:
+    """The pixel sizes that `_other_sizes_text` gave.
+
+    Raises:
+        ValueError: if the text is anything else.
+    """
+    pairs = [item.split("x") for item in text.split(";")] if text else []
+    if any(len(pair) != 2 for pair in pairs):
+        raise ValueError(f"'{text}' are not pixel sizes such as 0.2x0.25")
+    return tuple((float(across), float(down)) for across, down in pairs)
 
 
 _ELLIPSE_FIELDS = ("center_x", "center_y", "semi_axis_a", "semi_axis_b")
@@ -141,6 +160,7 @@ _COLUMNS: tuple[Column[MeasurementRow], ...] = (
     _number("disagreement_percent", 6),
     _number("mask_entropy", 6),
     _number("hc_interval_coverage", None),
+    Column("other_pixel_sizes_mm", str, _other_sizes_text, is_required=False),
 )
 
 
@@ -176,6 +196,7 @@ def _from_values(values: Mapping[str, Any]) -> MeasurementRow:
         mask_entropy=values.get("mask_entropy"),
         hc_interval_coverage=values.get("hc_interval_coverage"),
         model_sha256=values["model_sha256"],
+        other_sizes_xy_mm=_other_sizes(values.get("other_pixel_sizes_mm") or ""),
     )
 
 

@@ -114,6 +114,7 @@ class MeasureWork(BatchWork[TablePixelSize, MeasurementRow]):
             mask_entropy=quality.mask_entropy,
             hc_interval_coverage=None if interval is None else interval.coverage,
             model_sha256=self.model_sha256,
+            other_sizes_xy_mm=calibration.other_sizes_xy_mm,
         )
 
 

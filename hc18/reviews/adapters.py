@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from fetal_hc.errors import MeasurementError
-from hc18.geometry.pixel_size import Calibration, CalibrationSource, from_table, uncalibrated
+from hc18.geometry.pixel_size import (
+    Calibration,
+    CalibrationSource,
+    format_pixel_size,
+    from_table,
+    uncalibrated,
+    warn_of_other_size,
+)
 from hc18.measure.flags import PIXEL_SIZE_FLAGS, Flag, Status
 from hc18.measure.interval_model import Interval, IntervalModel
 from hc18.measure.measurement import Measurement
@@ -67,12 +74,15 @@ def to_outline_px(measurement: ModelMeasurement) -> HeadOutline:
     return HeadOutline(measurement.ellipse_px, failure, reason, measurement.confidence, quality, flags)
 
 
-def from_score_row(model: ModelVersion, row: MeasurementRow) -> ModelMeasurement:
-    """The measurement of a row of `details.csv`; its reason is worded anew, because rows name paths.
+def from_score_row(
+    model: ModelVersion, row: MeasurementRow, interval_model: IntervalModel | None = None
+) -> ModelMeasurement:
+    """The measurement of a row of `details.csv`, with a reason in other words, because rows name paths.
 
     Args:
-        model: that scored the batch.
-        row: with a status that says what the model saw (`IMPORTABLE`).
+        model: that measured the batch.
+        row: with a status that says what the model saw (`REVIEWABLE`).
+        interval_model: of that model; None if it is not known.
     """
     return ModelMeasurement(
         model=model,
@@ -87,6 +97,7 @@ def from_score_row(model: ModelVersion, row: MeasurementRow) -> ModelMeasurement
         hc_interval_mm=row.hc_interval_mm,
         hc_interval_level=row.hc_interval_coverage,
         expected_error_mm=row.expected_error_mm,
+        interval_model=interval_model,
     )
 
 
@@ -96,16 +107,24 @@ def calibration_of_row(row: MeasurementRow) -> Calibration:
     Raises:
         MeasurementError: if its pixel size is impossible, or its source unknown.
     """
+    found = _own_calibration(row)
+    for other in row.other_sizes_xy_mm:
+        found = warn_of_other_size(found, other, CalibrationSource.NONE)
+    return found
+
+
+def _own_calibration(row: MeasurementRow) -> Calibration:
+    """The pixel size of a row without those that were not used; raises as `calibration_of_row`."""
     size = row.pixel_size_xy_mm
     if size is None:
-        return uncalibrated("The batch was scored without a pixel size for this image.")
+        return uncalibrated("The batch was measured without a pixel size for this image.")
     try:
         source = CalibrationSource(row.pixel_size_source)
     except ValueError as error:
         raise MeasurementError(
             f"the source of the pixel size is '{row.pixel_size_source}'; expected one of "
-            f"{', '.join(CalibrationSource)}; score the batch anew"
+            f"{', '.join(CalibrationSource)}; measure the batch again"
         ) from error
     if source is CalibrationSource.CSV and size[0] == size[1]:
         return from_table(size[0])
-    return Calibration(size, source, f"As in the scored batch ({source}): {size[0]:.4g} x {size[1]:.4g} mm per pixel.")
+    return Calibration(size, source, f"As in the measured batch ({source}): {format_pixel_size(size)}.")

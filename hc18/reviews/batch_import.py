@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fetal_hc.errors import DatasetError, FetalHCError, ImageError
 from hc18.measure.details import iterate_details
 from hc18.measure.frames import open_frames
+from hc18.measure.interval_model import IntervalModel
 from hc18.measure.pixel_size_rules import read_manifest
 from hc18.measure.rows import MeasurementRow, RowStatus
 from hc18.reviews.adapters import calibration_of_row, from_score_row
@@ -25,6 +26,19 @@ from hc18.reviews.store import ReviewStore
 CASES_PER_TRANSACTION = 20  # a few megabytes of pixels at a time
 REVIEWABLE = frozenset({RowStatus.OK, RowStatus.NO_PIXEL_SIZE, RowStatus.NO_HEAD, RowStatus.FIT_FAILED})
 _FRAME_NUMBER = re.compile(r"#(\d+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """A model that may have measured a batch.
+
+    Attributes:
+        version: what the record calls it.
+        intervals: its interval model, so that a pixel size that changes later changes the interval; None without.
+    """
+
+    version: ModelVersion
+    intervals: IntervalModel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +74,9 @@ def import_batch(
     reviewer: str,
     *,
     manifest: Path | None = None,
-    models: Mapping[str, ModelVersion] | None = None,
+    models: Mapping[str, KnownModel] | None = None,
 ) -> Iterator[ImportedRow]:
-    """Takes a scored batch into the store, a few images at a time; what is taken in stays if it is interrupted.
+    """Imports a measured batch into the store, a few images at a time; imported cases stay if it is interrupted.
 
     Images that the store knows already keep their history. Of DICOM only the ultrasound region is kept.
 
@@ -72,7 +86,7 @@ def import_batch(
         images: folder of the images; names that lead out of it are refused.
         reviewer: who adds them.
         manifest: table that the batch was scored from, if the rows carry its ids instead of file names.
-        models: names of known models by SHA-256; others are recorded as unknown.
+        models: known models by SHA-256; others are recorded as unknown, without an interval model.
 
     Yields:
         One item per row, in the order of the table, once it is in the store or refused.
@@ -120,7 +134,7 @@ def _prepare(
     line: int,
     row: MeasurementRow | ValueError,
     locate: Callable[[str], tuple[Path, int]],
-    models: Mapping[str, ModelVersion],
+    models: Mapping[str, KnownModel],
 ) -> ImportedRow | _ReadyRow:
     """The case of a row, or why it has none."""
     if isinstance(row, ValueError):
@@ -132,8 +146,10 @@ def _prepare(
         image_rgb = read_visible(*locate(name))
         if row.image_hw is not None and row.image_hw != image_rgb.shape[:2]:
             return ImportedRow(line, name, problem=_size_problem(row.image_hw, image_rgb))
-        model = models.get(row.model_sha256) or ModelVersion("unknown model", "unknown", row.model_sha256)
-        return _ReadyRow(line, name, NewCase(image_rgb, calibration_of_row(row), from_score_row(model, row)))
+        unknown = KnownModel(ModelVersion("unknown model", "unknown", row.model_sha256))
+        model = models.get(row.model_sha256, unknown)
+        found = from_score_row(model.version, row, model.intervals)
+        return _ReadyRow(line, name, NewCase(image_rgb, calibration_of_row(row), found))
     except FetalHCError as error:
         return ImportedRow(line, name, problem=str(error))
 

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from hc18.geometry.ellipse import Ellipse
 from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
 
@@ -25,6 +27,7 @@ MEASURED = MeasurementRow(
     mask_entropy=0.0625,
     hc_interval_coverage=0.9,
     model_sha256="abc",
+    other_sizes_xy_mm=((0.25, 0.3), (0.1, 0.1)),
 )
 
 
@@ -42,6 +45,7 @@ def test_columns_and_their_order_are_stable() -> None:
         "pixel_size_x_mm", "pixel_size_y_mm", "angle_in_mm_rad", "calibration",
         "hc_low_mm", "hc_high_mm", "expected_error_mm",
         "residual_percent", "disagreement_percent", "mask_entropy", "hc_interval_coverage",
+        "other_pixel_sizes_mm",
     )  # fmt: skip
 
 
@@ -57,7 +61,7 @@ def test_measured_image() -> None:
         "pixel_size_x_mm": "0.2", "pixel_size_y_mm": "0.2", "angle_in_mm_rad": "0.50000000", "calibration": "",
         "hc_low_mm": "171.5000", "hc_high_mm": "179.1235", "expected_error_mm": "1.5000",
         "residual_percent": "1.250000", "disagreement_percent": "0.125000", "mask_entropy": "0.062500",
-        "hc_interval_coverage": "0.9",
+        "hc_interval_coverage": "0.9", "other_pixel_sizes_mm": "0.25x0.3;0.1x0.1",
     }  # fmt: skip
 
 
@@ -85,3 +89,9 @@ def test_reason_and_name_are_defused_in_the_row() -> None:
     fields = _fields(MeasurementRow("=1.png", RowStatus.UNREADABLE, "=1.png: no image"))
     assert fields["filename"] == "'=1.png"
     assert fields["reason"] == "'=1.png: no image"
+
+
+def test_pixel_sizes_that_were_not_used_survive_the_file() -> None:
+    assert MEASUREMENT_TABLE.from_texts(_fields(MEASURED)).other_sizes_xy_mm == ((0.25, 0.3), (0.1, 0.1))
+    with pytest.raises(ValueError, match="not pixel sizes"):
+        MEASUREMENT_TABLE.from_texts({**_fields(MEASURED), "other_pixel_sizes_mm": "0.25"})

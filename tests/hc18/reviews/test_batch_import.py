@@ -9,9 +9,11 @@ from PIL import Image
 from fetal_hc.errors import DatasetError
 from hc18.dicom.privacy import pixel_sha256
 from hc18.geometry.ellipse import Ellipse
+from hc18.geometry.pixel_size import from_table
+from hc18.measure.interval_model import IntervalModel, QualityFeatures
 from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
 from hc18.reviews import batch_import
-from hc18.reviews.batch_import import ImportedRow, import_batch
+from hc18.reviews.batch_import import ImportedRow, KnownModel, import_batch
 from hc18.reviews.models import ModelVersion, ReviewAction
 from hc18.reviews.store import ReviewStore
 from tests.hc18.reviews.cases import IMAGE_HW, MODEL_ELLIPSE, PIXEL_SIZE_MM, image_of
@@ -146,8 +148,30 @@ def test_long_batch_is_stored_a_few_images_at_a_time(
 def test_known_model_is_recorded_by_its_name(sqlite_store: ReviewStore, tmp_path: Path) -> None:
     _write_image(tmp_path / "images", "1.png", 1)
     model = ModelVersion("hc18", "0.1.0", SHA256)
-    _import(sqlite_store, tmp_path, _row("1.png"), models={SHA256: model})
+    _import(sqlite_store, tmp_path, _row("1.png"), models={SHA256: KnownModel(model)})
     assert sqlite_store.state(1).measurement.model == model
+
+
+def test_late_pixel_size_of_an_imported_image_gives_its_interval(sqlite_store: ReviewStore, tmp_path: Path) -> None:
+    _write_image(tmp_path / "images", "1.png", 1)
+    intervals = IntervalModel(0.5, {"log_hc": 1.0}, 2.0, 0.9, 100.0, 160)
+    known = KnownModel(ModelVersion("hc18", "0.1.0", SHA256), intervals)
+    figures = {"residual_percent": 1.0, "disagreement_percent": 0.1, "mask_entropy": 0.05}
+    row = _row("1.png", status=RowStatus.NO_PIXEL_SIZE, pixel_size_xy_mm=None, pixel_size_source="none", **figures)
+    _import(sqlite_store, tmp_path, row, models={SHA256: known})
+    assert sqlite_store.state(1).interval is None
+    state = sqlite_store.append(1, 1, ReviewAction.CALIBRATE, "ann", calibration=from_table(PIXEL_SIZE_MM))
+    assert state.model_outline.hc_mm is not None
+    assert state.interval == intervals.assess(QualityFeatures(state.model_outline.hc_mm, 1.0, 0.1, 0.05))
+
+
+def test_second_pixel_size_of_a_row_stays_a_flag_with_both_values(sqlite_store: ReviewStore, tmp_path: Path) -> None:
+    _write_image(tmp_path / "images", "1.png", 1)
+    flags = ("pixel_sizes_disagree",)
+    _import(sqlite_store, tmp_path, _row("1.png", flags=flags, other_sizes_xy_mm=((0.2, 0.25),)))
+    state = sqlite_store.state(1)
+    assert state.flags == flags
+    assert "0.2 mm across and 0.25 mm down per pixel, which was not used" in " ".join(state.calibration.warnings)
 
 
 def test_manifest_translates_ids_to_files(sqlite_store: ReviewStore, tmp_path: Path) -> None:
