@@ -9,8 +9,10 @@ from __future__ import annotations
 import ast
 import copy
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -32,7 +34,11 @@ def get_default_config(architectures: Sequence[Architecture]) -> CfgNode:
 
 
 def load_config(
-    architectures: Sequence[Architecture], config_file: str | Path, overrides: Sequence[str] = ()
+    architectures: Sequence[Architecture],
+    config_file: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    detectron2_tree: Mapping[str, Any] | None = None,
 ) -> CfgNode:
     """The frozen configuration of a YAML file with `KEY VALUE KEY VALUE ...` overrides applied last.
 
@@ -40,23 +46,26 @@ def load_config(
         architectures: the models to choose from with MODEL.META_ARCHITECTURE; their keys are part of the tree.
         config_file: YAML file.
         overrides: keys and values as on a command line.
+        detectron2_tree: the defaults of an installed Detectron2, when it is to train: all its keys and their values are
+            then allowed, and Detectron2 itself has to understand them.
 
     Raises:
         ConfigError: the file or a `_BASE_` is missing or not YAML, or keys or values are not covered (all listed).
     """
     path = Path(config_file)
-    keys = _merged_keys(architectures)
+    keys = _merged_keys(architectures, detectron2_tree or {})
     cfg = _plain_tree(keys)
+    is_closed = detectron2_tree is None
     types = {name: key.types for name, key in _flatten(keys, "") if isinstance(key, Key)}
     problems: list[str] = []
     for source, key, value in _file_leaves(path, ()):
-        _apply(cfg, types, key, value, source, problems)
+        _apply(cfg, types, key, value, source, problems, is_closed=is_closed)
     if len(overrides) % 2:
         raise ConfigError(f"overrides come as pairs KEY VALUE; {overrides[-1]!r} has no value")
     for key, text in zip(overrides[::2], overrides[1::2], strict=True):
-        _apply(cfg, types, key, text, "command line", problems)
+        _apply(cfg, types, key, text, "command line", problems, is_closed=is_closed)
     if not problems:
-        problems = _check_values(cfg, architectures)
+        problems = _check_values(cfg, architectures if is_closed else ())
     if problems:
         raise ConfigError(f"{path}: {len(problems)} problem(s) in the configuration:\n  " + "\n  ".join(problems))
     return cfg.freeze()
@@ -67,11 +76,13 @@ def dump_config(cfg: CfgNode) -> str:
     return yaml.safe_dump(cfg.to_dict(), sort_keys=True, default_flow_style=None, width=120)
 
 
-def _merged_keys(architectures: Sequence[Architecture]) -> dict[str, Any]:
+def _merged_keys(
+    architectures: Sequence[Architecture], detectron2_tree: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
     """All defaults in one tree, some still wrapped in `Key`."""
     merged: dict[str, Any] = {}
     own = [tree for architecture in architectures for tree in architecture.config]
-    for tree in (DETECTRON2_DEFAULTS, OWN_KEYS, *own):
+    for tree in (detectron2_tree, DETECTRON2_DEFAULTS, OWN_KEYS, *own):
         _merge(merged, tree)
     return merged
 
@@ -93,14 +104,33 @@ def _plain_tree(keys: Mapping[str, Any]) -> CfgNode:
     return tree
 
 
+# What Detectron2's model zoo lets Python compute, in Base-RetinaNet.yaml, and its value; blanks do not count.
+_EXPRESSION = re.compile(r'!!python/object/apply:eval\s*\["([^"]*)"\]')
+_ZOO_EXPRESSIONS = {
+    "[[x,x*2**(1.0/3),x*2**(2.0/3)]forxin[32,64,128,256,512]]": [
+        [x, x * 2 ** (1.0 / 3), x * 2 ** (2.0 / 3)] for x in (32, 64, 128, 256, 512)
+    ],
+}
+
+
+def _replace_expression(found: re.Match[str]) -> str:
+    """The value of a known expression as YAML; others stay, and are refused with the tag that they stand behind."""
+    value = _ZOO_EXPRESSIONS.get("".join(found[1].split()))
+    return found[0] if value is None else str(value)
+
+
 def _file_leaves(path: Path, parents: tuple[Path, ...]) -> list[tuple[str, str, Any]]:
     """(source file, dotted key, raw value) of a file and its bases, bases first."""
     path = path.resolve()
+    if path.suffix == ".py":
+        twin = path.with_suffix(".yaml")
+        remedy = f"take {twin}, which describes the same" if twin.is_file() else "write the network as YAML"
+        raise ConfigError(f"{path}: a lazy configuration of Detectron2 is Python code, and none is run here; {remedy}")
     if path in parents:
         chain = " -> ".join(p.name for p in (*parents, path))
         raise ConfigError(f"{path}: {BASE_KEY} files refer to each other in a circle: {chain}")
     try:
-        tree = parse_yaml(path.read_text(encoding="utf-8"))
+        tree = parse_yaml(_EXPRESSION.sub(_replace_expression, path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ConfigError(f"{path}: cannot read the configuration file ({error.strerror}); check the path") from error
     except ValueError as error:  # also text that is not UTF-8
@@ -122,16 +152,23 @@ def _flatten(tree: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
 
 
 def _apply(
-    cfg: CfgNode, types: Mapping[str, tuple[type, ...]], key: str, raw: Any, source: str, problems: list[str]
+    cfg: CfgNode,
+    types: Mapping[str, tuple[type, ...]],
+    key: str,
+    raw: Any,
+    source: str,
+    problems: list[str],
+    *,
+    is_closed: bool,
 ) -> None:
-    """Sets one key, or adds to `problems` why it cannot be set."""
+    """Sets one key, or adds to `problems` why it cannot be set; `is_closed` refuses what Detectron2 alone knows."""
     value = _decode(raw)
-    if key in FIXED_VALUES:
+    if is_closed and key in FIXED_VALUES:
         if value != FIXED_VALUES[key]:
             only = FIXED_VALUES[key]
             problems.append(
                 f"{source}: {key}: {value!r} is known to Detectron2 only, not covered by the built-in engine; a config "
-                f"for both has {only!r}"
+                f"for both has {only!r}, and --engine detectron2 takes all values where Detectron2 is installed"
             )
         return
     *parents, leaf = key.split(".")
@@ -139,7 +176,7 @@ def _apply(
     for part in parents:
         node = node.get(part) if isinstance(node, CfgNode) else None
     if not isinstance(node, CfgNode) or leaf not in node or isinstance(node[leaf], CfgNode):
-        if any(key.startswith(prefix) for prefix in IGNORED_PREFIXES):
+        if is_closed and any(key.startswith(prefix) for prefix in IGNORED_PREFIXES):
             return
         close = difflib.get_close_matches(key, [name for name, _ in cfg.leaves()], n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
@@ -193,7 +230,9 @@ def _convert(value: Any, default: Any, types: tuple[type, ...]) -> Any:
 def _check_values(cfg: CfgNode, architectures: Sequence[Architecture]) -> list[str]:
     """One message for every value, or combination of values, that cannot be trained."""
     names = tuple(architecture.name for architecture in architectures)
-    problems = _find_other_values(cfg, {**CHOICES, "MODEL.META_ARCHITECTURE": names})
+    own = {key for key, _ in _flatten(OWN_KEYS, "")}
+    choices = {key: allowed for key, allowed in CHOICES.items() if names or key in own}
+    problems = _find_other_values(cfg, {**choices, **({"MODEL.META_ARCHITECTURE": names} if names else {})})
     late = [step for step in cfg.SOLVER.STEPS if step >= cfg.SOLVER.MAX_ITER]
     if late and cfg.SOLVER.LR_SCHEDULER_NAME == "WarmupMultiStepLR":
         problems.append(f"SOLVER.STEPS: {late} are not before SOLVER.MAX_ITER {cfg.SOLVER.MAX_ITER}; shorten STEPS")

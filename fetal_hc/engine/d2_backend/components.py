@@ -15,6 +15,7 @@ from detectron2.modeling.roi_heads.mask_head import MaskRCNNConvUpsampleHead, ma
 from detectron2.structures import Instances
 from torch import Tensor, nn
 
+from fetal_hc.engine.d2_backend.config import needs_own_mapper
 from fetal_hc.engine.modeling.mobilenet import MobileNetV3
 
 
@@ -65,13 +66,14 @@ def register_components() -> None:
 def build_model(cfg: CfgNode) -> nn.Module:
     """Detectron2's network of a configuration, on MODEL.DEVICE, with the parameter names of the built-in engine.
 
-    The mask head is the one for soft targets. Regions are pooled in float32: under AMP Detectron2 would round their
-    corners to the precision of the features, up to a pixel in bfloat16.
+    The mask head is the one for soft targets where the project's mapper makes them. Regions are pooled in float32:
+    under AMP Detectron2 would round their corners to the precision of the features, up to a pixel in bfloat16.
     """
     register_components()
     own = cfg.clone()
     own.defrost()
-    own.MODEL.ROI_MASK_HEAD.NAME = CoverageMaskHead.__name__
+    if MaskRCNNConvUpsampleHead.__name__ == own.MODEL.ROI_MASK_HEAD.NAME and not needs_own_mapper(cfg):
+        own.MODEL.ROI_MASK_HEAD.NAME = CoverageMaskHead.__name__
     model: nn.Module = build_registered_model(own)
     for module in model.modules():
         if isinstance(module, ROIPooler):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import cv2
+import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import (
     DatasetCatalog,
@@ -15,15 +17,20 @@ from detectron2.data import (
     build_detection_train_loader,
     get_detection_dataset_dicts,
 )
+from detectron2.data import (
+    DatasetMapper as Detectron2Mapper,
+)
 from torch.utils.data import DataLoader, Sampler
 
 from fetal_hc.engine.architecture import Architecture
+from fetal_hc.engine.d2_backend.config import needs_own_mapper
 from fetal_hc.engine.d2_backend.masks import to_instances
-from fetal_hc.engine.data.datasets import load_dataset, load_dataset_dicts
+from fetal_hc.engine.data.datasets import DetectionDataset, Record, load_dataset
 from fetal_hc.engine.data.loader import MappedDataset
 from fetal_hc.engine.data.loader import build_train_loader as build_project_loader
 from fetal_hc.engine.data.mapper import DatasetMapper
 from fetal_hc.engine.data.samplers import StreamItem, TrainingBatchSampler
+from fetal_hc.errors import DatasetError
 
 Batch = list[dict[str, Any]]
 
@@ -40,12 +47,36 @@ def register_datasets(cfg: CfgNode, architecture: Architecture, names: Sequence[
             DatasetCatalog.remove(name)
         if name in MetadataCatalog:
             MetadataCatalog.remove(name)
-        DatasetCatalog.register(name, partial(load_dataset_dicts, cfg, architecture, name))
+        DatasetCatalog.register(name, partial(_get_records, dataset))
         MetadataCatalog.get(name).set(
             thing_classes=list(dataset.class_names),
             thing_dataset_id_to_contiguous_id={found: index for index, found in enumerate(dataset.category_ids)},
             evaluator_type="coco",
         )
+        if cfg.MODEL.KEYPOINT_ON:
+            _prepare_keypoints(dataset)
+
+
+def _prepare_keypoints(dataset: DetectionDataset) -> None:
+    """Keypoints in the corner convention, and their names; "left" and "right" in names change places in a flip.
+
+    Raises:
+        DatasetError: if the classes of the dataset name no keypoints.
+    """
+    categories = json.loads(dataset.path.read_text(encoding="utf-8"))["categories"]
+    names: list[str] = categories[0].get("keypoints", [])
+    if not names:
+        raise DatasetError(f'{dataset.path}: MODEL.KEYPOINT_ON needs "keypoints", a list of names, in its category')
+    pairs = [(name, name.replace("left", "right")) for name in names if "left" in name]
+    MetadataCatalog.get(dataset.name).set(keypoint_names=names, keypoint_flip_map=pairs)
+    for record in dataset.records:
+        for annotation in record["annotations"]:
+            values = annotation.get("keypoints", [])
+            annotation["keypoints"] = [value + 0.5 * (place % 3 != 2) for place, value in enumerate(values)]
+
+
+def _get_records(dataset: DetectionDataset) -> list[Record]:
+    return dataset.records
 
 
 class InstancesMapper:
@@ -60,6 +91,22 @@ class InstancesMapper:
         if targets is not None:
             height, width = sample["image"].shape[-2:]
             sample["instances"] = to_instances(targets, (height, width), use_masks=self.mapper.use_masks)
+        return sample
+
+
+class SeededMapper:
+    """Detectron2's own mapper, with all random choices for a sample fixed by its seed."""
+
+    def __init__(self, cfg: CfgNode) -> None:
+        self.mapper = Detectron2Mapper(cfg, is_train=True)
+
+    def __call__(self, record: Mapping[str, Any], seed: Sequence[int] = (0,)) -> dict[str, Any]:
+        before = np.random.get_state()  # noqa: NPY002 (Detectron2 draws from it)
+        np.random.seed(np.random.SeedSequence(seed).generate_state(4))  # noqa: NPY002
+        try:
+            sample: dict[str, Any] = self.mapper(dict(record))
+        finally:
+            np.random.set_state(before)  # noqa: NPY002
         return sample
 
 
@@ -89,8 +136,12 @@ class TrainingData:
             list(cfg.DATASETS.TRAIN), filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
         )
         self._stream = build_project_loader(cfg, architecture, records)
-        assert isinstance(self._stream.mapper, DatasetMapper)
-        mapper: Any = InstancesMapper(self._stream.mapper)  # called like the one it wraps
+        mapper: Any
+        if needs_own_mapper(cfg):
+            mapper = SeededMapper(cfg)
+        else:
+            assert isinstance(self._stream.mapper, DatasetMapper)
+            mapper = InstancesMapper(self._stream.mapper)  # called like the one it wraps
         self._loader: DataLoader[Any] = build_detection_train_loader(
             MappedDataset(records, mapper, self._stream.sampler.seed),
             mapper=None,

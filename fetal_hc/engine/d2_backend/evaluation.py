@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from detectron2.modeling import GeneralizedRCNN
 from detectron2.structures import Instances
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -18,7 +19,7 @@ class SoftMaskDetector(nn.Module):
     Detectron2's own post-processing pastes and thresholds the masks, which an ellipse must not be fitted to.
 
     Args:
-        model: Detectron2's GeneralizedRCNN, possibly wrapped for several processes.
+        model: a detector of Detectron2, possibly wrapped for several processes.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -27,6 +28,8 @@ class SoftMaskDetector(nn.Module):
         self.training = self.model.training  # so that leaving an evaluation puts the mode back
 
     def forward(self, inputs: list[dict[str, Any]]) -> list[Detections]:
+        if not isinstance(self.model, GeneralizedRCNN):  # one without masks: its own scaling will do
+            return [_to_detections(result["instances"]) for result in self.model(inputs)]
         found = self.model.inference(inputs, do_postprocess=False)
         return [
             to_original_size(_to_detections(instances), instances.image_size, (item["height"], item["width"]))
@@ -35,6 +38,6 @@ class SoftMaskDetector(nn.Module):
 
 
 def _to_detections(instances: Instances) -> Detections:
-    """In network-input pixels, like `instances`."""
+    """In the pixels of `instances`."""
     masks = instances.pred_masks[:, 0] if instances.has("pred_masks") else None
     return Detections(instances.pred_boxes.tensor, instances.scores, instances.pred_classes, masks)

@@ -30,7 +30,7 @@ from fetal_hc.engine.evaluation.results import (
 )
 from fetal_hc.engine.search.ensemble import evaluate_ensemble
 from fetal_hc.engine.train import distributed
-from fetal_hc.engine.train.backend import EngineChoice, choose_engine
+from fetal_hc.engine.train.backend import EngineChoice, choose_engine, find_import_problem
 from fetal_hc.engine.train.best_record import BEST_RECORD_NAME
 from fetal_hc.engine.train.events import METRICS_NAME, logging_to
 from fetal_hc.engine.train.run_record import RUN_NAME, build_run_record, read_engine, read_seed, write_run_record
@@ -93,10 +93,22 @@ def start_job(options: JobOptions, n_processes: int = 1, machines: distributed.M
     Raises:
         FetalHCError: for anything wrong with options, configuration, data or weights.
     """
-    cfg = load_config(options.architectures, options.config_file, options.overrides)
-    architecture = find_architecture(options.architectures, cfg.MODEL.META_ARCHITECTURE)
+    cfg, architecture = _read_config(options)
     job = _Job(options, cfg, architecture, _choose_engine(cfg, architecture, options))
     return distributed.launch(_run_process, n_processes, (job,), machines)
+
+
+def _read_config(options: JobOptions) -> tuple[CfgNode, Architecture]:
+    """The configuration and its model; what the built-in engine does not cover is left to Detectron2 if asked for."""
+    try:
+        cfg = load_config(options.architectures, options.config_file, options.overrides)
+        return cfg, find_architecture(options.architectures, cfg.MODEL.META_ARCHITECTURE)
+    except ConfigError:
+        if options.engine != "detectron2" or find_import_problem():
+            raise
+        from fetal_hc.engine.d2_backend.config import read_config
+
+        return read_config(options.architectures, options.config_file, options.overrides)
 
 
 def _run_process(job: _Job) -> int:
