@@ -2,17 +2,18 @@
 
 import io
 import logging
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from fetal_hc.errors import ImageError
-from hc18.dicom import header as dicom_header
+from fetal_hc.io.images import MAX_FILE_BYTES
 from hc18.dicom.header import count_of, is_dicom, number_of, read_attributes, read_bytes
-from tests.synthetic_dicom import dicom_file, encoded, gradient, region, to_bytes, ultrasound, written
+from tests.faults.large_pictures import deflated_dicom
+from tests.synthetic_dicom import dicom_file, encoded, gradient, region, ultrasound, written
 
 
 def without_preamble(*, implicit: bool, little_endian: bool = True) -> bytes:
@@ -85,28 +86,26 @@ def test_other_file_is_refused() -> None:
         read_bytes(encoded(gradient(), "PNG"))
 
 
-def test_large_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dicom_header, "MAX_FILE_BYTES", 1 << 20)
+def test_large_file_is_refused_unread(tmp_path: Path) -> None:
     with (tmp_path / "large.dcm").open("wb") as stream:
-        stream.truncate((1 << 20) + 1)
-    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail("it was read"))
-    with pytest.raises(ImageError, match="holds more than 1 MiB"):
+        stream.truncate(MAX_FILE_BYTES + 1)
+    tracemalloc.start()
+    with pytest.raises(ImageError, match="holds more than 256 MiB"):
         read_bytes(tmp_path / "large.dcm")
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most_bytes < 1 << 20
 
 
-def test_many_bytes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dicom_header, "MAX_FILE_BYTES", 1 << 10)
+def test_many_bytes_are_refused() -> None:
     with pytest.raises(ImageError, match="export single frames or a shorter sequence"):
-        read_bytes(written())
+        read_bytes(bytes(MAX_FILE_BYTES + 1))
 
 
-def test_file_that_inflates_too_far_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    dataset = ultrasound(np.zeros((2000, 1000), np.uint8))
-    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
-    data = to_bytes(dataset)
-    assert len(data) < 1 << 14
-    monkeypatch.setattr(dicom_header, "MAX_FILE_BYTES", 1 << 20)
-    with pytest.raises(ImageError, match="holds more than 1 MiB"):
+def test_file_that_inflates_too_far_is_refused() -> None:
+    data = deflated_dicom(MAX_FILE_BYTES + (1 << 20))
+    assert len(data) < 1 << 20
+    with pytest.raises(ImageError, match="holds more than 256 MiB"):
         read_attributes(read_bytes(data), ["Rows"])
 
 

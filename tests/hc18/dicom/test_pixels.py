@@ -155,18 +155,6 @@ def test_one_damaged_frame_leaves_the_others() -> None:
         image.frame_rgb(0)
 
 
-def test_only_the_frame_asked_for_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pydicom.pixels.decoders import pillow
-
-    decoded = []
-    original = pillow._decode_frame
-    monkeypatch.setattr(pillow, "_decode_frame", lambda *args: decoded.append(1) or original(*args))
-    decoder = pydicom.pixels.get_decoder(JPEGBaseline8Bit)
-    monkeypatch.setitem(decoder._available, "pillow", pillow._decode_frame)
-    read_dicom(dicom_file("color3d_jpeg_baseline.dcm")).frame_rgb(119)
-    assert len(decoded) == 1
-
-
 @pytest.mark.parametrize("count", ["0", "", None])
 def test_missing_number_of_frames_means_one(count: str | None) -> None:
     assert read_dicom(written(NumberOfFrames=count)).n_frames == 1
