@@ -53,7 +53,7 @@ def read_color_mask(root: str | os.PathLike[str], *, parts: bool = False, progre
     pairs: list[tuple[str, Pair]] = []
     for folder in folders:
         if not parts and folder.name not in FOLDER_CLASSES:
-            value, outcome = "is no known folder", f"expected one of {', '.join(FOLDER_CLASSES)}; folder left out"
+            value, outcome = "is not a known folder", f"expected one of {', '.join(FOLDER_CLASSES)}; folder left out"
             problems.append(Problem.in_file("unknown_class", relative_name(folder, base), value, outcome))
             continue
         found, folder_problems = _folder_pairs(folder, base)

@@ -114,8 +114,8 @@ def convert_face_mask(
 ) -> PhotoConversion:
     """Writes `NAME_train.json` and `NAME_val.json`, or `NAME.csv` for class folders, into `output`.
 
-    `NAME_report.json` and `NAME_overlays.png` lie beside them. Each file is replaced atomically; the same data and
-    options give the same bytes.
+    `NAME_report.json` and `NAME_overlays.png` go to the same folder. Each file is replaced atomically; the same data
+    and options give the same bytes.
 
     Args:
         format_name: a key of `READERS`.

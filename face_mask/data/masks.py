@@ -20,7 +20,7 @@ BACKGROUND_RGB = (0, 0, 0)
 
 _BLACK_UP_TO = 64  # grey values between black and white are compression noise at edges
 _WHITE_FROM = 192
-_GREY_SHARE = 0.05  # of a mask's pixels; more than that is no black-and-white mask
+_GREY_SHARE = 0.05  # of a mask's pixels; with more the picture is not a black-and-white mask
 _SHOWN_COLOURS = 3
 
 

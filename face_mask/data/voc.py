@@ -68,7 +68,7 @@ def read_voc(root: str | os.PathLike[str], *, progress: bool = False) -> Reading
         problems += file_problems
         first = annotated.setdefault(file_name, file.name) if file_name else file.name
         if first != file.name:
-            value = f"<filename> '{file_name}' is that of {first} too"
+            value = f"<filename> '{file_name}' is also the name in {first}"
             problems.append(
                 Problem.in_file("duplicate_name", relative_name(file, base), value, "second annotation left out")
             )
@@ -91,7 +91,7 @@ def parse_voc(data: bytes, name: str) -> tuple[VocAnnotation | None, list[Proble
     try:
         document = fromstring(data, forbid_dtd=True)
     except (DefusedXmlException, ParseError, ValueError, LookupError) as error:
-        value = f"is no safe, well-formed XML ({type(error).__name__}: {error})"
+        value = f"is not safe, well-formed XML ({type(error).__name__}: {error})"
         return None, [
             Problem.in_file("bad_xml", name, value, f"expected VOC without DTD or entities; {_PHOTO_LEFT_OUT}")
         ]

@@ -75,7 +75,7 @@ def class_loss(logits: Tensor, classes: Tensor, weights: Tensor | None) -> Tenso
 class ImageClassifier(nn.Module):
     """With two classes one logit and binary cross entropy, as in transfer learning's binary head; else softmax.
 
-    The one logit is that of class 1.
+    The one logit belongs to class 1.
     """
 
     weights: Tensor | None

@@ -25,7 +25,7 @@ CENTER_DISTANCE = 0.25
 def otsu_mask(image_rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """The less red of Otsu's two classes, cleaned up: bool (H, W) from RGB (H, W, 3).
 
-    What a mask lacks beside skin is red, whatever the light. The large central part is kept.
+    A mask has less red than skin, in any light. The large central part is kept.
     """
     lack = _lack_of_red(image_rgb)
     _, found = cv2.threshold(lack, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)

@@ -34,7 +34,7 @@ class ClassificationEvaluator:
         records: dataset dicts with one annotation each.
         class_names: in contiguous order.
         positive_class: the class that counts as positive, of two.
-        details_path: CSV with truth and probabilities of every image; the confusion matrix lies beside it.
+        details_path: CSV with truth and probabilities of every image; the confusion matrix goes to the same folder.
     """
 
     def __init__(

@@ -73,7 +73,7 @@ class SquareMapper:
         return sample
 
     def _hw_of(self, record: Mapping[str, Any]) -> tuple[int, int]:
-        """Size of the original image: the record's, or, where a manifest has none, that of the file."""
+        """Size of the original image: the record's, or the file's where a manifest does not say."""
         if "height" in record:
             return int(record["height"]), int(record["width"])
         path = str(record["file_name"])

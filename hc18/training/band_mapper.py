@@ -28,7 +28,7 @@ class PolarBandMapper:
     """Maps a record to {"band", "radii"} for training, else to {"image_grey", "start"}.
 
     In training the start is the reference ellipse, moved at random (INPUT.BAND), so that the network meets every error
-    a first network may make; otherwise it is what a first network measured in the image (DATASETS.START_OUTLINES).
+    a detector may make; otherwise it is what a detector measured in the image (DATASETS.START_OUTLINES).
 
     Args:
         cfg: reads INPUT.BAND, INPUT.AUG, INPUT.RANDOM_FLIP, DATASETS.START_OUTLINES and DATALOADER.CACHE_IMAGES.
@@ -76,7 +76,7 @@ class PolarBandMapper:
         name = Path(str(record["file_name"])).name
         if name not in self.starts:
             raise DatasetError(
-                f"{name}: no file of DATASETS.START_OUTLINES has a row for it; score it with the first network "
+                f"{name}: no file of DATASETS.START_OUTLINES has a row for it; measure it with the detector "
                 "(tools/score.py) and name the details file there"
             )
         return self.starts[name]

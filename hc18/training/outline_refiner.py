@@ -2,7 +2,7 @@
 
 At every angle it gives a distribution over radii, whose mean is the outline's place there, and how much that place is
 to count; the ellipse nearest to all places is found by weighted least squares inside the network, so that the training
-minimises the error of the ellipse and not that of single edge points.
+minimises the error of the ellipse, not the errors of single edge points.
 
 References: Nibali et al., Numerical coordinate regression with convolutional neural networks, 2018 (places as the mean
 of a distribution over cells); Van Gansbeke et al., End-to-end lane detection through differentiable least-squares
@@ -141,7 +141,7 @@ class _Conv(nn.Module):
 
 
 class _Residual(nn.Module):
-    """Two convolutions beside a shortcut; `dilation` of the first along the angles."""
+    """Two convolutions and a shortcut; `dilation` of the first along the angles."""
 
     def __init__(self, channels: int, dilation: int = 1) -> None:
         super().__init__()

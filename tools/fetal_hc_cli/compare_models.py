@@ -1,4 +1,4 @@
-"""Compare finished trainings: a table of chosen metrics as CSV and a bar chart beside it.
+"""Compare finished trainings: a table of chosen metrics as CSV, and a bar chart.
 
     python tools/compare_models.py --runs output/face_mask/two_head_* --metrics classification/accuracy box/mean_IoU
                                    --reported two_head_scratch_7=79.44,20.05 --output output/face_mask/two_head.png
@@ -103,7 +103,7 @@ def to_csv(names: Sequence[str], metrics: Sequence[str], ours: np.ndarray, repor
 def compare(
     runs: Sequence[Path], metrics: Sequence[str], reported: Mapping[str, Sequence[float]], output: Path
 ) -> Path:
-    """Writes the bar chart to `output` and returns the path of the CSV beside it.
+    """Writes the bar chart to `output` and returns the path of the CSV in the same folder.
 
     Raises:
         FetalHCError: if a run cannot be read or a file not be written.

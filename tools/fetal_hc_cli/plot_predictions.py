@@ -2,7 +2,7 @@
 
     python tools/plot_predictions.py --run output/face_mask/classifier_mobilenet_v2
 
-Every classification_NAME.csv in the folder gets confusion_NAME.png and roc_NAME.png beside it; predictions_NAME.png
+Every classification_NAME.csv in the folder gets confusion_NAME.png and roc_NAME.png; predictions_NAME.png
 shows images of each dataset in DATASETS.TEST, truth in blue, prediction in orange.
 """
 
@@ -71,7 +71,7 @@ def plot_confusion(names: Sequence[str], counts: np.ndarray) -> Figure:
 
 
 def plot_roc(names: Sequence[str], truth: np.ndarray, probabilities: np.ndarray) -> Figure:
-    """ROC curve of every class against the rest; of two classes, that of the first."""
+    """ROC curve of every class against the rest; of two classes, the curve of the first."""
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.add_subplot()
     for index, name in enumerate(names[:1] if len(names) == 2 else names):

@@ -2,7 +2,7 @@
 
     python tools/tune.py --config-file configs/face_mask/two_head_mobilenet_v2_2.yaml --trials 20 OUTPUT_DIR output/tune
 
-The study is an SQLite file, OUTPUT_DIR/study.db unless --storage names another; trials.csv beside it lists all trials.
+The study is an SQLite file, OUTPUT_DIR/study.db unless --storage names another; trials.csv in its folder lists all.
 Ctrl-C ends the search after the running iteration; --resume continues it. Exit code: 0 done; 2 bad input; 128 + signal.
 """
 

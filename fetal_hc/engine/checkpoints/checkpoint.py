@@ -1,7 +1,7 @@
 """Checkpoint files as Detectron2 writes them: model_0000999.pth, model_final.pth, last_checkpoint.
 
 A file is a dictionary. "model" always holds the weights to evaluate, export and ship: the moving average where there is
-one. What resuming needs stands beside it: "optimizer", "scheduler", "iteration" (the last one done, 0-based) and,
+one. The file also holds what resuming needs: "optimizer", "scheduler", "iteration" (the last one done, 0-based) and,
 unknown to Detectron2, "ema" (its counter and the weights under training), "grad_scaler", "random_state", "sampler".
 Files are read with `torch.load(weights_only=True)`, those of Detectron2's model zoo (.pkl) with
 `fetal_hc.engine.checkpoints.restricted_pickle`, exported models (.onnx, bundles as .zip) with
@@ -61,10 +61,11 @@ def write_checkpoint(path: str | Path, content: dict[str, Any], *, is_last: bool
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """The content of a checkpoint on the CPU: "model" and whatever stands beside it.
+    """The content of a checkpoint on the CPU: "model" and all other entries.
 
     A bare dictionary of weights is taken as "model". A .pkl without "__author__" is a Caffe2 one ("blobs" or bare) and
-    gets "matching_heuristics", as in Detectron2. What old files hold beside weights (pixel mean, anchors) is dropped.
+    gets "matching_heuristics", as in Detectron2. Entries of old files that are not weights (pixel mean, anchors) are
+    dropped.
     A URL such as detectron2://ImageNetPretrained/MSRA/R-50.pkl stands for its file in Detectron2's download cache.
 
     Raises:

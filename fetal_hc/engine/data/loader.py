@@ -69,7 +69,7 @@ class TrainLoader:
         if state["n_images"] != self.sampler.n_images:
             raise ConfigError(
                 f"cannot resume: the checkpoint was trained on {state['n_images']} images, DATASETS.TRAIN now has "
-                f"{self.sampler.n_images}; restore the dataset, or start anew with MODEL.WEIGHTS set to the checkpoint"
+                f"{self.sampler.n_images}; restore the dataset, or start again with MODEL.WEIGHTS set to the checkpoint"
             )
         self.sampler.seed = state["seed"]
         self.n_batches = state["n_samples"] // (self.sampler.batch_size * self.sampler.world_size)

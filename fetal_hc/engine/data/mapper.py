@@ -24,7 +24,7 @@ CACHE_LIMIT_BYTES = 2 * 1024**3
 
 
 class ImageCache:
-    """Images kept in memory until a limit in bytes is reached; later ones are made anew each time."""
+    """Images kept in memory until a limit in bytes is reached; later ones are made again each time."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.free_bytes = limit_bytes

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.modeling.box_head import BoxPredictor
+from fetal_hc.engine.modeling.fpn import RegionPooler
 from fetal_hc.engine.modeling.layers import Conv2d, init_msra
 from fetal_hc.engine.modeling.mask_head import MaskHead, mask_loss
-from fetal_hc.engine.modeling.pooler import RegionPooler
 from fetal_hc.engine.modeling.resnet import make_stage
 from fetal_hc.engine.modeling.roi_heads import ROIHeads, concatenate, crop_masks, with_masks
 from fetal_hc.engine.structures import Detections, Targets

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from fetal_hc.engine.config import CfgNode
+from fetal_hc.engine.modeling.anchors import match, subsample
 from fetal_hc.engine.modeling.box_head import BoxHead, BoxPredictor, FoundBoxes
 from fetal_hc.engine.modeling.boxes import pairwise_iou
+from fetal_hc.engine.modeling.fpn import RegionPooler
 from fetal_hc.engine.modeling.mask_head import MaskHead, mask_loss, mask_probabilities
-from fetal_hc.engine.modeling.pooler import RegionPooler
-from fetal_hc.engine.modeling.sampling import match, subsample
 from fetal_hc.engine.structures import Detections, Targets
 
 

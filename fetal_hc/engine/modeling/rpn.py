@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fetal_hc.engine.config import CfgNode
-from fetal_hc.engine.modeling.anchors import AnchorGenerator
+from fetal_hc.engine.modeling.anchors import AnchorGenerator, match, subsample
 from fetal_hc.engine.modeling.boxes import (
     BoxTransform,
     box_regression_loss,
@@ -17,7 +17,6 @@ from fetal_hc.engine.modeling.boxes import (
     suppress,
 )
 from fetal_hc.engine.modeling.layers import Conv2d, init_normal
-from fetal_hc.engine.modeling.sampling import match, subsample
 from fetal_hc.engine.structures import Targets
 
 

@@ -20,7 +20,7 @@ from fetal_hc.errors import ConfigError, ModelError
 from fetal_hc.io.atomic import write_text_atomic
 
 STUDY_NAME = "tuning"
-# Table of all trials, beside the study.
+# Table of all trials, in the folder of the study.
 TRIALS_NAME = "trials.csv"
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def tune(options: TuningOptions) -> tuple[optuna.Study, int]:
 
     Each trial trains in OUTPUT_DIR/trial_NNN. The pruner sees TEST.BEST_METRIC after every TEST.EVAL_PERIOD; its best
     value is the trial's. A trial that diverges counts as pruned; an interrupted one does not count. All trials are
-    listed in trials.csv beside `storage`.
+    listed in trials.csv in the folder of `storage`.
 
     Raises:
         ConfigError: if the configuration cannot be tuned, or the study exists already (without `resume`) or does not.

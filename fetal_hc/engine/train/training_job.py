@@ -54,7 +54,7 @@ class JobOptions:
         config_file: YAML configuration.
         overrides: KEY VALUE KEY VALUE ...
         engine: "builtin", "detectron2" or "auto"; see `fetal_hc.engine.train.backend.choose_engine`.
-        resume: continue from OUTPUT_DIR/last_checkpoint, or start afresh when there is none.
+        resume: continue from OUTPUT_DIR/last_checkpoint, or start from the beginning where there is none.
         eval_only: score MODEL.WEIGHTS (with `resume`: the last checkpoint) on DATASETS.TEST, no training.
         overwrite: replace a training that OUTPUT_DIR already holds.
         wants_gpus: a number of GPUs was given; the log then says if MODEL.DEVICE keeps the job on the CPU.
@@ -200,7 +200,7 @@ def _train(
 
 
 def _choose_seed(cfg: CfgNode, options: JobOptions) -> int:
-    """SEED; when negative, that of the run to be resumed or else a random one, the same in all processes."""
+    """SEED; a negative one becomes the seed of the resumed run, or a random one that all processes share."""
     if cfg.SEED >= 0:
         return int(cfg.SEED)
     earlier = read_seed(Path(cfg.OUTPUT_DIR)) if options.resume else None

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fetal_hc.engine.config import CfgNode
-from fetal_hc.engine.modeling.anchors import AnchorGenerator
+from fetal_hc.engine.modeling.anchors import AnchorGenerator, match, subsample
 from fetal_hc.engine.modeling.boxes import (
     BoxTransform,
     box_regression_loss,
@@ -18,10 +18,9 @@ from fetal_hc.engine.modeling.boxes import (
     pairwise_iou,
     suppress,
 )
+from fetal_hc.engine.modeling.fpn import RegionPooler
 from fetal_hc.engine.modeling.layers import FrozenBatchNorm2d
-from fetal_hc.engine.modeling.pooler import RegionPooler
 from fetal_hc.engine.modeling.resnet import BottleneckBlock, ResNet
-from fetal_hc.engine.modeling.sampling import match, subsample
 
 
 def test_anchors_are_not_rounded_and_run_over_cells_sizes_ratios(make_config: Callable[..., CfgNode]) -> None:
