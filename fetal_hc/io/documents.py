@@ -10,8 +10,8 @@ _MAX_DEPTH = 50  # brackets within brackets; our own files have fewer than 10
 _MAX_YAML_CHARACTERS = 1_000_000
 
 
-def parse_json(text: str) -> Any:
-    """The content of a JSON text.
+def parse_json(text: str | bytes) -> Any:
+    """The content of a JSON text, which is UTF-8 if it comes as bytes.
 
     Raises:
         ValueError: if it is not JSON, nested too deeply, or has a number of too many digits.

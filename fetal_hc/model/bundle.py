@@ -25,6 +25,7 @@ from typing import Any
 
 from fetal_hc.errors import ModelError, raise_problems
 from fetal_hc.io.atomic import write_bytes_atomic
+from fetal_hc.io.documents import parse_json
 from fetal_hc.model.model_spec import ModelSpec
 from fetal_hc.model.sessions import read_onnx_metadata
 
@@ -194,7 +195,7 @@ def _read_manifest(content: bytes, path: Path) -> dict[str, Any]:
         ModelError: naming every key that is missing or wrong.
     """
     try:
-        manifest = json.loads(content)
+        manifest = parse_json(content)
     except ValueError as error:
         raise ModelError(f"{path}: {MANIFEST} is not JSON ({error}); restore the file") from error
     found = (manifest.get("format"), manifest.get("format_version")) if isinstance(manifest, dict) else manifest
@@ -241,7 +242,7 @@ def _read_single_file(path: Path) -> ModelBundle:
     networks, sections = {DETECTOR: content}, {}
     try:
         if _INTERVALS_KEY in metadata:
-            sections[INTERVALS] = json.loads(metadata[_INTERVALS_KEY])
+            sections[INTERVALS] = parse_json(metadata[_INTERVALS_KEY])
         if _REFINER_KEY in metadata:
             networks[REFINER] = base64.b64decode(metadata[_REFINER_KEY], validate=True)
     except (ValueError, binascii.Error) as error:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fetal_hc.errors import ModelError, raise_problems
+from fetal_hc.io.documents import parse_json
 from fetal_hc.model.preprocess import InputSpec
 
 FORMAT_VERSION = "1"
@@ -168,7 +169,7 @@ def _parse_class_names(text: str) -> tuple[str, ...]:
     Raises:
         ValueError: if the text is not a list of at least one name.
     """
-    names = json.loads(text)
+    names = parse_json(text)
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise ValueError(f"class names are {text}; expected a JSON list of names")
     return tuple(names)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from matplotlib.figure import Figure
 from fetal_hc.engine.evaluation.results import flatten_results
 from fetal_hc.errors import ConfigError, DatasetError, FetalHCError
 from fetal_hc.io.atomic import write_bytes_atomic, write_text_atomic
+from fetal_hc.io.documents import parse_json
 from fetal_hc.io.tables import to_csv_text
 
 _OURS, _REPORTED = "#0072B2", "#E69F00"
@@ -35,7 +35,7 @@ def read_run(folder: Path, metrics: Sequence[str]) -> list[float]:
     """
     path = folder / "results.json"
     try:
-        flat = flatten_results(json.loads(path.read_text(encoding="utf-8")))
+        flat = flatten_results(parse_json(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path}: cannot be read ({error}); finish the training or leave it out") from error
     return [math.nan if (value := flat.get(name)) is None else float(value) for name in metrics]

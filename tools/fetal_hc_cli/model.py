@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fetal_hc.errors import ConfigError, FetalHCError
+from fetal_hc.io.documents import parse_json
 from fetal_hc.model.bundle import TRAINING, ModelBundle
 from fetal_hc.model.checksum import file_sha256
 from hc18.measure.head_model import HEAD_CLASSES, HeadModel
@@ -57,7 +58,7 @@ def identity_changes(options: argparse.Namespace) -> dict[str, Any]:
     changes = {key: value for key, value in changes.items() if value is not None}
     if options.training is not None:
         try:
-            summary = json.loads(options.training.read_text(encoding="utf-8"))
+            summary = parse_json(options.training.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ConfigError(f"{options.training}: cannot be read as JSON ({error}); expected an object") from error
         if not isinstance(summary, dict):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import math
 import re
 import sys
@@ -24,6 +23,7 @@ from matplotlib.figure import Figure
 
 from fetal_hc.errors import ConfigError, DatasetError, FetalHCError, raise_problems
 from fetal_hc.io.atomic import write_bytes_atomic, write_text_atomic
+from fetal_hc.io.documents import parse_json
 from fetal_hc.io.tables import to_csv_text
 
 # Okabe and Ito's colours, told apart with any colour vision.
@@ -77,7 +77,7 @@ def read_points(path: Path) -> list[Point]:
     rows, problems = [], []
     for number, line in enumerate(lines, start=1):
         try:
-            row = json.loads(line)
+            row = parse_json(line)
             rows.append((int(row["iteration"]), row))
         except (ValueError, KeyError, TypeError):
             if number < len(lines):

@@ -44,3 +44,9 @@ def test_tags_in_yaml_are_refused() -> None:
 def test_long_yaml_is_refused() -> None:
     with pytest.raises(ValueError, match="more than 1,000,000"):
         parse_yaml("# " + "x" * 1_000_000)
+
+
+def test_json_in_bytes_is_read_as_utf_8() -> None:
+    assert parse_json('{"ä": 1}'.encode()) == {"ä": 1}
+    with pytest.raises(ValueError, match="decode"):
+        parse_json(b'{"\xe4": 1}')
