@@ -33,7 +33,8 @@ def about_page() -> None:
         st.markdown(_HOW_TO)
         version = resources.model().version
         st.caption(
-            f"App {wording.plain(installed_version())}, model {wording.plain(version.name)} {version.sha256[:12]}…, "
+            f"App {wording.plain(installed_version())}, model {wording.plain(version.name)} "
+            f"{wording.plain(version.version)} {version.sha256[:12]}…, "
             f"images up to {MAX_PIXELS // 1_000_000} million pixels, reviews in "
             f"{wording.plain(resources.store().name)}."
         )
