@@ -76,7 +76,7 @@ def out_of_fold_table(pairs: Iterable[tuple[Path, Path]]) -> str:
     writer.writeheader()
     seen: set[str] = set()
     for details, labelled in pairs:
-        read_details(details)  # refuses what is no details file
+        read_details(details)  # refuses any other table
         names = {Path(image.file_name).name for image in read_coco(labelled).images}
         with details.open(encoding="utf-8-sig", newline="") as stream:
             rows = [row for row in csv.DictReader(stream) if from_safe_cell(row["filename"]) in names]

@@ -70,7 +70,7 @@ def test_finished_steps_are_skipped_and_a_failing_one_ends_the_run(
     [
         ([], "either --hc18 DIR or --smoke"),
         (["--smoke", "--hc18", "x"], "either --hc18 DIR or --smoke"),
-        (["--hc18", "nowhere"], "nowhere: is no folder"),
+        (["--hc18", "nowhere"], "nowhere: is not a folder"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(

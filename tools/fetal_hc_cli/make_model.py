@@ -77,7 +77,7 @@ def _recipe(options: argparse.Namespace) -> Recipe:
     photographs = {name: folder.resolve() for name, folder in given.items() if folder is not None}
     missing = [folder for folder in (options.hc18, *photographs.values()) if not folder.is_dir()]
     if missing:
-        raise ConfigError(f"{missing[0]}: is no folder; check the options --hc18, --faces and --crowds")
+        raise ConfigError(f"{missing[0]}: is not a folder; check the options --hc18, --faces and --crowds")
     return Recipe(options.hc18.resolve(), work, photographs, options.model_version)
 
 

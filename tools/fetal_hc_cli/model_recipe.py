@@ -28,7 +28,7 @@ class Step:
         tool: `tools/TOOL.py` is called; "" joins tables: the first file of `arguments` gets the rows of the others.
         arguments: of the tool.
         output: file that exists once the step is done.
-        may_miss: whether exit code 1 (a check missed its bound) is no failure.
+        may_miss: whether exit code 1 (a check missed its bound) does not count as a failure.
     """
 
     name: str

@@ -56,7 +56,7 @@ def quantize_model(source: Path, target: Path, images: Sequence[Path]) -> None:
         images: at least `MIN_IMAGES` typical ones, from the training set.
 
     Raises:
-        ModelError: if the source is no such file or there are too few images.
+        ModelError: if the source is something else or there are too few images.
         DatasetError: if an image cannot be read.
     """
     if len(images) < MIN_IMAGES:
