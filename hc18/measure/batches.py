@@ -16,7 +16,6 @@ from fetal_hc.batch.sources import ImageSource, Location
 from fetal_hc.batch.summary import BatchSummary, Tally
 from fetal_hc.errors import ConfigError
 from fetal_hc.model.checksum import check_checksum, file_sha256
-from hc18.measure.outline import MIN_SCORE
 from hc18.measure.pixel_size_rules import TablePixelSize, open_source
 from hc18.measure.result_files import write_results
 from hc18.measure.rows import MeasurementRow
@@ -31,18 +30,18 @@ class MeasureSettings(BatchSettings):
     """How a batch is measured; the shipped model is the default.
 
     Attributes:
-        min_score: smallest confidence of a detection that counts as a head, 0 to 1.
+        min_score: smallest confidence of a detection that counts as a head, 0 to 1; the model's own if None.
 
     Raises:
         ConfigError: listing every value outside its range.
     """
 
-    min_score: float = MIN_SCORE
+    min_score: float | None = None
 
     def find_problems(self) -> list[str]:
         """What is wrong with the values."""
         problems = super().find_problems()
-        if not 0.0 <= self.min_score <= 1.0:
+        if self.min_score is not None and not 0.0 <= self.min_score <= 1.0:
             problems.append(f"smallest score is {self.min_score}; expected 0 to 1")
         return problems
 
@@ -96,7 +95,10 @@ def measure_batch(
     model_sha256 = file_sha256(model)
     plan = BatchPlan(
         make_work=lambda n_threads: MeasureWork(model, n_threads, settings.min_score, model_sha256),
-        identity={"model (SHA-256)": model_sha256, "smallest score": repr(settings.min_score)},
+        identity={
+            "model (SHA-256)": model_sha256,
+            "smallest score": "of the model" if settings.min_score is None else repr(settings.min_score),
+        },
         outputs={"submission": submission, "details": details},
         write=partial(_write, submission, details),
         notice=DISCLAIMER,

@@ -31,11 +31,11 @@ class MeasureWork(BatchWork[TablePixelSize, MeasurementRow]):
     Attributes:
         model: a model bundle or an exported ONNX file.
         num_threads: threads for the network.
-        min_score: smallest confidence of a detection that counts as a head, 0 to 1.
+        min_score: smallest confidence of a detection that counts as a head, 0 to 1; the model's own if None.
         model_sha256: hex digest of the model, for the rows.
     """
 
-    min_score: float
+    min_score: float | None
     model_sha256: str = ""
 
     table: ClassVar[ColumnTable[MeasurementRow]] = MEASUREMENT_TABLE

@@ -19,7 +19,6 @@ from fetal_hc.batch.interruption import stop_at_signals
 from fetal_hc.batch.settings import RUNNER_NAMES
 from fetal_hc.errors import FetalHCError
 from hc18.measure.batches import BatchInterrupted, MeasureSettings, measure_batch, open_source
-from hc18.measure.outline import MIN_SCORE
 
 INTERRUPTED = 130
 
@@ -57,13 +56,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_worker_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--model", type=Path, metavar="FILE.onnx", help="model (default: the shipped one)")
+    group.add_argument("--model", type=Path, metavar="FILE", help="model (default: the shipped one)")
     group.add_argument(
         "--min-score",
         type=float,
-        default=MIN_SCORE,
         metavar="S",
-        help="smallest confidence that counts as a head, 0 to 1 (default: %(default)s)",
+        help="smallest confidence that counts as a head, 0 to 1 (default: the model's own; 0.35 for the shipped model)",
     )
     group.add_argument("--runner", choices=RUNNER_NAMES, help="default: serial for one worker, pool for more")
     group.add_argument("--workers", type=int, metavar="N", help="processes (default: one per usable core)")

@@ -28,7 +28,6 @@ from hc18.evaluation.overlay_items import (
     worst_first,
 )
 from hc18.evaluation.overlays import write_gallery
-from hc18.measure.outline import MIN_SCORE
 from hc18.measure.worker import MeasureWork
 
 
@@ -45,14 +44,12 @@ def build_parser() -> argparse.ArgumentParser:
     predictions = parser.add_mutually_exclusive_group()
     predictions.add_argument("--submission", type=Path, metavar="CSV", help="ellipses written by tools/score.py")
     predictions.add_argument("--details", type=Path, metavar="CSV", help="details written by tools/score.py")
-    predictions.add_argument("--model", type=Path, metavar="FILE.onnx", help="measure with this model")
+    predictions.add_argument("--model", type=Path, metavar="FILE", help="measure with this model")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the pictures")
     parser.add_argument("--names", nargs="+", metavar="FILE", help="only these images")
     parser.add_argument("--limit", type=int, metavar="N", help="at most N images")
     parser.add_argument("--worst", action="store_true", help="largest errors first, images without prediction before")
-    parser.add_argument(
-        "--min-score", type=float, default=MIN_SCORE, metavar="S", help="with --model (default %(default)s)"
-    )
+    parser.add_argument("--min-score", type=float, metavar="S", help="with --model (default: the model's own)")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier gallery in the folder")
     return parser
 

@@ -13,9 +13,11 @@ from PIL import Image
 from fetal_hc.batch.batch import check_outputs
 from fetal_hc.batch.summary import BatchSummary
 from fetal_hc.errors import ConfigError, DatasetError, FetalHCError, ModelError
+from fetal_hc.model.bundle import ModelBundle
 from fetal_hc.model.checksum import file_sha256
 from hc18.dataset.submission import check_submission, read_submission
 from hc18.measure.batches import MeasureSettings, measure_batch, open_source
+from hc18.measure.head_model import MEASUREMENT
 from tests.synthetic_heads import HeadFolder, write_head_folder
 from tests.synthetic_model import write_bright_object_model
 
@@ -96,6 +98,15 @@ def test_detections_below_the_smallest_score_do_not_count(
     heads: HeadFolder, bright_model: Path, tmp_path: Path
 ) -> None:
     assert _score(heads, bright_model, tmp_path, min_score=0.95).n_measured == 0
+
+
+def test_smallest_score_of_the_model_counts_where_none_is_given(
+    heads: HeadFolder, bright_model: Path, tmp_path: Path
+) -> None:
+    strict = ModelBundle.read(bright_model).replace(sections={MEASUREMENT: {"min_score": 0.95}})
+    strict.write(tmp_path / "strict.zip")
+    assert _score(heads, tmp_path / "strict.zip", tmp_path).n_measured == 0
+    assert _score(heads, tmp_path / "strict.zip", tmp_path, min_score=0.35, overwrite=True).n_measured == 5
 
 
 def test_implausible_measurements_are_warned_about_under_the_final_name(

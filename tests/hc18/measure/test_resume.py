@@ -126,7 +126,7 @@ def test_unfinished_batch_is_reported_without_resume_and_given_up_with_overwrite
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"min_score": 0.6}, "smallest score: 0.35 in the unfinished batch, 0.6 now"),
+        ({"min_score": 0.6}, "smallest score: of the model in the unfinished batch, 0.6 now"),
         ({"threads": 3}, r"threads per process: \d+ in the unfinished batch, 3 now"),
         ({"model": "another"}, r"model \(SHA-256\): {old} in the unfinished batch, {new} now"),
     ],
