@@ -15,7 +15,8 @@ TRAIN, VAL, NEGATIVES = "hc18_train", "hc18_val", "no_head"
 CONFIGS = "configs/hc18"
 REFINER_CONFIG = f"{CONFIGS}/outline_refiner.yaml"
 # Tiny detectors learn in the reference run's first stage; every later training changes them a little.
-SMOKE_KEYS = ("TEST.EXPECTED_RESULTS", "[]", "DATALOADER.FILTER_EMPTY_ANNOTATIONS", "False")
+NO_AMP = ("SOLVER.AMP.ENABLED", "False")  # bfloat16 is slow on processors without it
+SMOKE_KEYS = ("TEST.EXPECTED_RESULTS", "[]", "DATALOADER.FILTER_EMPTY_ANNOTATIONS", "False", *NO_AMP)
 SMOKE_SHORT_KEYS = ("SOLVER.WARMUP_ITERS", "2", "SOLVER.MAX_ITER", "20")
 
 
@@ -251,7 +252,7 @@ class Recipe:
     def _refiner_keys(self) -> tuple[str, ...]:
         if not self.is_smoke:
             return ()
-        return ("MODEL.OUTLINE_REFINER.CHANNELS", "4", "SOLVER.MAX_ITER", "40", "SOLVER.WARMUP_ITERS", "4")
+        return ("MODEL.OUTLINE_REFINER.CHANNELS", "4", "SOLVER.MAX_ITER", "40", "SOLVER.WARMUP_ITERS", "4", *NO_AMP)
 
 
 def _common_keys(data: Path, output: Path, datasets: Sequence[str]) -> tuple[str, ...]:
