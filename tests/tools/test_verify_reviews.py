@@ -1,3 +1,4 @@
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,14 @@ def test_head_that_is_gone_is_named(path: str, capsys: pytest.CaptureFixture[str
 def test_bad_input_is_one_message(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_damaged_database_is_not_bad_input(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("DROP TABLE review_events")
+    connection.close()
+    assert main(["--store", path]) == 1
+    output = capsys.readouterr()
+    assert "is damaged (removed tables: review_events)" in output.err
+    assert "restore a copy" in output.err
+    assert "the record is NOT intact" in output.out

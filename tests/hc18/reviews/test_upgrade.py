@@ -1,14 +1,17 @@
 import sqlite3
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from hc18.reviews.database import connect, reading, to_url
+from hc18.reviews.database import BUSY_TIMEOUT_MS, connect, reading, to_url, writing
 from hc18.reviews.models import StoreError
 from hc18.reviews.store import ReviewStore
 from hc18.reviews.tables import METADATA
+from tests.hc18.reviews.cases import new_case
 from tests.hc18.reviews.raw import execute
 
 
@@ -111,3 +114,29 @@ def test_settings_of_sqlite_are_the_safe_ones(sqlite_store: ReviewStore, tmp_pat
     foreign = sqlite3.connect(tmp_path / "reviews.db")
     assert foreign.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     foreign.close()
+
+
+def test_opening_does_not_wait_for_a_writer(store_url: str) -> None:
+    with ReviewStore(store_url) as store:
+        store.register_case(new_case(1), "ann")
+    engine = connect(to_url(store_url))
+    with writing(engine):  # a large batch is being imported
+        began = time.monotonic()
+        with ReviewStore(store_url) as store:
+            assert store.progress().n_cases == 1
+        assert time.monotonic() - began < 0.9 * BUSY_TIMEOUT_MS / 1000.0
+    engine.dispose()
+
+
+def test_opening_a_new_store_waits_until_the_writer_is_done(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hc18.reviews.database.BUSY_TIMEOUT_MS", 100)
+    engine = connect(to_url(store_url))
+    with writing(engine):
+        opening = threading.Thread(target=lambda: ReviewStore(store_url).close())
+        opening.start()
+        opening.join(1.0)
+        assert opening.is_alive()
+    opening.join(60.0)
+    engine.dispose()
+    with ReviewStore(store_url, create=False) as store:
+        assert store.verify().problems == ()

@@ -1,3 +1,6 @@
+import sqlite3
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sqlalchemy import insert, select
@@ -5,7 +8,7 @@ from sqlalchemy import insert, select
 from hc18.dicom.privacy import pixel_sha256
 from hc18.reviews.canonical import GENESIS_HASH, body_sha256, from_body
 from hc18.reviews.database import connect, reading, to_url
-from hc18.reviews.models import ReviewAction, SoftMask, StoreError
+from hc18.reviews.models import ReviewAction, SoftMask, StoreDamaged, StoreError
 from hc18.reviews.pictures import to_png
 from hc18.reviews.store import ReviewStore
 from hc18.reviews.tables import EVENTS, IMAGES
@@ -204,3 +207,109 @@ def test_reading_a_changed_case_is_refused(filled_url: str) -> None:
 def test_image_hash_is_the_key_of_the_case(filled_url: str) -> None:
     with ReviewStore(filled_url) as store:
         assert {event.image_sha256 for event in store.events(1)} == {pixel_sha256(image_of(1))}
+
+
+def _replace_trigger(store_url: str, name: str, table: str, moment: str) -> None:
+    """Puts a trigger that does nothing in the place of one of the record."""
+    if store_url.startswith("postgresql"):
+        execute(
+            store_url,
+            "CREATE FUNCTION allow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$",
+            f"DROP TRIGGER {name} ON {table}",
+            f"CREATE TRIGGER {name} {moment} ON {table} FOR EACH ROW EXECUTE FUNCTION allow()",
+            f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}",
+        )
+        return
+    execute(store_url, f"DROP TRIGGER {name}", f"CREATE TRIGGER {name} {moment} ON {table} BEGIN SELECT 1; END")
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "moment"),
+    [
+        ("review_events_no_update", "review_events", "BEFORE UPDATE"),
+        ("case_images_no_delete", "case_images", "BEFORE DELETE"),
+        ("review_events_insert", "review_events", "BEFORE INSERT"),
+    ],
+)
+def test_trigger_of_the_same_name_that_does_nothing_is_named(
+    filled_url: str, name: str, table: str, moment: str
+) -> None:
+    _replace_trigger(filled_url, name, table, moment)
+    (problem,) = _problems(filled_url)
+    assert problem.kind is ProblemKind.TRIGGER
+    assert f"the trigger {name} was replaced" in str(problem)
+
+
+def test_trigger_that_does_not_belong_to_the_store_is_named(filled_url: str) -> None:
+    if filled_url.startswith("postgresql"):
+        execute(
+            filled_url,
+            "CREATE FUNCTION drop_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
+            "CREATE TRIGGER extra BEFORE INSERT ON review_events FOR EACH ROW EXECUTE FUNCTION drop_row()",
+            "ALTER TABLE review_events ENABLE ALWAYS TRIGGER extra",
+        )
+    else:
+        execute(filled_url, "CREATE TRIGGER extra BEFORE INSERT ON review_events BEGIN SELECT RAISE(IGNORE); END")
+    (problem,) = _problems(filled_url)
+    assert "the trigger extra does not belong to this store" in str(problem)
+
+
+def test_trigger_function_that_was_emptied_is_named(postgres_url: str) -> None:
+    ReviewStore(postgres_url).close()
+    body = "$$ BEGIN RETURN NEW; END $$"
+    execute(postgres_url, f"CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS {body}")
+    (problem,) = _problems(postgres_url)
+    assert "the function refuse_change of the triggers was removed or changed" in str(problem)
+
+
+@pytest.mark.parametrize("table", ["review_events", "case_images", "case_masks", "cases", "alembic_version"])
+def test_removed_table_is_damage(filled_url: str, table: str) -> None:
+    if filled_url.startswith("postgresql"):
+        execute(filled_url, f"DROP TABLE {table} CASCADE")
+    else:
+        connection = sqlite3.connect(to_url(filled_url).database or "")
+        connection.execute(f"DROP TABLE {table}")
+        connection.close()
+    with pytest.raises(StoreDamaged, match=rf"is damaged \(.*{table}.*restore a copy"):
+        _problems(filled_url)
+
+
+def _edit_schema(store_url: str, statement: str) -> None:
+    """Changes SQLite's own table of the schema, as a broken disk could."""
+    connection = sqlite3.connect(to_url(store_url).database or "", isolation_level=None)
+    connection.execute("PRAGMA journal_mode = DELETE")
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.execute(statement)
+    connection.close()
+
+
+@pytest.mark.parametrize("text", ["'CREATE TABEL review_events (x'", "CAST(X'435245415445FFFE20' AS TEXT)"])
+def test_damaged_schema_is_damage(tmp_path: Path, text: str) -> None:
+    path = str(tmp_path / "reviews.db")
+    with ReviewStore(path) as store:
+        store.register_case(new_case(1), "ann")
+    _edit_schema(path, f"UPDATE sqlite_master SET sql = {text} WHERE name = 'review_events'")
+    with pytest.raises(StoreDamaged, match="is damaged"):
+        _problems(path)
+
+
+def test_corrupt_index_is_named(tmp_path: Path) -> None:
+    path = str(tmp_path / "reviews.db")
+    with ReviewStore(path) as store:
+        store.register_cases([new_case(1), new_case(2)], "ann")
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = DELETE")
+    page, size = (
+        connection.execute(query).fetchone()[0]
+        for query in (
+            "SELECT rootpage FROM sqlite_master WHERE name = 'ix_cases_flagged'",
+            "PRAGMA page_size",
+        )
+    )
+    connection.close()
+    with Path(path).open("r+b") as stream:
+        stream.seek((page - 1) * size + 3)
+        stream.write(b"\x00\x00")  # the index says that it is empty
+    problems = _problems(path)
+    assert {problem.kind for problem in problems} == {ProblemKind.DATABASE}
+    assert "ix_cases_flagged" in "\n".join(map(str, problems))
