@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 from streamlit.errors import StreamlitSecretNotFoundError
+
+from fetal_hc_app import wording
 
 _NAME_KEY = "reviewer_name"
 
@@ -26,13 +29,25 @@ class Admission:
     reviewer: str = ""
 
 
+def refuse_open_server() -> None:
+    """Returns if the server may listen at its address; otherwise ends the program before it listens.
+
+    Raises:
+        SystemExit: with code 2, after a sentence on the standard error.
+    """
+    refusal = binding_refusal(st.get_option("server.address"), "auth" in _read_secrets())
+    if refusal:
+        sys.stderr.write(f"error: {refusal}\n")
+        raise SystemExit(2)
+
+
 def require_access() -> None:
     """Returns if this session may use the app; otherwise shows why not, or the login, and ends the run."""
     secrets = _read_secrets()
     is_configured = "auth" in secrets
     refusal = binding_refusal(st.get_option("server.address"), is_configured)
     if refusal:
-        st.error(refusal, icon=":material/block:")
+        st.error(wording.plain(refusal), icon=":material/block:")
         st.stop()
     if not is_configured:
         return
@@ -43,7 +58,7 @@ def require_access() -> None:
         st.stop()
     admission = admit(st.user.to_dict(), _allow_list(secrets))
     if admission.refusal:
-        st.error(admission.refusal, icon=":material/block:")
+        st.error(wording.plain(admission.refusal), icon=":material/block:")
         st.button("Log out", on_click=st.logout)
         st.stop()
     st.session_state["login"] = admission.reviewer
@@ -92,7 +107,7 @@ def reviewer_panel() -> None:
     """Name of the reviewer: shown after a login, typed without one."""
     login = st.session_state.get("login")
     if login:
-        st.button(f"Log out {login}", on_click=st.logout, icon=":material/logout:")
+        st.button(f"Log out {wording.plain(str(login))}", on_click=st.logout, icon=":material/logout:")
         return
     st.text_input(
         "Your name",

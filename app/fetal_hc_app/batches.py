@@ -16,6 +16,7 @@ from fetal_hc_app.uploads import Refusal, StillImage, from_upload
 from hc18.dataset.labelled_image import is_annotation
 from hc18.dicom.image import is_dicom
 from hc18.reviews.batch_import import KnownModel, import_batch
+from hc18.reviews.models import CaseId
 from hc18.reviews.store import ReviewStore
 
 DETAILS_NAME = "details.csv"
@@ -36,10 +37,17 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class BatchStep:
-    """One image of a batch: its name, and why it was left out; empty if it was imported."""
+    """One image of a batch.
+
+    Attributes:
+        name: of its file.
+        problem: why it was left out; empty if it was imported.
+        same_as: name of an earlier file of the batch with the same pixels, which is the same case; empty for none.
+    """
 
     name: str
     problem: str
+    same_as: str = ""
 
 
 def open_batch(details_or_folder: str, image_folder: str, allowed: Path | None) -> Batch:
@@ -69,12 +77,24 @@ def import_images(batch: Batch, store: ReviewStore, model: Model, sizes: Sizes, 
         StoreError: if the store cannot be written.
     """
     if batch.details is None:
-        yield from _measure_folder(batch.folder, store, model, sizes, reviewer)
-        return
+        results = _measure_folder(batch.folder, store, model, sizes, reviewer)
+    else:
+        results = _import_rows(batch.details, batch.folder, store, model, reviewer)
+    first_names: dict[CaseId, str] = {}
+    for name, case_id, problem in results:
+        first = name if case_id is None else first_names.setdefault(case_id, name)
+        yield BatchStep(name, problem, "" if first == name else first)
+
+
+def _import_rows(
+    details: Path, folder: Path, store: ReviewStore, model: Model, reviewer: str
+) -> Iterator[tuple[str, CaseId | None, str]]:
+    """Name, case and problem of each row of a scored batch."""
     models = {model.version.sha256: KnownModel(model.version, model.heads.intervals)}
-    for row in import_batch(store, batch.details, batch.folder, reviewer or NOBODY, models=models):
+    for row in import_batch(store, details, folder, reviewer or NOBODY, models=models):
         name = wording.display_name(row.name) if row.name else f"row {row.row}"
-        yield BatchStep(name, wording.sentence(row.problem) if row.problem else "")
+        case_id = None if row.registration is None else row.registration.case_id
+        yield name, case_id, wording.sentence(row.problem) if row.problem else ""
 
 
 def _checked(text: str, allowed: Path | None) -> Path:
@@ -93,23 +113,26 @@ def _checked(text: str, allowed: Path | None) -> Path:
     return path
 
 
-def _measure_folder(folder: Path, store: ReviewStore, model: Model, sizes: Sizes, reviewer: str) -> Iterator[BatchStep]:
-    """Measures and registers the images of a folder that was not measured yet."""
+def _measure_folder(
+    folder: Path, store: ReviewStore, model: Model, sizes: Sizes, reviewer: str
+) -> Iterator[tuple[str, CaseId | None, str]]:
+    """Name, case and problem of each image of a folder that was not measured yet, once it is measured and registered."""
     for path in find_images(folder, is_dicom=is_dicom):
         if is_annotation(path.name):
             continue
-        yield BatchStep(wording.display_name(path.name), _measure_file(path, store, model, sizes, reviewer))
+        yield wording.display_name(path.name), *_measure_file(path, store, model, sizes, reviewer)
 
 
-def _measure_file(path: Path, store: ReviewStore, model: Model, sizes: Sizes, reviewer: str) -> str:
-    """Measures and registers one image; why not, empty if it was."""
+def _measure_file(
+    path: Path, store: ReviewStore, model: Model, sizes: Sizes, reviewer: str
+) -> tuple[CaseId | None, str]:
+    """The case of an image that is measured and registered, or None and why it is not."""
     try:
         item = from_upload(path.name, read_image_file(str(path))[0])
         if isinstance(item, StillImage):
-            register_still(store, model, item, sizes, reviewer)
-            return ""
+            return register_still(store, model, item, sizes, reviewer)[0], ""
     except FetalHCError as error:
-        return wording.sentence(str(error))
+        return None, wording.sentence(str(error))
     if isinstance(item, Refusal):
-        return item.reason
-    return "A frame or a part of this file has to be chosen; upload it by itself."
+        return None, item.reason
+    return None, "A frame or a part of this file has to be chosen; upload it by itself."

@@ -1,41 +1,22 @@
-"""One reviewer at one case: the ellipse being drawn, actions on the store, and what they were answered.
+"""One reviewer at one case: actions on the store, and what they were answered.
 
 Everything here lives in the session. What is decided is on the disk when the action returns.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
 from fetal_hc.errors import MeasurementError
-from fetal_hc_app import access, session, wording
-from fetal_hc_app.editor import read_edit
+from fetal_hc_app import access, drafts, session, wording
 from fetal_hc_app.resources import store
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, from_user
 from hc18.obstetrics.gestational_age import IndependentAge
 from hc18.reviews.models import CaseId, CaseState, ReviewAction, ReviewCase, ReviewConflict, StoreError
-
-FIELD_NAMES = ("center_x", "center_y", "semi_axis_a", "semi_axis_b", "angle_deg")
-
-
-@dataclass(slots=True)
-class Draft:
-    """The ellipse on the screen of one session.
-
-    Attributes:
-        ellipse_px: as drawn last; None without one.
-        seq: number of the browser's last edit that it includes.
-        revision: of the state the reviewer has seen.
-    """
-
-    ellipse_px: Ellipse | None
-    seq: int
-    revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,61 +28,14 @@ class Notice:
     is_conflict: bool = False
 
 
-def editor_key(case_id: CaseId) -> str:
-    """Key of the editor's state in the session."""
-    return f"editor-{case_id}"
-
-
-def open_draft(case: ReviewCase) -> Draft:
-    """The draft of a case, with what was drawn in the browser since the last run."""
-    key = _draft_key(case.case_id)
-    draft = st.session_state.get(key)
-    if not isinstance(draft, Draft):
-        draft = Draft(saved_ellipse(case.state), 0, case.state.revision)
-        st.session_state[key] = draft
-    edit = read_edit(editor_key(case.case_id))
-    if edit is not None and edit.seq > draft.seq:
-        draft.seq = edit.seq
-        if not case.state.is_signed:
-            draft.ellipse_px = edit.ellipse
-    return draft
-
-
-def saved_ellipse(state: CaseState) -> Ellipse | None:
-    """The ellipse that a case is shown with: the one that counts, after a rejection the model's."""
-    return state.outline.ellipse_px or state.model_outline.ellipse_px
-
-
-def change_ellipse(case_id: CaseId, ellipse_px: Ellipse | None) -> None:
-    """Replaces the drawn ellipse, for reset and discard."""
-    draft = st.session_state.get(_draft_key(case_id))
-    if isinstance(draft, Draft):
-        draft.ellipse_px = ellipse_px
-
-
-def change_field(case_id: CaseId, name: str, field_key: str) -> None:
-    """Takes one number field over into the drawn ellipse; a value that makes no ellipse is answered with a notice."""
-    draft = st.session_state.get(_draft_key(case_id))
-    value = st.session_state.get(field_key)
-    if not isinstance(draft, Draft) or draft.ellipse_px is None or value is None:
-        return
-    numbers = {**field_values(draft.ellipse_px), name: float(value)}
+def load_theirs(case_id: CaseId) -> None:
+    """Shows the version of the other reviewer; what this one had drawn is offered and not applied."""
     try:
-        draft.ellipse_px = Ellipse.from_axes(
-            numbers["center_x"],
-            numbers["center_y"],
-            numbers["semi_axis_a"],
-            numbers["semi_axis_b"],
-            math.radians(numbers["angle_deg"]),
-        )
-    except MeasurementError as error:
+        drafts.load_saved(case_id)
+    except StoreError as error:
         tell_error(case_id, wording.sentence(str(error)))
-
-
-def reload(case_id: CaseId) -> None:
-    """Drops the draft, so that the case is shown as the store has it."""
-    st.session_state.pop(_draft_key(case_id), None)
-    st.session_state.pop(_notice_key(case_id), None)
+    else:
+        st.session_state.pop(_notice_key(case_id), None)
 
 
 def act(case_id: CaseId, revision: int, action: ReviewAction, **values: Any) -> None:
@@ -183,27 +117,13 @@ def needs_whole_page() -> bool:
 
 def _after_action(case_id: CaseId, state: CaseState, action: ReviewAction) -> None:
     """The draft follows what is now stored."""
-    draft = st.session_state.get(_draft_key(case_id))
-    if isinstance(draft, Draft):
-        draft.revision = state.revision
-        if action not in (ReviewAction.CALIBRATE, ReviewAction.SET_AGE):
-            draft.ellipse_px = saved_ellipse(state)
+    drafts.follow_action(case_id, state, keeps_drawing=action in (ReviewAction.CALIBRATE, ReviewAction.SET_AGE))
     _tell(case_id, Notice(f"Saved: {wording.ACTION_NAMES[action]}.", is_error=False))
     st.session_state["case_changed"] = True
 
 
-def field_values(ellipse_px: Ellipse) -> dict[str, float]:
-    """The five numbers of an ellipse as the fields show them, the angle in degrees."""
-    lengths = {name: float(getattr(ellipse_px, name)) for name in FIELD_NAMES[:-1]}
-    return {**lengths, FIELD_NAMES[-1]: math.degrees(ellipse_px.angle_rad)}
-
-
 def _tell(case_id: CaseId, notice: Notice) -> None:
     st.session_state[_notice_key(case_id)] = notice
-
-
-def _draft_key(case_id: CaseId) -> str:
-    return f"draft-{case_id}"
 
 
 def _notice_key(case_id: CaseId) -> str:

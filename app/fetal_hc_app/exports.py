@@ -24,19 +24,20 @@ def cases_csv(store: ReviewStore, case_ids: Iterable[CaseId]) -> str:
     return to_csv(to_report(store, case, None, with_picture=False) for case in store.cases(case_ids))
 
 
-def submission_csv(store: ReviewStore, names: Mapping[CaseId, str]) -> str:
+def submission_csv(store: ReviewStore, names: Mapping[str, CaseId]) -> str:
     """The HC18 challenge's CSV: a row for every case that a reviewer accepted or corrected.
 
     Args:
         store: of the cases.
-        names: file name of each case's image, in the order of the rows.
+        names: case of each file name, in the order of the rows; files with the same pixels have the same case.
 
     Raises:
-        FetalHCError: if a case cannot be read or a name occurs twice.
+        FetalHCError: if a case cannot be read.
     """
-    cases = zip(names.values(), store.cases(names), strict=True)
-    reports = {name: to_report(store, case, None, with_picture=False) for name, case in cases}
-    return to_submission(reports, list(names.values()))
+    cases = {
+        case.case_id: to_report(store, case, None, with_picture=False) for case in store.cases(set(names.values()))
+    }
+    return to_submission({name: cases[case_id] for name, case_id in names.items()}, list(names))
 
 
 def to_report(

@@ -27,7 +27,9 @@ class Uploads:
 
     Attributes:
         seen: ids of the uploads that were read.
-        origins: where the image of each case came from, in the order of upload.
+        origins: where the image of each case came from; the last file, if several show the same pixels.
+        names: case and name of every image, in the order of upload; two names of one case show the same pixels.
+        known_before: cases that were in the store before this session brought their image.
         to_prepare: DICOM files of which a frame or a part has to be chosen, by upload id.
         prepared: those of them of which something was measured.
         tables: tables of pixel sizes.
@@ -39,6 +41,8 @@ class Uploads:
 
     seen: set[str] = field(default_factory=set)
     origins: dict[CaseId, UploadSource] = field(default_factory=dict)
+    names: list[tuple[CaseId, str]] = field(default_factory=list)
+    known_before: set[CaseId] = field(default_factory=set)
     to_prepare: dict[str, DicomToPrepare] = field(default_factory=dict)
     prepared: set[str] = field(default_factory=set)
     tables: list[PixelTable] = field(default_factory=list)
@@ -46,6 +50,18 @@ class Uploads:
     refusals: list[Refusal] = field(default_factory=list)
     kept: set[tuple[CaseId, tuple[tuple[float, float] | None, ...]]] = field(default_factory=set)
     generation: int = 0
+
+    def add_image(self, case_id: CaseId, source: UploadSource) -> None:
+        """Notes the file of a case; the names of earlier files with the same pixels are kept."""
+        if case_id not in self.origins and not source.is_new:
+            self.known_before.add(case_id)
+        self.origins[case_id] = source
+        if (case_id, source.image.name) not in self.names:
+            self.names.append((case_id, source.image.name))
+
+    def first_name(self, case_id: CaseId) -> str:
+        """The name of the first file with the pixels of a case."""
+        return next(name for known, name in self.names if known == case_id)
 
 
 def uploads() -> Uploads:
@@ -71,11 +87,8 @@ def sizes(reviewer: str) -> Sizes:
 
 def reference_ellipse(case_id: CaseId) -> Ellipse | None:
     """The annotated ellipse that was uploaded with an image; None without."""
-    origin = uploads().origins.get(case_id)
-    if origin is None:
-        return None
-    stem = origin.image.name.rpartition(".")[0]
-    return next((found.ellipse_px for found in uploads().annotations if found.image_stem == stem), None)
+    stems = {name.rpartition(".")[0] for known, name in uploads().names if known == case_id}
+    return next((found.ellipse_px for found in uploads().annotations if found.image_stem in stems), None)
 
 
 def known_pixel_size(case_id: CaseId, reviewer: str, ellipse_px: Ellipse | None) -> Calibration | None:

@@ -112,7 +112,7 @@ def append(
     _check_revision(events, expected_revision)
     state = derive_state(events)
     check_request(state, request)
-    check_limits(request)
+    check_limits(state, request)
     if request.measurement is not None:
         reason = without_paths(request.measurement.reason)
         request = replace(request, measurement=replace(request.measurement, reason=reason))

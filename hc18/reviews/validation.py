@@ -14,6 +14,7 @@ from hc18.reviews.tables import LABEL_LENGTH, REVIEWER_LENGTH
 
 _PATH = re.compile(r"\S*[/\\]\S*")
 MAX_REASON_LENGTH = 2000
+LARGEST_SEMI_AXIS = 2.0  # in longer sides of the image; editor.js has the same limit
 _NEEDS_REASON = frozenset({ReviewAction.REJECT, ReviewAction.REOPEN})
 
 
@@ -51,7 +52,7 @@ def check_request(state: CaseState, request: ReviewRequest) -> None:
         raise ReviewRefused(problem)
 
 
-def check_limits(request: ReviewRequest) -> None:
+def check_limits(state: CaseState, request: ReviewRequest) -> None:
     """Returns if the entered values are plausible.
 
     For new requests only: a limit that changes between versions must not make recorded events illegal.
@@ -59,6 +60,9 @@ def check_limits(request: ReviewRequest) -> None:
     Raises:
         ReviewRefused: with one sentence that names the value, the limit and what to do.
     """
+    problem = "" if request.ellipse_px is None else ellipse_problem(request.ellipse_px, state.image_hw)
+    if problem:
+        raise ReviewRefused(problem)
     age = request.age
     if age is not None and age.days > LONGEST_PREGNANCY_DAYS:
         raise ReviewRefused(
@@ -134,11 +138,21 @@ def _correction_problem(state: CaseState, ellipse_px: Ellipse) -> str:
         return "the ellipse is the model's own; accept it instead of correcting it"
     if ellipse_px == state.outline.ellipse_px:
         return "the ellipse is the one already saved; change it or sign the case"
-    return center_problem(ellipse_px, state.image_hw)
+    return _center_problem(ellipse_px, state.image_hw)
 
 
-def center_problem(ellipse_px: Ellipse, image_hw: tuple[int, int]) -> str:
-    """Why an ellipse cannot be the outline of a head in an image of this height and width; empty if it can."""
+def ellipse_problem(ellipse_px: Ellipse, image_hw: tuple[int, int]) -> str:
+    """Why a drawn ellipse cannot outline a head in an image of this height and width; empty if it can."""
+    longest = LARGEST_SEMI_AXIS * max(image_hw)
+    if ellipse_px.semi_axis_a > longest:
+        return (
+            f"the semi-axis of {ellipse_px.semi_axis_a:.0f} px is too long for the image; type at most {longest:.0f} px"
+        )
+    return _center_problem(ellipse_px, image_hw)
+
+
+def _center_problem(ellipse_px: Ellipse, image_hw: tuple[int, int]) -> str:
+    """Why the centre of an ellipse cannot be where it is; empty if it can."""
     height, width = image_hw
     if not (-0.5 <= ellipse_px.center_x <= width - 0.5 and -0.5 <= ellipse_px.center_y <= height - 0.5):
         return (

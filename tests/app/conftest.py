@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from streamlit.config import set_option
 from hc18.phantoms.folder import write_phantom_folder
 from hc18.reviews.store import ReviewStore
 
+SCRIPT = "app/fetal_hc_app/start/review.py"
 CHROMIUM_VARIABLE = "FETAL_HC_CHROMIUM"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM_ARGUMENTS = (
@@ -90,15 +92,12 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ReviewSto
         resources.store.clear()  # type: ignore[attr-defined]
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory, repository_root: Path) -> Iterator[Server]:
-    """The app as a user starts it, on a free port."""
-    folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+@contextmanager
+def running_app(folder: Path, repository_root: Path, port: int = 0) -> Iterator[tuple[Server, subprocess.Popen[bytes]]]:
+    """The app as a user starts it, with its store in `folder`; on a free port unless one is named."""
+    port = port or free_port()
     store_path = str(folder / "reviews.db")
-    log = (folder / "server.log").open("w", encoding="utf-8")
+    log = (folder / "server.log").open("a", encoding="utf-8")
     paths = os.pathsep.join(str(repository_root / name) for name in ("", "app", "tools"))
     process = subprocess.Popen(
         [sys.executable, "-m", "fetal_hc_cli.main", "app", "--port", str(port)],
@@ -109,11 +108,25 @@ def server(tmp_path_factory: pytest.TempPathFactory, repository_root: Path) -> I
     )
     try:
         _wait_until_healthy(process, f"http://127.0.0.1:{port}/_stcore/health", folder / "server.log")
-        yield Server(f"http://127.0.0.1:{port}", store_path)
+        yield Server(f"http://127.0.0.1:{port}", store_path), process
     finally:
         process.terminate()
         process.wait(timeout=30)
         log.close()
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, repository_root: Path) -> Iterator[Server]:
+    """A running app that the tests of a run share."""
+    with running_app(tmp_path_factory.mktemp("server"), repository_root) as (running, _):
+        yield running
 
 
 @pytest.fixture(scope="session")

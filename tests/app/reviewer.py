@@ -7,8 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 from playwright.sync_api import Browser, BrowserContext, Download, Locator, Page, Request, ViewportSize, expect
 
+from hc18.geometry.ellipse import Ellipse
+from hc18.geometry.pixel_size import Calibration, CalibrationSource
+from hc18.reviews.models import CaseId, ModelMeasurement, ModelVersion, NewCase
+from hc18.reviews.store import ReviewStore
+from tests.app.conftest import Server
+
+MODEL = ModelVersion("test", "1", "ab" * 32)
 TIMEOUT_MS = 60_000  # on a busy machine; every step takes well under a second on an idle one
 VIEWPORT = ViewportSize(width=1366, height=768)
 
@@ -131,3 +139,17 @@ def _number(text: str) -> float:
     found = re.search(r"-?\d+(\.\d+)?", text)
     assert found, text
     return float(found.group())
+
+
+def register(server: Server, seed: int, calibration: Calibration, ellipse: Ellipse) -> CaseId:
+    """Puts a case into the running app's store: speckle with a given ellipse."""
+    noise = np.random.default_rng(seed).integers(0, 90, (300, 400, 1), dtype=np.uint8)
+    measurement = ModelMeasurement(MODEL, "ok", ellipse_px=ellipse, confidence=0.97)
+    with ReviewStore(server.store) as store:
+        case = NewCase(np.repeat(noise, 3, axis=2), calibration, measurement)
+        return store.register_case(case, "test").case_id
+
+
+def sized(across_mm: float, down_mm: float) -> Calibration:
+    """A pixel size that was typed."""
+    return Calibration((across_mm, down_mm), CalibrationSource.USER, "Typed for a test.")

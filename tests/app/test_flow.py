@@ -6,7 +6,6 @@ import json
 import math
 from pathlib import Path
 
-import numpy as np
 import pydicom
 import pytest
 from fhir.resources.R4B.observation import Observation
@@ -16,27 +15,10 @@ from pypdf import PdfReader
 from fetal_hc import DISCLAIMER
 from hc18.dataset.pixel_size_table import read_pixel_sizes
 from hc18.geometry.ellipse import Ellipse
-from hc18.geometry.pixel_size import Calibration, CalibrationSource
-from hc18.reviews.models import CaseId, ModelMeasurement, ModelVersion, NewCase, ReviewAction
+from hc18.reviews.models import ReviewAction
 from hc18.reviews.store import ReviewStore
 from tests.app.conftest import Phantoms, Server
-from tests.app.reviewer import TIMEOUT_MS, Person
-
-MODEL = ModelVersion("test", "1", "ab" * 32)
-BANNER = "Research use only. Not a medical device."
-
-
-def register(server: Server, seed: int, calibration: Calibration, ellipse: Ellipse) -> CaseId:
-    """Puts a case into the running app's store: speckle with a given ellipse."""
-    noise = np.random.default_rng(seed).integers(0, 90, (300, 400, 1), dtype=np.uint8)
-    measurement = ModelMeasurement(MODEL, "ok", ellipse_px=ellipse, confidence=0.97)
-    with ReviewStore(server.store) as store:
-        case = NewCase(np.repeat(noise, 3, axis=2), calibration, measurement)
-        return store.register_case(case, "test").case_id
-
-
-def sized(across_mm: float, down_mm: float) -> Calibration:
-    return Calibration((across_mm, down_mm), CalibrationSource.USER, "Typed for a test.")
+from tests.app.reviewer import TIMEOUT_MS, Person, register, sized
 
 
 def test_phantom_from_upload_to_signed_exports(browser: Browser, server: Server, phantoms: Phantoms) -> None:
@@ -84,7 +66,7 @@ def test_phantom_from_upload_to_signed_exports(browser: Browser, server: Server,
         person.expect_badge("Corrected")
         person.expect_badge("Signed")
         assert person.hc() == final
-        expect(person.page.get_by_text(BANNER)).to_be_visible()
+        expect(person.page.get_by_text(DISCLAIMER)).to_be_visible()
         assert person.foreign_requests == []
         assert person.script_errors == []
 

@@ -20,16 +20,19 @@ ELLIPSE = Ellipse(200.0, 150.0, 120.0, 95.0, 0.3)
 MODEL = ModelVersion("test", "1", "ab" * 32)
 SCRIPT = "app/fetal_hc_app/start/review.py"
 TIMEOUT_S = 120.0
+SESSION = "the session of this test"
 
 
 def page(name: str, **query: str) -> AppTest:
-    """One page by itself, with a reviewer."""
+    """One page by itself, with a reviewer whose browser has shown the picture of the case."""
     test = AppTest.from_string(
         f"from fetal_hc_app.screens.{name} import {name}_page\n{name}_page()", default_timeout=TIMEOUT_S
     )
     test.session_state["reviewer_name"] = "Dr. Page"
+    test.session_state["editor_session"] = SESSION
     for key, value in query.items():
         test.query_params[key] = value
+        test.session_state[f"editor-{value}"] = {"shown": True}
     return test
 
 
@@ -56,7 +59,8 @@ def draw(test: AppTest, case_id: CaseId, ellipse: Ellipse, seq: int = 1) -> AppT
     """What the browser sends when the ellipse is released."""
     names = ("center_x", "center_y", "semi_axis_a", "semi_axis_b", "angle_rad")
     payload = {name: getattr(ellipse, name) for name in names}
-    test.session_state[f"editor-{case_id}"] = {"edit": {"seq": seq, "ellipse": payload}}
+    edit = {"seq": seq, "session": SESSION, "ellipse": payload}
+    test.session_state[f"editor-{case_id}"] = {"shown": True, "edit": edit}
     return test.run()
 
 

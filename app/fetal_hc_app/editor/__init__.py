@@ -46,6 +46,7 @@ class EditorView:
         is_read_only: whether nothing can be changed.
         is_reviewers: whether `ellipse` is a reviewer's; the colour says so.
         seq: number of the last edit that `ellipse` includes.
+        session: name of the server's session; the browser sends unsaved work again when it meets another one.
     """
 
     image_url: str
@@ -58,14 +59,24 @@ class EditorView:
     is_read_only: bool
     is_reviewers: bool
     seq: int
+    session: str
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """An ellipse that was drawn in the browser; `seq` counts the edits of one editor."""
+    """An ellipse that was drawn in the browser.
+
+    Attributes:
+        seq: counts the edits of one editor.
+        ellipse: as drawn.
+        session: of the server for which it was sent.
+        is_resent: whether it had been drawn for an earlier session, which never confirmed it.
+    """
 
     seq: int
     ellipse: Ellipse
+    session: str = ""
+    is_resent: bool = False
 
 
 def read_edit(key: str) -> Edit | None:
@@ -73,9 +84,14 @@ def read_edit(key: str) -> Edit | None:
 
     To be called before `ellipse_editor`, so that the page is drawn once with the new ellipse.
     """
-    state = st.session_state.get(key)
-    payload = state.get("edit") if isinstance(state, Mapping) else None
-    return from_payload(payload)
+    return from_payload(_state_of(key).get("edit"))
+
+
+def read_shown(key: str) -> bool:
+    """Whether the editor with this key has its picture on the screen."""
+    state = _state_of(key)
+    edit = state.get("edit")
+    return state.get("shown") is True or (isinstance(edit, Mapping) and edit.get("shown") is True)
 
 
 def from_payload(payload: object) -> Edit | None:
@@ -84,14 +100,21 @@ def from_payload(payload: object) -> Edit | None:
         return None
     try:
         values = [float(payload["ellipse"][name]) for name in _FIELDS]
-        return Edit(int(payload["seq"]), Ellipse.from_axes(*values))
+        session, is_resent = str(payload.get("session", "")), payload.get("resent") is True
+        return Edit(int(payload["seq"]), Ellipse.from_axes(*values), session, is_resent)
     except (KeyError, TypeError, ValueError, OverflowError, MeasurementError):
         return None
 
 
 def ellipse_editor(view: EditorView, key: str) -> None:
     """Shows the editor; what is drawn in it comes back through `read_edit(key)` in the next run."""
-    _mount(key=key, data=_to_payload(view), on_edit_change=_nothing)
+    _mount(key=key, data=_to_payload(view), on_edit_change=_nothing, on_shown_change=_nothing)
+
+
+def _state_of(key: str) -> Mapping[str, Any]:
+    """What the browser has sent for the editor with this key."""
+    state = st.session_state.get(key)
+    return state if isinstance(state, Mapping) else {}
 
 
 def _nothing() -> None:
@@ -112,6 +135,7 @@ def _to_payload(view: EditorView) -> dict[str, Any]:
         "read_only": view.is_read_only,
         "owner": "reviewer" if view.is_reviewers else "model",
         "seq": view.seq,
+        "session": view.session,
         "description": _description(view),
     }
 

@@ -2,7 +2,9 @@
 //
 // Coordinates: px of the original image, pixel centres at integers, x right, y down. Unequal pixel sizes only change how
 // the drawing is scaled (`aspect`); the ellipse itself always stays in px. What leaves this file is
-// setStateValue("edit", {seq, ellipse}): `seq` counts the edits, and data that answers an older one is not drawn.
+// setStateValue("edit", {seq, session, resent, shown, ellipse}), where `seq` counts the edits and data that answers an older
+// one is not drawn, and setStateValue("shown", true) when the picture is on the screen. A new `session` means that the
+// server was restarted: an edit that the old one never confirmed is sent again.
 
 const SVG = "http://www.w3.org/2000/svg";
 const HANDLE_PX = 8;            // radius on the screen
@@ -44,7 +46,7 @@ export default function (component) {
     editor = new Editor(parentElement.querySelector(".editor"));
     editors.set(parentElement, editor);
   }
-  editor.update(component.data, (edit) => component.setStateValue("edit", edit));
+  editor.update(component.data, (name, value) => component.setStateValue(name, value));
   return () => {
     editor.close();
     editors.delete(parentElement);
@@ -55,6 +57,8 @@ class Editor {
   constructor(root) {
     this.root = root;
     this.sent = 0;
+    this.pending = false;      // whether the last edit was not confirmed by the server yet
+    this.loaded = false;       // whether the picture is on the screen
     this.zoom = 1;
     this.focusXY = null;       // centre of the view in drawing units; null: the middle
     this.shown = { mask: true, model: true, reference: true };
@@ -77,16 +81,36 @@ class Editor {
   update(data, send) {
     this.send = send;
     const first = !this.data;
+    if (!first && data.session !== this.data.session) {
+      this.restart(data);
+      return;
+    }
     if (!first && (this.drag || this.changedByKey || data.seq < this.sent)) {
       return;
     }
+    this.pending = false;
+    this.ellipse = data.ellipse && fromPayload(data.ellipse);
+    this.take(data);
+  }
+
+  // The server was restarted. What it had not confirmed stays on the screen and is sent again.
+  restart(data) {
+    const isUnsaved = this.pending || this.drag || this.changedByKey;
+    this.sent = data.seq;
+    if (!isUnsaved) this.ellipse = data.ellipse && fromPayload(data.ellipse);
+    this.take(data);
+    if (this.loaded) this.send("shown", true);
+    if (this.pending) this.sendEdit(true);
+  }
+
+  take(data) {
     this.data = data;
     this.sent = Math.max(this.sent, data.seq);
     const [across, down] = data.pixel_size_xy_mm ?? [1, 1];
     this.aspect = down / across;
-    this.ellipse = data.ellipse && fromPayload(data.ellipse);
     const image = this.part("image");
     if (image.getAttribute("href") !== data.image) {
+      this.loaded = false;
       image.setAttribute("href", data.image);
       setAll(image, { x: -0.5, y: -0.5, width: data.width, height: data.height });
     }
@@ -214,6 +238,7 @@ class Editor {
     this.abort = new AbortController();
     const on = (target, type, action, options = {}) =>
       target.addEventListener(type, action, { signal: this.abort.signal, ...options });
+    on(this.part("image"), "load", () => { this.loaded = true; this.send("shown", true); });
     on(this.svg, "pointerdown", (event) => this.press(event));
     on(this.svg, "pointermove", (event) => this.move(event));
     on(this.svg, "pointerup", () => this.release());
@@ -325,10 +350,16 @@ class Editor {
 
   commit() {
     this.ellipse = normalised(this.ellipse);
-    this.sent += 1;
     this.data = { ...this.data, owner: "reviewer" };
     this.draw();
-    this.send({ seq: this.sent, ellipse: toPayload(this.ellipse) });
+    this.sendEdit(false);
+  }
+
+  sendEdit(resent) {
+    this.sent += 1;
+    this.pending = true;
+    const { session } = this.data;
+    this.send("edit", { seq: this.sent, session, resent, shown: this.loaded, ellipse: toPayload(this.ellipse) });
   }
 
   // Position of the pointer in px of the original image.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import streamlit as st
 
 from fetal_hc.errors import FetalHCError
@@ -27,37 +29,67 @@ def batch_panel(reviewer: str) -> None:
     if button.button("Open", key="batch_start", type="primary", width="stretch"):
         st.session_state[_RESULT_KEY] = _import_files(source, images, reviewer)
     result = st.session_state.get(_RESULT_KEY)
-    if result is not None:
-        _show(*result)
+    if isinstance(result, _Result):
+        _show(result)
 
 
-def _import_files(source: str, images: str, reviewer: str) -> tuple[int, list[str], str]:
-    """Number of imported images, sentences on the others, and why nothing could be done."""
-    model, n_done, problems = resources.model(), 0, []
+@dataclass(slots=True)
+class _Result:
+    """What became of a batch.
+
+    Attributes:
+        n_done: number of imported images.
+        problems: a sentence on each image that was left out.
+        twins: a sentence on each image with the same pixels as an earlier one.
+        failure: why the batch could not be read to its end; empty if it was.
+    """
+
+    n_done: int = 0
+    problems: list[str] = field(default_factory=list)
+    twins: list[str] = field(default_factory=list)
+    failure: str = ""
+
+
+def _import_files(source: str, images: str, reviewer: str) -> _Result:
+    """Imports a batch and counts what became of its images."""
+    model, result = resources.model(), _Result()
     try:
         batch = batches.open_batch(source, images, settings.from_environment().batches)
         progress = st.empty()
         steps = batches.import_images(batch, resources.store(), model, session.sizes(reviewer), reviewer)
         for n_seen, step in enumerate(steps, start=1):
             if step.problem:
-                problems.append(f"{step.name}: {step.problem}")
+                result.problems.append(f"{step.name}: {step.problem}")
             else:
-                n_done += 1
+                result.n_done += 1
+            if step.same_as:
+                result.twins.append(f"{step.name}: same pixels as {step.same_as}")
             if n_seen % _SHOWN_EVERY == 1:
                 progress.caption(f"{wording.count(n_seen, 'image')} …")
         progress.empty()
     except FetalHCError as error:
-        return n_done, problems, wording.sentence(str(error))
-    return n_done, problems, ""
+        result.failure = wording.sentence(str(error))
+    return result
 
 
-def _show(n_done: int, problems: list[str], failure: str) -> None:
-    if failure:
-        st.error(wording.plain(failure), icon=":material/error:")
-    if n_done:
-        st.success(f"{wording.count(n_done, 'image')} in the queue.", icon=":material/check_circle:")
-    elif not failure and not problems:
-        st.warning("The folder holds no images.", icon=":material/folder_off:")
-    if problems:
-        st.warning(f"{wording.count(len(problems), 'file')} left out.", icon=":material/error:")
-        st.dataframe({"Left out": problems}, hide_index=True, height=min(214, 38 * (len(problems) + 1)))
+def _show(result: _Result) -> None:
+    if result.failure:
+        st.error(wording.plain(result.failure), icon=":material/error:")
+    if result.n_done:
+        st.success(f"{wording.count(result.n_done, 'image')} in the queue.", icon=":material/check_circle:")
+    elif not result.failure and not result.problems:
+        st.warning("The folder contains no images.", icon=":material/folder_off:")
+    if result.problems:
+        st.warning(f"{wording.count(len(result.problems), 'file')} left out.", icon=":material/error:")
+        _list("Left out", result.problems)
+    if result.twins:
+        n_twins = wording.count(len(result.twins), "image")
+        st.info(
+            f"{n_twins} with the same pixels as another one: they are one case, so one decision counts for them.",
+            icon=":material/content_copy:",
+        )
+        _list("Same pixels", result.twins)
+
+
+def _list(title: str, lines: list[str]) -> None:
+    st.dataframe({title: lines}, hide_index=True, height=min(214, 38 * (len(lines) + 1)))

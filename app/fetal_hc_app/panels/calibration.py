@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from fetal_hc_app import casework, session, wording
-from fetal_hc_app.casework import Draft
+from fetal_hc_app.drafts import Draft
 from hc18.geometry.pixel_size import Calibration, format_pixel_size
 from hc18.reviews.models import ReviewCase
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from fetal_hc.errors import FetalHCError
-from fetal_hc_app import access, casework, resources, session, wording
-from fetal_hc_app.casework import Draft
+from fetal_hc_app import access, casework, drafts, resources, session, wording
+from fetal_hc_app.drafts import Draft
+from fetal_hc_app.editor import read_shown
 from fetal_hc_app.panels.calibration import calibration_panel
-from fetal_hc_app.panels.decision import decision_panel, notice_panel, status_panel
+from fetal_hc_app.panels.decision import decision_panel, draft_panel, notice_panel, status_panel
 from fetal_hc_app.panels.drawing import drawing_panel, fields_panel
 from fetal_hc_app.panels.exports import exports_panel
 from fetal_hc_app.panels.growth import growth_panel
@@ -37,7 +38,7 @@ def case_panel(case_id: CaseId) -> None:
     except FetalHCError as error:
         st.error(wording.plain(wording.sentence(str(error))), icon=":material/error:")
         return
-    draft = casework.open_draft(case)
+    draft = drafts.open_draft(case)
     is_stale = case.state.revision > draft.revision
     is_read_only = case.state.is_signed or is_stale
     reference = session.reference_ellipse(case_id)
@@ -60,7 +61,7 @@ def _numbers(case: ReviewCase, draft: Draft, reference: Ellipse | None) -> None:
     """Status, circumference, age and percentile of the ellipse on the screen."""
     state = case.state
     shown = to_outline(draft.ellipse_px, state.calibration)
-    is_rejected = state.decision is Decision.REJECTED and draft.ellipse_px == casework.saved_ellipse(state)
+    is_rejected = state.decision is Decision.REJECTED and not draft.is_changed
     hc_px = None if draft.ellipse_px is None else draft.ellipse_px.circumference()
     ages = () if shown.hc_mm is None else gestational_ages(shown.hc_mm)
     independent_days = None if state.age is None else state.age.days
@@ -89,7 +90,9 @@ def _decision(case: ReviewCase, draft: Draft, *, is_stale: bool, is_locked: bool
         if notice is None and is_stale:
             notice = casework.stale_notice(case)
         notice_panel(case.case_id, notice)
-        decision_panel(case, draft, access.reviewer(), is_stale=is_stale)
+        draft_panel(case, draft, is_locked=is_locked)
+        is_shown = read_shown(drafts.editor_key(case.case_id))
+        decision_panel(case, draft, access.reviewer(), is_stale=is_stale, is_shown=is_shown)
         if has_size and offers:
             st.warning(
                 "The files of this session give another pixel size for this ellipse than the one in force. Choose one.",
@@ -112,7 +115,6 @@ def _sections(case: ReviewCase, draft: Draft, *, has_size_fields: bool, is_locke
     elif chosen == _SIZE:
         calibration_panel(case, draft, (), is_locked=is_locked)
     elif chosen == _EXPORTS:
-        is_changed = draft.ellipse_px != casework.saved_ellipse(case.state)
-        exports_panel(case, session.source_reference(case.case_id), is_changed=is_changed)
+        exports_panel(case, session.source_reference(case.case_id), is_changed=draft.is_changed)
     elif chosen == _HISTORY:
         history_panel(case, resources.store().events(case.case_id))

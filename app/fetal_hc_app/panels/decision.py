@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from fetal_hc_app import casework, wording
-from fetal_hc_app.casework import Draft, Notice
+from fetal_hc_app import casework, drafts, wording
+from fetal_hc_app.casework import Notice
+from fetal_hc_app.drafts import Draft
 from hc18.reviews.models import CaseId, CaseState, Decision, ReviewAction, ReviewCase
+from hc18.reviews.state import to_outline
 
 _BADGES = {
     Decision.UNREVIEWED: ("gray", ":material/pending:"),
@@ -39,7 +41,7 @@ def notice_panel(case_id: CaseId, notice: Notice | None) -> None:
     if notice is None:
         return
     if not notice.is_error:
-        st.toast(notice.text, icon=":material/check_circle:")
+        st.success(wording.plain(notice.text), icon=":material/check_circle:")
         return
     st.error(wording.plain(notice.text), icon=":material/sync_problem:" if notice.is_conflict else ":material/error:")
     if notice.is_conflict:
@@ -48,12 +50,42 @@ def notice_panel(case_id: CaseId, notice: Notice | None) -> None:
             key=f"reload-{case_id}",
             icon=":material/refresh:",
             type="primary",
-            on_click=casework.reload,
+            on_click=casework.load_theirs,
             args=(case_id,),
         )
 
 
-def decision_panel(case: ReviewCase, draft: Draft, reviewer: str, *, is_stale: bool) -> None:
+def draft_panel(case: ReviewCase, draft: Draft, *, is_locked: bool) -> None:
+    """What was restored of an earlier drawing, or is offered because the case has changed since."""
+    if draft.restored:
+        st.info(wording.plain(draft.restored), icon=":material/history:")
+    if draft.offered is None:
+        return
+    size = to_outline(draft.offered.ellipse_px, case.state.calibration).hc_mm
+    value = "" if size is None else f" ({size:.1f} mm)"
+    st.info(
+        f"You had drawn another ellipse{value} and not saved it; the case was changed since. It is not on the screen.",
+        icon=":material/draw:",
+    )
+    left, right = st.columns(2)
+    left.button(
+        "Show my drawing",
+        key=f"use-draft-{case.case_id}",
+        disabled=is_locked,
+        on_click=drafts.use_offered,
+        args=(case.case_id,),
+        width="stretch",
+    )
+    right.button(
+        "Forget it",
+        key=f"forget-draft-{case.case_id}",
+        on_click=drafts.forget_offered,
+        args=(case.case_id,),
+        width="stretch",
+    )
+
+
+def decision_panel(case: ReviewCase, draft: Draft, reviewer: str, *, is_stale: bool, is_shown: bool) -> None:
     """The actions that make sense now.
 
     Args:
@@ -61,6 +93,7 @@ def decision_panel(case: ReviewCase, draft: Draft, reviewer: str, *, is_stale: b
         draft: what this session draws.
         reviewer: who decides; without a name nothing can be decided.
         is_stale: somebody else has changed the case since this session read it.
+        is_shown: whether the browser shows the picture; nothing is accepted, corrected or signed unseen.
     """
     if not reviewer:
         st.info("Type your name at the top right to accept, correct, reject or sign.", icon=":material/person:")
@@ -68,17 +101,18 @@ def decision_panel(case: ReviewCase, draft: Draft, reviewer: str, *, is_stale: b
     if case.state.is_signed:
         _reason_popover(case, draft, ReviewAction.REOPEN, is_disabled)
         return
-    if draft.ellipse_px != casework.saved_ellipse(case.state):
-        _correction_buttons(case, draft, is_disabled)
+    if draft.is_changed:
+        _correction_buttons(case, draft, is_disabled or not is_shown)
         return
     columns = st.columns(3, gap="small")
     with columns[0]:
-        _accept_button(case, draft, is_disabled)
+        _accept_button(case, draft, is_disabled or not is_shown)
     with columns[1]:
         _reason_popover(case, draft, ReviewAction.REJECT, is_disabled)
     with columns[2]:
         is_decided = case.state.decision is not Decision.UNREVIEWED
-        _button("Sign", "sign", case, draft, ReviewAction.SIGN, is_disabled or not is_decided, is_primary=is_decided)
+        is_locked = is_disabled or not is_shown or not is_decided
+        _button("Sign", "sign", case, draft, ReviewAction.SIGN, is_locked, is_primary=is_decided)
 
 
 def _accept_button(case: ReviewCase, draft: Draft, is_disabled: bool) -> None:
@@ -106,8 +140,8 @@ def _correction_buttons(case: ReviewCase, draft: Draft, is_disabled: bool) -> No
     right.button(
         "Discard changes",
         key=f"discard-{case.case_id}",
-        on_click=casework.change_ellipse,
-        args=(case.case_id, casework.saved_ellipse(case.state)),
+        on_click=drafts.change_ellipse,
+        args=(case.case_id, draft.saved_px),
         width="stretch",
     )
     st.caption("The ellipse was changed but not saved yet.")

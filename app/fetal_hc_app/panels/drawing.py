@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from fetal_hc_app import casework
-from fetal_hc_app.casework import Draft
+from fetal_hc_app import casework, drafts
+from fetal_hc_app.drafts import Draft
 from fetal_hc_app.editor import EditorView, ellipse_editor
 from fetal_hc_app.resources import Picture
 from hc18.geometry.ellipse import Ellipse
@@ -44,8 +44,9 @@ def drawing_panel(
         is_read_only=is_read_only,
         is_reviewers=draft.ellipse_px is not None and draft.ellipse_px != model,
         seq=draft.seq,
+        session=drafts.editor_session(),
     )
-    ellipse_editor(view, casework.editor_key(case.case_id))
+    ellipse_editor(view, drafts.editor_key(case.case_id))
 
 
 def fields_panel(case: ReviewCase, draft: Draft, *, is_read_only: bool) -> None:
@@ -53,7 +54,7 @@ def fields_panel(case: ReviewCase, draft: Draft, *, is_read_only: bool) -> None:
     if draft.ellipse_px is None:
         return
     model = case.state.model_outline.ellipse_px
-    values = casework.field_values(draft.ellipse_px)
+    values = drafts.field_values(draft.ellipse_px)
     *columns, last = st.columns([1, 1, 1, 1, 1, 0.9], vertical_alignment="bottom", gap="xsmall")
     for column, (name, (label, step, shown)) in zip(columns, _FIELDS.items(), strict=True):
         key = f"field-{case.case_id}-{name}"
@@ -64,8 +65,8 @@ def fields_panel(case: ReviewCase, draft: Draft, *, is_read_only: bool) -> None:
             step=step,
             format=shown,
             disabled=is_read_only,
-            on_change=casework.change_field,
-            args=(case.case_id, name, key),
+            on_change=drafts.change_field,
+            args=(case.case_id, name, key, case.state.image_hw, casework.tell_error),
         )
     last.button(
         "Reset",
@@ -73,7 +74,7 @@ def fields_panel(case: ReviewCase, draft: Draft, *, is_read_only: bool) -> None:
         icon=":material/undo:",
         help="Back to the model's ellipse",
         disabled=is_read_only or model is None or draft.ellipse_px == model,
-        on_click=casework.change_ellipse,
+        on_click=drafts.change_ellipse,
         args=(case.case_id, model),
         width="stretch",
     )

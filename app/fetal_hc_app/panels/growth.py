@@ -9,7 +9,7 @@ import streamlit as st
 
 from fetal_hc.errors import MeasurementError
 from fetal_hc_app import casework, wording
-from fetal_hc_app.casework import Draft
+from fetal_hc_app.drafts import Draft
 from hc18.obstetrics.gestational_age import (
     CRL_RANGE_MM,
     AgeSource,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import streamlit as st
 
@@ -25,19 +25,20 @@ def queue_exports_panel(chosen: QueueFilter, search: str, n_rows: int) -> None:
     )
 
 
-def session_exports_panel(names: Mapping[CaseId, str]) -> None:
+def session_exports_panel(names: Sequence[tuple[CaseId, str]]) -> None:
     """Table and challenge submission of the images of this session.
 
     Args:
-        names: file name of each case's image.
+        names: case and file name of each image; two names of one case show the same pixels.
     """
     review_store = store()
-    known = dict(names)
-    has_twins = len(set(known.values())) < len(known)
+    case_ids = list(dict.fromkeys(case_id for case_id, _ in names))
+    by_name = {name: case_id for case_id, name in names}
+    has_repeated_name = len(by_name) < len(names)
     left, right = st.columns(2)
     left.download_button(
         "Table (CSV)",
-        lambda: cases_csv(review_store, known),
+        lambda: cases_csv(review_store, case_ids),
         file_name="session.csv",
         mime="text/csv",
         icon=":material/table:",
@@ -47,15 +48,15 @@ def session_exports_panel(names: Mapping[CaseId, str]) -> None:
     )
     right.download_button(
         "HC18 submission",
-        lambda: submission_csv(review_store, known),
+        lambda: submission_csv(review_store, by_name),
         file_name="submission.csv",
         mime="text/csv",
         icon=":material/upload:",
         key="session_submission",
         on_click="ignore",
-        disabled=has_twins,
+        disabled=has_repeated_name,
         help="Two images have the same file name; the challenge needs every name once."
-        if has_twins
+        if has_repeated_name
         else "Ellipses in mm of the cases you accepted or corrected, by file name.",
         width="stretch",
     )

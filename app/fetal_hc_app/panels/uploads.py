@@ -10,7 +10,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from fetal_hc.io.images import MAX_PIXELS
 from fetal_hc_app import session, wording
-from fetal_hc_app.measuring import UploadSource
+from fetal_hc_app.session import Uploads
 from fetal_hc_app.uploads import PixelTable, Refusal
 from hc18.measure.flags import flag_text
 from hc18.reviews.models import CaseId, ReviewCase
@@ -61,9 +61,27 @@ def upload_messages(refusals: Sequence[Refusal], tables: Sequence[PixelTable]) -
             st.caption(f":material/table: {text}")
 
 
-def results_table(cases: Sequence[tuple[ReviewCase, UploadSource]]) -> CaseId:
-    """The measured images of this session, one of which is chosen."""
-    rows = [_row(case, origin) for case, origin in cases]
+def twin_messages(uploads: Uploads) -> None:
+    """One sentence for every file with the same pixels as another one of this session."""
+    for case_id, name in uploads.names:
+        first = uploads.first_name(case_id)
+        if name != first:
+            st.info(
+                f"**{wording.plain(name)}** shows the same pixels as **{wording.plain(first)}**. Both are one case: "
+                "one decision counts for both, and both names are in the list and in the submission.",
+                icon=":material/content_copy:",
+            )
+
+
+def results_table(uploads: Uploads, cases: Sequence[ReviewCase]) -> CaseId:
+    """The measured images of this session, one of which is chosen.
+
+    Args:
+        uploads: of this session.
+        cases: of its images.
+    """
+    by_id = {case.case_id: case for case in cases}
+    rows = [_row(by_id[case_id], name, uploads) for case_id, name in uploads.names]
     event: Any = st.dataframe(
         rows,
         hide_index=True,
@@ -78,28 +96,30 @@ def results_table(cases: Sequence[tuple[ReviewCase, UploadSource]]) -> CaseId:
         },
     )
     chosen = event.selection.rows
-    index = chosen[0] if chosen and chosen[0] < len(cases) else 0
-    return cases[index][0].case_id
+    index = chosen[0] if chosen and chosen[0] < len(rows) else 0
+    return uploads.names[index][0]
 
 
 def _files_key(generation: int) -> str:
     return f"files-{generation}"
 
 
-def _row(case: ReviewCase, origin: UploadSource) -> dict[str, Any]:
+def _row(case: ReviewCase, name: str, uploads: Uploads) -> dict[str, Any]:
     state = case.state
+    first = uploads.first_name(case.case_id)
+    known = "yes" if case.case_id in uploads.known_before else ""
     flags = [flag_text(flag).name for flag in state.flags]
     if state.outline.ellipse_px is None and state.model_outline.ellipse_px is None:
         flags.insert(0, "No ellipse")
     elif state.calibration.pixel_size_xy_mm is None:
         flags.insert(0, "No pixel size")
     return {
-        "File": origin.image.name,
+        "File": name,
         "Case": case.label,
         "HC, mm": state.outline.hc_mm,
         "Confidence": state.measurement.confidence,
         "Look at": ", ".join(flags),
         "State": wording.state_name(state),
         "Pixel size from": wording.SOURCE_NAMES[state.calibration.source],
-        "Known before": "" if origin.is_new else "yes",
+        "Known before": known if name == first else f"same pixels as {first}",
     }

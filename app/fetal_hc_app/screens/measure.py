@@ -8,13 +8,13 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from fetal_hc.errors import FetalHCError
-from fetal_hc_app import access, casework, resources, session, wording
-from fetal_hc_app.measuring import NOBODY, UploadSource, register_still
+from fetal_hc_app import access, drafts, resources, session, wording
+from fetal_hc_app.measuring import NOBODY, register_still
 from fetal_hc_app.panels.batch import batch_panel
 from fetal_hc_app.panels.case import case_panel
 from fetal_hc_app.panels.dicom import dicom_panel
 from fetal_hc_app.panels.queue_exports import session_exports_panel
-from fetal_hc_app.panels.uploads import results_table, upload_fields, upload_messages, uploaded_files
+from fetal_hc_app.panels.uploads import results_table, twin_messages, upload_fields, upload_messages, uploaded_files
 from fetal_hc_app.uploads import Annotation, DicomToPrepare, PixelTable, Refusal, StillImage, from_upload
 from hc18.reviews.models import CaseId, ReviewAction, ReviewCase
 
@@ -27,19 +27,20 @@ def measure_page() -> None:
         upload_fields(uploads.generation)
         batch_panel(access.reviewer())
     upload_messages(uploads.refusals, uploads.tables)
+    twin_messages(uploads)
     for key, prepared in uploads.to_prepare.items():
         still = dicom_panel(key, prepared, is_open=key not in uploads.prepared)
         if still is not None:
             _measure(still)
             uploads.prepared.add(key)
             st.rerun()
-    cases = [(resources.store().case(case_id), origin) for case_id, origin in uploads.origins.items()]
+    cases = list(resources.store().cases(uploads.origins))
     if not cases:
         _welcome()
         return
-    if len(cases) > 1 or uploads.refusals or uploads.to_prepare:
+    if len(uploads.names) > 1 or uploads.refusals or uploads.to_prepare:
         _list_buttons(cases)
-    case_panel(cases[0][0].case_id if len(cases) == 1 else results_table(cases))
+    case_panel(cases[0].case_id if len(uploads.names) == 1 else results_table(uploads, cases))
 
 
 def _import_files(files: Sequence[UploadedFile]) -> None:
@@ -81,12 +82,12 @@ def _measure(still: StillImage) -> None:
     except FetalHCError as error:
         uploads.refusals.append(Refusal(still.file.name, wording.sentence(str(error))))
         return
-    uploads.origins[case_id] = origin
+    uploads.add_image(case_id, origin)
 
 
-def _list_buttons(cases: Sequence[tuple[ReviewCase, UploadSource]]) -> None:
+def _list_buttons(cases: Sequence[ReviewCase]) -> None:
     """What can be done with all images of this session at once."""
-    without = [case for case, _ in cases if _can_be_calibrated(case)]
+    without = [case for case in cases if _can_be_calibrated(case)]
     left, middle, right = st.columns([3, 3, 1.2], vertical_alignment="center")
     if without:
         left.button(
@@ -97,7 +98,7 @@ def _list_buttons(cases: Sequence[tuple[ReviewCase, UploadSource]]) -> None:
             type="primary",
         )
     with middle:
-        session_exports_panel({case.case_id: origin.image.name for case, origin in cases})
+        session_exports_panel(session.uploads().names)
     right.button("Clear list", on_click=session.clear_uploads, help="The cases stay in the queue.", width="stretch")
 
 
@@ -116,13 +117,13 @@ def _calibrate_all(case_ids: Sequence[CaseId]) -> None:
         try:
             state = resources.store().state(case_id)
             known = session.known_pixel_size(case_id, reviewer, state.outline.ellipse_px)
-            resources.store().append(
+            state = resources.store().append(
                 case_id, state.revision, ReviewAction.CALIBRATE, reviewer or NOBODY, calibration=known
             )
         except FetalHCError as error:
             session.uploads().refusals.append(Refusal(f"Case {case_id}", wording.sentence(str(error))))
         else:
-            casework.reload(case_id)
+            drafts.follow_action(case_id, state, keeps_drawing=True)
 
 
 def _welcome() -> None:

@@ -1,13 +1,22 @@
-"""The reviewer app: `fetal-hc app`, `make app` or `streamlit run` with this file."""
+"""The reviewer app: `fetal-hc app`, `make app` or `streamlit run` with this file.
+
+Streamlit imports this file once before it listens, and runs it for every view of a page.
+"""
 
 import sys
 from pathlib import Path
+
+import streamlit as st
 
 _APP = Path(__file__).resolve().parents[2]
 if (_APP.parent / "hc18").is_dir():  # a checkout rather than an installed wheel
     sys.path[:0] = [folder for folder in (str(_APP), str(_APP.parent)) if folder not in sys.path]
 
+from fetal_hc_app.access import refuse_open_server  # noqa: E402
 from fetal_hc_app.shell import run  # noqa: E402
 
 if __name__ == "__main__":
     run()
+else:
+    refuse_open_server()
+    app = st.App(__file__)
