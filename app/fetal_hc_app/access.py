@@ -35,10 +35,15 @@ def refuse_open_server() -> None:
     Raises:
         SystemExit: with code 2, after a sentence on the standard error.
     """
-    refusal = binding_refusal(st.get_option("server.address"), "auth" in _read_secrets())
+    refusal = binding_refusal(st.get_option("server.address"), has_login())
     if refusal:
         sys.stderr.write(f"error: {refusal}\n")
         raise SystemExit(2)
+
+
+def has_login() -> bool:
+    """Whether a login is configured."""
+    return "auth" in _read_secrets()
 
 
 def require_access() -> None:

@@ -1,8 +1,19 @@
 """Where the app may run and who may use it."""
 
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from fetal_hc_app.access import admit, binding_refusal
+from tests.app.conftest import SCRIPT, free_port
 
 ALLOWED = ["Ann@hospital.example", "@clinic.example"]
 
@@ -41,3 +52,60 @@ def test_unverified_or_missing_address_is_refused() -> None:
 
 def test_login_without_a_list_admits_nobody() -> None:
     assert "nobody is on the list" in admit({"email": "ann@hospital.example"}, []).refusal
+
+
+def test_address_in_a_refusal_is_shown_as_it_is() -> None:
+    script = """
+import streamlit as st
+from fetal_hc_app import access
+class User:
+    def to_dict(self):
+        return {"is_logged_in": True, "email": "[eve](https://evil.example)@x.example"}
+st.user = User()
+access.require_access()
+"""
+    test = AppTest.from_string(script)
+    test.secrets["auth"] = {"redirect_uri": "http://localhost/oauth2callback", "cookie_secret": "x"}
+    test.secrets["access"] = {"allow": ["ann@hospital.example"]}
+    test.run()
+    (refusal,) = test.error
+    assert refusal.value.startswith(r"\[eve\]\(https\:\/\/evil\.example\)") or r"\[eve\]\(https" in refusal.value
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["streamlit", "run", SCRIPT, "--server.address", "0.0.0.0"], ["fetal_hc_cli.app", "--address", "0.0.0.0"]],
+)
+def test_server_without_a_login_never_answers_on_the_network(
+    command: list[str], tmp_path: Path, repository_root: Path
+) -> None:
+    port, answers = free_port(), []
+    port_option = "--server.port" if "streamlit" in command else "--port"
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command, port_option, str(port)],
+        cwd=repository_root,
+        env={
+            **os.environ,
+            "FETAL_HC_STORE": str(tmp_path / "reviews.db"),
+            "PYTHONPATH": os.pathsep.join(("tools", "app", ".")),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+    def knock() -> None:
+        while process.poll() is None:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1.0) as visitor:
+                visitor.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                answers.append(visitor.recv(100))
+            time.sleep(0.02)
+
+    visitor = threading.Thread(target=knock)
+    visitor.start()
+    said, _ = process.communicate(timeout=120.0)
+    visitor.join()
+    assert process.returncode == 2
+    assert "error: The server listens at the address 0.0.0.0, but no login is configured" in said
+    assert "Traceback" not in said
+    assert [answer for answer in answers if answer] == []

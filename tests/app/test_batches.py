@@ -67,3 +67,13 @@ def test_only_the_operators_folder_may_be_opened(tmp_path: Path) -> None:
     for source in (outside, inside / ".." / "out", inside / "link"):
         with pytest.raises(DatasetError, match="Only folders below"):
             open_batch(str(source), "", inside)
+
+
+def test_images_with_the_same_pixels_are_named(
+    store: ReviewStore, network: Model, phantoms: Phantoms, tmp_path: Path
+) -> None:
+    for name in ("a.png", "b.png"):
+        shutil.copy(phantoms.images[0], tmp_path / name)
+    steps = list(take_in(open_batch(str(tmp_path), "", None), store, network, NO_SIZES, "Dr. Batch"))
+    assert [(step.name, step.problem, step.same_as) for step in steps] == [("a.png", "", ""), ("b.png", "", "a.png")]
+    assert store.progress().n_cases == 1

@@ -8,6 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from fetal_hc import DISCLAIMER
+from fetal_hc_app.exports import submission_csv
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import from_table, uncalibrated
 from hc18.obstetrics.gestational_age import AgeSource, IndependentAge
@@ -64,7 +65,10 @@ def draw(test: AppTest, case_id: CaseId, ellipse: Ellipse, seq: int = 1) -> AppT
     return test.run()
 
 
-def test_whole_app_starts_with_the_banner(store: ReviewStore, repository_root: Path) -> None:
+def test_whole_app_starts_with_the_banner(
+    store: ReviewStore, repository_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamlit.get_option", lambda name: "127.0.0.1")
     test = AppTest.from_file(str(repository_root / SCRIPT), default_timeout=TIMEOUT_S).run()
     assert not test.exception
     assert any(DISCLAIMER in element.proto.body for element in test.get("html"))
@@ -312,3 +316,47 @@ def test_agreement_shows_bias_and_worst_cases(store: ReviewStore) -> None:
 
 def test_about_shows_the_model_card(store: ReviewStore) -> None:
     assert "Limits" in texts(page("about").run())
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("center_x", 99999.0, "lies outside the image of 400 x 300 px"),
+        ("center_y", -20.0, "lies outside the image of 400 x 300 px"),
+        ("semi_axis_b", -5.0, "A semi-axis of -5 px is not possible. Type a length above 0."),
+        ("semi_axis_a", 0.0, "A semi-axis of 0 px is not possible"),
+        ("semi_axis_a", 5000.0, "too long for the image; type at most 800 px"),
+    ],
+)
+def test_impossible_number_is_refused_at_once(store: ReviewStore, field: str, value: float, sentence: str) -> None:
+    case_id = register(store)
+    test = page("case", case=str(case_id)).run()
+    key = f"field-{case_id}-{field}"
+    before = test.number_input(key=key).value
+    test.number_input(key=key).set_value(value).run()
+    assert sentence in texts(test)
+    assert test.number_input(key=key).value == before
+    assert metric(test, "Head circumference") == f"{0.2 * ELLIPSE.circumference():.1f} mm"
+
+
+def test_files_with_the_same_pixels_keep_both_names(store: ReviewStore, phantoms: Phantoms) -> None:
+    image = phantoms.images[0].read_bytes()
+    table = phantoms.table.read_text(encoding="utf-8").replace(phantoms.images[0].name, "first.png")
+    test = page("measure").run()
+    test.file_uploader[0].set_value(
+        [
+            ("table.csv", table.encode(), "text/csv"),
+            ("first.png", image, "image/png"),
+            ("second.png", image, "image/png"),
+        ]
+    ).run()
+    assert not test.exception
+    assert "second.png shows the same pixels as first.png" in texts(test).replace("**", "")
+    listed = test.dataframe[0].value
+    assert list(listed["File"]) == ["first.png", "second.png"]
+    assert list(listed["Case"]) == ["Case 1", "Case 1"]
+    assert list(listed["Known before"]) == ["", "same pixels as first.png"]
+    store.append(1, 1, ReviewAction.ACCEPT, "test")
+    rows = submission_csv(store, {"first.png": CaseId(1), "second.png": CaseId(1)}).splitlines()[1:]
+    assert [row.partition(",")[0] for row in rows] == ["first.png", "second.png"]
+    assert rows[0].partition(",")[2] == rows[1].partition(",")[2]

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from streamlit.web.cli import main as run_streamlit
 
+from fetal_hc_app.access import binding_refusal, has_login
+
 
 def build_parser() -> argparse.ArgumentParser:
     description, _, epilog = (__doc__ or "").partition("\n")
@@ -31,6 +33,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
+    refusal = binding_refusal(options.address, has_login()) if options.address else ""
+    if refusal:
+        print(f"error: {refusal}", file=sys.stderr)
+        return 2
     arguments = ["run", str(find_script()), "--server.port", str(options.port)]
     if options.address:
         arguments += ["--server.address", options.address]
