@@ -116,7 +116,7 @@ def _checked(text: str, allowed: Path | None) -> Path:
 def _measure_folder(
     folder: Path, store: ReviewStore, model: Model, sizes: Sizes, reviewer: str
 ) -> Iterator[tuple[str, CaseId | None, str]]:
-    """Name, case and problem of each image of a folder that was not measured yet, once it is measured and registered."""
+    """Name, case and problem of each image of a folder, once it is measured and registered."""
     for path in find_images(folder, is_dicom=is_dicom):
         if is_annotation(path.name):
             continue

@@ -54,22 +54,21 @@ def test_login_without_a_list_admits_nobody() -> None:
     assert "nobody is on the list" in admit({"email": "ann@hospital.example"}, []).refusal
 
 
-def test_address_in_a_refusal_is_shown_as_it_is() -> None:
-    script = """
-import streamlit as st
-from fetal_hc_app import access
-class User:
-    def to_dict(self):
+class Visitor:
+    """Somebody whose login gives an address that looks like a link."""
+
+    def to_dict(self) -> dict[str, object]:
         return {"is_logged_in": True, "email": "[eve](https://evil.example)@x.example"}
-st.user = User()
-access.require_access()
-"""
-    test = AppTest.from_string(script)
+
+
+def test_address_in_a_refusal_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamlit.user", Visitor())
+    test = AppTest.from_string("from fetal_hc_app import access\naccess.require_access()")
     test.secrets["auth"] = {"redirect_uri": "http://localhost/oauth2callback", "cookie_secret": "x"}
     test.secrets["access"] = {"allow": ["ann@hospital.example"]}
     test.run()
     (refusal,) = test.error
-    assert refusal.value.startswith(r"\[eve\]\(https\:\/\/evil\.example\)") or r"\[eve\]\(https" in refusal.value
+    assert r"\[eve\]\(https" in refusal.value
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,6 @@ def test_images_with_the_same_pixels_are_named(
 ) -> None:
     for name in ("a.png", "b.png"):
         shutil.copy(phantoms.images[0], tmp_path / name)
-    steps = list(take_in(open_batch(str(tmp_path), "", None), store, network, NO_SIZES, "Dr. Batch"))
+    steps = list(import_images(open_batch(str(tmp_path), "", None), store, network, NO_SIZES, "Dr. Batch"))
     assert [(step.name, step.problem, step.same_as) for step in steps] == [("a.png", "", ""), ("b.png", "", "a.png")]
     assert store.progress().n_cases == 1
