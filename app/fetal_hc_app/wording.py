@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from hc18.geometry.pixel_size import CalibrationSource
+from hc18.geometry.pixel_size import Calibration, CalibrationSource
 from hc18.measure.flags import Status, flag_text
 from hc18.reviews.models import CaseState, Decision, ReviewAction
 from hc18.reviews.queue import QueueFilter, QueueRow
@@ -71,6 +71,13 @@ def attention(row: QueueRow) -> str:
     elif row.model_hc_mm is None:
         names.insert(0, "No pixel size")
     return ", ".join(names)
+
+
+def other_sizes(offers: Sequence[Calibration]) -> str:
+    """Why a person has to choose among the pixel size in force and those that the files of the session give."""
+    if any(offer.pixel_size_xy_mm is not None for offer in offers):
+        return "The files of this session give another pixel size for this ellipse than the one in force. Choose one."
+    return "The uploaded file gives no pixel size for this ellipse. The one in force comes from another file. Choose."
 
 
 def utc(moment: datetime) -> str:

@@ -138,6 +138,7 @@ def test_dicom_in_seconds_does_not_pass_for_calibrated_by_an_earlier_file(
 ) -> None:
     upload(page("measure").run(), dicom(phantoms.images[0], 0.02))
     test = upload(page("measure").run(), dicom(phantoms.images[0], None))
+    assert "The one in force comes from another file" in texts(test)
     assert "is not measured in centimetres along both axes" in texts(test)
     press(test, "Use no pixel size")
     state = store.state(1)

@@ -94,10 +94,7 @@ def _decision(case: ReviewCase, draft: Draft, *, is_stale: bool, is_locked: bool
         is_shown = read_shown(drafts.editor_key(case.case_id))
         decision_panel(case, draft, access.reviewer(), is_stale=is_stale, is_shown=is_shown)
         if has_size and offers:
-            st.warning(
-                "The files of this session give another pixel size for this ellipse than the one in force. Choose one.",
-                icon=":material/straighten:",
-            )
+            st.warning(wording.other_sizes(offers), icon=":material/straighten:")
         if offers or needs_size:
             calibration_panel(case, draft, offers, is_locked=is_locked)
     return bool(offers) or needs_size
