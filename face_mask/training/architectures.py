@@ -19,27 +19,26 @@ from fetal_hc.engine.architecture import Architecture, SearchSpace
 if TYPE_CHECKING:  # only a search needs it
     import optuna
 
-# Ranges of the search over dense layers, as Hyperband searched them for the first report.
-UNITS = (128, 256, 512, 1024, 2048)
-DROPOUT_RANGE = (0.5, 0.8)
-LAYERS_RANGE = (1, 3)
-RATE_RANGE = (1e-5, 1e-2)
+# The search over dense layers, as the first report prints it: lowest, highest, step; and the learning rates.
+UNITS = (128, 2048, 128)
+DROPOUT = (0.5, 0.8, 0.1)
+LAYERS = (1, 3)
+RATES = (1e-2, 1e-3, 1e-4, 1e-5)
 
 
 def draw_dense_layers(trial: optuna.Trial) -> tuple[str, ...]:
-    """KEY VALUE pairs of one trial: number and units of the dense layers, dropout, learning rate."""
-    n_layers = trial.suggest_int("layers", *LAYERS_RANGE)
-    units = [int(trial.suggest_categorical(f"units_{number}", UNITS)) for number in range(1, n_layers + 1)]
-    dropout = trial.suggest_float("dropout", *DROPOUT_RANGE)
-    rate = trial.suggest_float("learning_rate", *RATE_RANGE, log=True)
+    """KEY VALUE pairs of one trial: number of dense layers, units of each, dropout, learning rate."""
+    n_layers = trial.suggest_int("layers", *LAYERS)
+    low, high, step = UNITS
+    units = [trial.suggest_int("units", low, high, step=step)] * n_layers
+    lowest, highest, dropout_step = DROPOUT
+    dropout = trial.suggest_float("dropout", lowest, highest, step=dropout_step)
+    rate = trial.suggest_categorical("learning_rate", RATES)
     layers = ("MODEL.DENSE.UNITS", str(units), "MODEL.DENSE.DROPOUT", f"{dropout:.4f}")
     return (*layers, "SOLVER.BASE_LR", f"{rate:.8f}")
 
 
-DENSE_LAYERS = SearchSpace(
-    ("layers", *(f"units_{number}" for number in range(1, LAYERS_RANGE[1] + 1)), "dropout", "learning_rate"),
-    draw_dense_layers,
-)
+DENSE_LAYERS = SearchSpace(("layers", "units", "dropout", "learning_rate"), draw_dense_layers)
 
 # Evaluators that Mask R-CNN shares with the face-mask models.
 MASK_EVALUATORS = {"mask": build_mask_evaluator}

@@ -116,6 +116,7 @@ def _run_trial(trial: optuna.Trial, cfg: CfgNode, space: SearchSpace, job: JobOp
     Raises:
         TrialPruned: if the pruner ends it.
         ModelError: if it diverges.
+        ConfigError: if the stored trials are of another search space.
         _Interrupted: if a signal ends it.
     """
     values: list[float] = []
@@ -128,8 +129,14 @@ def _run_trial(trial: optuna.Trial, cfg: CfgNode, space: SearchSpace, job: JobOp
         if trial.should_prune():
             raise optuna.TrialPruned
 
+    try:
+        drawn = space.draw(trial)
+    except ValueError as error:  # Optuna, about the trials that are stored already
+        raise ConfigError(
+            f"the study holds trials of another search space ({error}); choose another --storage"
+        ) from error
     folder = Path(cfg.OUTPUT_DIR) / f"trial_{trial.number:03d}"
-    overrides = (*job.overrides, *space.draw(trial), "OUTPUT_DIR", str(folder))
+    overrides = (*job.overrides, *drawn, "OUTPUT_DIR", str(folder))
     code = start_job(replace(job, overrides=overrides, overwrite=True, on_evaluation=report))
     if code >= 128:
         raise _Interrupted(code)

@@ -2,6 +2,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -34,6 +35,17 @@ def small(all_augmentations: CfgNode) -> CfgNode:
     all_augmentations.INPUT.MIN_SIZE_TRAIN = [48]
     all_augmentations.DATALOADER.ASPECT_RATIO_GROUPING = False
     return all_augmentations
+
+
+def test_loading_leaves_the_callers_opencv_threads_alone(small: CfgNode, records: list[dict[str, Any]]) -> None:
+    before = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(3)
+        take(build_train_loader(small, MASK_RCNN, records), 1)
+        next(iter(build_test_loader(small, MASK_RCNN, "", records)))
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)
 
 
 def take(loader: TrainLoader, n_batches: int) -> list[Batch]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from face_mask.training.architectures import draw_dense_layers
+from fetal_hc.engine.architecture import SearchSpace
 from fetal_hc.engine.search.tuning import TuningOptions, tune
 from fetal_hc.engine.train.training_job import JobOptions
 from fetal_hc.errors import ConfigError
@@ -37,9 +38,10 @@ def test_draws_stay_in_their_ranges() -> None:
         drawn = dict(zip(pairs[::2], pairs[1::2], strict=True))
         units = [int(text) for text in drawn["MODEL.DENSE.UNITS"].strip("[]").split(",")]
         assert 1 <= len(units) <= 3
-        assert set(units) <= {128, 256, 512, 1024, 2048}
-        assert 0.5 <= float(drawn["MODEL.DENSE.DROPOUT"]) <= 0.8
-        assert 1e-5 <= float(drawn["SOLVER.BASE_LR"]) <= 1e-2
+        assert len(set(units)) == 1
+        assert units[0] in range(128, 2049, 128)
+        assert float(drawn["MODEL.DENSE.DROPOUT"]) in (0.5, 0.6, 0.7, 0.8)
+        assert float(drawn["SOLVER.BASE_LR"]) in (1e-2, 1e-3, 1e-4, 1e-5)
 
 
 def test_study_is_kept_and_continued(options: TuningOptions, tmp_path: Path) -> None:
@@ -51,7 +53,7 @@ def test_study_is_kept_and_continued(options: TuningOptions, tmp_path: Path) -> 
     assert len(study.trials) == 3
     assert all(trial.intermediate_values for trial in study.trials)
     header, *lines = (tmp_path / "trials.csv").read_text().splitlines()
-    assert header.endswith("layers,units_1,units_2,units_3,dropout,learning_rate")
+    assert header.endswith("layers,units,dropout,learning_rate")
     assert len(lines) == 3
 
 
@@ -66,6 +68,19 @@ def test_signal_ends_the_search_and_the_trial_is_drawn_again(options: TuningOpti
     study, code = tune(TuningOptions(options.job, options.storage, n_trials=1, resume=True))
     assert code == 0
     assert sum(trial.state.name == "COMPLETE" for trial in study.trials) == 1
+
+
+def test_trials_of_another_search_space_are_not_mixed_in(options: TuningOptions) -> None:
+    study, _ = tune(replace(options, n_trials=1))
+    assert len(study.trials) == 1
+
+    def draw(trial: optuna.Trial) -> tuple[str, ...]:
+        return ("SOLVER.BASE_LR", str(trial.suggest_float("learning_rate", 0.1, 0.2)))
+
+    other = tuple(replace(row, search_space=SearchSpace(("learning_rate",), draw)) for row in ARCHITECTURES)
+    job = replace(options.job, architectures=other)
+    with pytest.raises(ConfigError, match=r"trials of another search space .* choose another --storage"):
+        tune(replace(options, job=job, resume=True))
 
 
 def test_existing_study_is_not_overwritten(options: TuningOptions) -> None:
