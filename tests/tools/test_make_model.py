@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from fetal_hc.engine.config import load_config
+from fetal_hc_cli.architectures import ARCHITECTURES
 from fetal_hc_cli.make_model import main
 from fetal_hc_cli.model_recipe import Recipe
 from hc18.measure.head_model import load_model
 
 RECIPE = Recipe(Path("/hc18"), Path("/work"), {"no_head_faces": Path("/faces"), "no_head_crowds": Path("/crowds")})
+SMOKE = Recipe(Path("/work/phantoms"), Path("/work"), n_folds=2, is_smoke=True)
 
 
-@pytest.mark.parametrize("recipe", [RECIPE, Recipe(Path("/work/phantoms"), Path("/work"), n_folds=2, is_smoke=True)])
+@pytest.mark.parametrize("recipe", [RECIPE, SMOKE])
 def test_every_file_that_a_step_reads_was_made_by_an_earlier_one(recipe: Recipe) -> None:
     made: set[Path] = set()
     unknown = []
@@ -27,6 +31,18 @@ def test_every_file_that_a_step_reads_was_made_by_an_earlier_one(recipe: Recipe)
         unknown += [f"{step.name}: {path}" for path in sorted(read - made - own - inside)]
         made.add(step.output)
     assert unknown == []
+
+
+@pytest.mark.parametrize("recipe", [RECIPE, SMOKE])
+def test_every_tool_accepts_its_arguments_and_configuration_keys(recipe: Recipe, repository_root: Path) -> None:
+    for step in recipe.steps:
+        if not step.tool:
+            continue
+        name = "experiments.recalibrate" if step.tool == "calibrate_trust" else f"fetal_hc_cli.{step.tool}"
+        options = import_module(name).build_parser().parse_args(step.arguments)
+        overrides = getattr(options, "overrides", None) or getattr(options, "opts", None) or []
+        if hasattr(options, "config_file"):
+            load_config(ARCHITECTURES, repository_root / options.config_file, overrides)
 
 
 def test_steps_and_outputs_are_unique() -> None:
