@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from fetal_hc_cli.model_recipe import Recipe
 from hc18.measure.head_model import load_model
 
 RECIPE = Recipe(Path("/hc18"), Path("/work"), {"no_head_faces": Path("/faces"), "no_head_crowds": Path("/crowds")})
+CHAIN_VARIABLE = "FETAL_HC_TEST_MODEL_CHAIN"
 SMOKE = Recipe(Path("/work/phantoms"), Path("/work"), n_folds=2, is_smoke=True)
 
 
@@ -97,6 +99,7 @@ def test_options_that_do_not_fit_are_refused(
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(CHAIN_VARIABLE not in os.environ, reason=f"takes minutes; set {CHAIN_VARIABLE}=1 to run it")
 def test_chain_runs_on_phantoms(tmp_path: Path) -> None:
     assert main(["--smoke", "--work", str(tmp_path), "--model-version", "0.0.1"]) == 0
     model = load_model(tmp_path / "hc18.zip")
