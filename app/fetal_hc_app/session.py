@@ -27,7 +27,7 @@ class Uploads:
 
     Attributes:
         seen: ids of the uploads that were read.
-        origins: where the image of each case came from; the last file, if several show the same pixels.
+        sources: where the image of each case came from; the last file, if several show the same pixels.
         names: case and name of every image, in the order of upload; two names of one case show the same pixels.
         known_before: cases that were in the store before this session brought their image.
         to_prepare: DICOM files of which a frame or a part has to be chosen, by upload id.
@@ -40,7 +40,7 @@ class Uploads:
     """
 
     seen: set[str] = field(default_factory=set)
-    origins: dict[CaseId, UploadSource] = field(default_factory=dict)
+    sources: dict[CaseId, UploadSource] = field(default_factory=dict)
     names: list[tuple[CaseId, str]] = field(default_factory=list)
     known_before: set[CaseId] = field(default_factory=set)
     to_prepare: dict[str, DicomToPrepare] = field(default_factory=dict)
@@ -53,9 +53,9 @@ class Uploads:
 
     def add_image(self, case_id: CaseId, source: UploadSource) -> None:
         """Notes the file of a case; the names of earlier files with the same pixels are kept."""
-        if case_id not in self.origins and not source.is_new:
+        if case_id not in self.sources and not source.is_new:
             self.known_before.add(case_id)
-        self.origins[case_id] = source
+        self.sources[case_id] = source
         if (case_id, source.image.name) not in self.names:
             self.names.append((case_id, source.image.name))
 
@@ -99,7 +99,7 @@ def known_pixel_size(case_id: CaseId, reviewer: str, ellipse_px: Ellipse | None)
         reviewer: who typed the value.
         ellipse_px: as drawn now: regions of a DICOM image may differ in their pixel size.
     """
-    source = uploads().origins.get(case_id)
+    source = uploads().sources.get(case_id)
     if source is None:
         return None
     chosen = choose_pixel_size(sizes(reviewer).candidates(source.image, ellipse_px))
@@ -114,7 +114,7 @@ def offered_pixel_sizes(case: ReviewCase, reviewer: str, ellipse_px: Ellipse | N
         reviewer: who typed a value.
         ellipse_px: as drawn now.
     """
-    source = uploads().origins.get(case.case_id)
+    source = uploads().sources.get(case.case_id)
     if source is None:
         return ()
     offers = differing_sizes(case.state.calibration, sizes(reviewer).candidates(source.image, ellipse_px))
@@ -128,7 +128,7 @@ def keep_pixel_size(case_id: CaseId, offers: Sequence[Calibration]) -> None:
 
 def name_other_sizes(case_id: CaseId, chosen: Calibration, ellipse_px: Ellipse | None) -> Calibration:
     """A pixel size that a person chose, with a warning for each file of this session that gives another one."""
-    source = uploads().origins.get(case_id)
+    source = uploads().sources.get(case_id)
     if source is None:
         return chosen
     return pixel_size.name_other_sizes(chosen, sizes("").candidates(source.image, ellipse_px))
@@ -140,10 +140,10 @@ def _sizes_of(offers: Sequence[Calibration]) -> tuple[tuple[float, float] | None
 
 def source_reference(case_id: CaseId) -> SourceReference | None:
     """Identifiers of the DICOM image behind a case, as long as its file is in this session; None without."""
-    origin = uploads().origins.get(case_id)
-    if origin is None or not origin.image.dicom_data:
+    source = uploads().sources.get(case_id)
+    if source is None or not source.image.dicom_data:
         return None
     try:
-        return read_source_reference(origin.image.dicom_data, origin.image.frame_index)
+        return read_source_reference(source.image.dicom_data, source.image.frame_index)
     except FetalHCError:
         return None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from fetal_hc_app import casework, session, wording
+from fetal_hc_app import case_session, session, wording
 from fetal_hc_app.drafts import Draft
 from hc18.geometry.pixel_size import Calibration, format_pixel_size
 from hc18.reviews.models import ReviewCase
@@ -51,7 +51,7 @@ def calibration_panel(case: ReviewCase, draft: Draft, offers: Sequence[Calibrati
         "Use it",
         key=f"{key}-use",
         disabled=is_locked or not st.session_state.get(key),
-        on_click=casework.calibrate_by_hand,
+        on_click=case_session.calibrate_by_hand,
         args=(case.case_id, draft.revision, key, draft.ellipse_px),
         width="stretch",
     )
@@ -67,7 +67,7 @@ def _offer_button(case: ReviewCase, draft: Draft, offer: Calibration, number: in
         f"{label} ({source})",
         key=f"offered-size-{case.case_id}-{number}",
         disabled=is_locked,
-        on_click=casework.calibrate,
+        on_click=case_session.calibrate,
         args=(case.case_id, draft.revision, offer),
         help=wording.plain(offer.detail),
     )

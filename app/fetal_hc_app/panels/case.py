@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from fetal_hc.errors import FetalHCError
-from fetal_hc_app import access, casework, drafts, resources, session, wording
+from fetal_hc_app import access, case_session, drafts, resources, session, wording
 from fetal_hc_app.drafts import Draft
 from fetal_hc_app.editor import read_shown
 from fetal_hc_app.panels.calibration import calibration_panel
@@ -28,7 +28,7 @@ _SECTIONS = (_GROWTH, _SIZE, _EXPORTS, _HISTORY)
 @st.fragment
 def case_panel(case_id: CaseId) -> None:
     """The whole of one case. A fragment: drawing and deciding run nothing else of the page again."""
-    if casework.needs_whole_page():
+    if case_session.needs_whole_page():
         st.rerun()
     try:
         case = resources.store().case(case_id)
@@ -86,9 +86,9 @@ def _decision(case: ReviewCase, draft: Draft, *, is_stale: bool, is_locked: bool
     has_size = case.state.calibration.pixel_size_xy_mm is not None
     needs_size = not has_size and draft.ellipse_px is not None
     with st.container(border=True, gap="small"):
-        notice = casework.take_notice(case.case_id)
+        notice = case_session.take_notice(case.case_id)
         if notice is None and is_stale:
-            notice = casework.stale_notice(case)
+            notice = case_session.stale_notice(case)
         notice_panel(case.case_id, notice)
         draft_panel(case, draft, is_locked=is_locked)
         is_shown = read_shown(drafts.editor_key(case.case_id))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from fetal_hc_app import casework, drafts, wording
-from fetal_hc_app.casework import Notice
+from fetal_hc_app import case_session, drafts, wording
+from fetal_hc_app.case_session import Notice
 from fetal_hc_app.drafts import Draft
 from hc18.reviews.models import CaseId, CaseState, Decision, ReviewAction, ReviewCase
 from hc18.reviews.state import to_outline
@@ -50,7 +50,7 @@ def notice_panel(case_id: CaseId, notice: Notice | None) -> None:
             key=f"reload-{case_id}",
             icon=":material/refresh:",
             type="primary",
-            on_click=casework.load_theirs,
+            on_click=case_session.load_theirs,
             args=(case_id,),
         )
 
@@ -150,7 +150,7 @@ def _correction_buttons(case: ReviewCase, draft: Draft, is_disabled: bool) -> No
 def _correct(case_id: CaseId, draft: Draft, reason_key: str) -> None:
     """Saves the ellipse on the screen; drawn back onto the model's, it is an acceptance."""
     reason = str(st.session_state.get(reason_key) or "")
-    casework.act(case_id, draft.revision, ReviewAction.CORRECT, ellipse_px=draft.ellipse_px, reason=reason)
+    case_session.act(case_id, draft.revision, ReviewAction.CORRECT, ellipse_px=draft.ellipse_px, reason=reason)
 
 
 def _reason_popover(case: ReviewCase, draft: Draft, action: ReviewAction, is_disabled: bool) -> None:
@@ -178,7 +178,7 @@ def _act_with_reason(case_id: CaseId, revision: int, action: ReviewAction, key: 
     choice = str(st.session_state.get(f"{key}-choice") or "")
     words = str(st.session_state.get(f"{key}-words") or "").strip()
     parts = [part for part in (choice, words) if part and not (part == "Other" and words)]
-    casework.act(case_id, revision, action, reason=": ".join(parts))
+    case_session.act(case_id, revision, action, reason=": ".join(parts))
 
 
 def _button(
@@ -190,7 +190,7 @@ def _button(
         type="primary" if is_primary else "secondary",
         icon=":material/check:" if action is ReviewAction.ACCEPT else ":material/verified:",
         disabled=is_disabled,
-        on_click=casework.act,
+        on_click=case_session.act,
         args=(case.case_id, draft.revision, action),
         width="stretch",
     )

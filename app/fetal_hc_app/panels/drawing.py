@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from fetal_hc_app import casework, drafts
+from fetal_hc_app import case_session, drafts
 from fetal_hc_app.drafts import Draft
 from fetal_hc_app.editor import EditorView, ellipse_editor
 from fetal_hc_app.resources import Picture
@@ -66,7 +66,7 @@ def fields_panel(case: ReviewCase, draft: Draft, *, is_read_only: bool) -> None:
             format=shown,
             disabled=is_read_only,
             on_change=drafts.change_field,
-            args=(case.case_id, name, key, case.state.image_hw, casework.tell_error),
+            args=(case.case_id, name, key, case.state.image_hw, case_session.tell_error),
         )
     last.button(
         "Reset",

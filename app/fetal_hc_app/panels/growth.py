@@ -8,7 +8,7 @@ from datetime import date
 import streamlit as st
 
 from fetal_hc.errors import MeasurementError
-from fetal_hc_app import casework, wording
+from fetal_hc_app import case_session, wording
 from fetal_hc_app.drafts import Draft
 from hc18.obstetrics.gestational_age import (
     CRL_RANGE_MM,
@@ -73,7 +73,7 @@ def _age_form(case: ReviewCase, draft: Draft, *, is_locked: bool) -> None:
         key=f"{key}-use",
         type="primary",
         disabled=is_locked,
-        on_click=casework.set_age,
+        on_click=case_session.set_age,
         args=(case.case_id, draft.revision, found),
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from fetal_hc.errors import FetalHCError
-from fetal_hc_app import casework, wording
+from fetal_hc_app import case_session, wording
 from fetal_hc_app.resources import store
 from hc18.reviews.models import CaseId, ReviewCase, ReviewEvent
 
@@ -60,7 +60,7 @@ def _rename(case_id: CaseId, key: str) -> None:
     try:
         store().set_label(case_id, str(st.session_state.get(key) or ""))
     except FetalHCError as error:
-        casework.tell_error(case_id, wording.sentence(str(error)))
+        case_session.tell_error(case_id, wording.sentence(str(error)))
     else:
         st.session_state.pop(key, None)
         st.session_state["case_changed"] = True

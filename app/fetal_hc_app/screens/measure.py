@@ -23,7 +23,7 @@ def measure_page() -> None:
     """Files on top, then the result of the chosen image."""
     uploads = session.uploads()
     _import_files(uploaded_files(uploads.generation))
-    with st.expander("Images and pixel size", expanded=not uploads.origins, icon=":material/upload_file:"):
+    with st.expander("Images and pixel size", expanded=not uploads.sources, icon=":material/upload_file:"):
         upload_fields(uploads.generation)
         batch_panel(access.reviewer())
     upload_messages(uploads.refusals, uploads.tables)
@@ -34,7 +34,7 @@ def measure_page() -> None:
             _measure(still)
             uploads.prepared.add(key)
             st.rerun()
-    cases = list(resources.store().cases(uploads.origins))
+    cases = list(resources.store().cases(uploads.sources))
     if not cases:
         _welcome()
         return
@@ -78,11 +78,11 @@ def _measure(still: StillImage) -> None:
     uploads = session.uploads()
     reviewer = access.reviewer()
     try:
-        case_id, origin = register_still(resources.store(), resources.model(), still, session.sizes(reviewer), reviewer)
+        case_id, source = register_still(resources.store(), resources.model(), still, session.sizes(reviewer), reviewer)
     except FetalHCError as error:
         uploads.refusals.append(Refusal(still.file.name, wording.sentence(str(error))))
         return
-    uploads.add_image(case_id, origin)
+    uploads.add_image(case_id, source)
 
 
 def _list_buttons(cases: Sequence[ReviewCase]) -> None:
