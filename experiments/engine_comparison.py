@@ -25,7 +25,7 @@ from fetal_hc.engine.config import load_config
 from fetal_hc.engine.train.events import read_metrics
 from fetal_hc.engine.train.training_job import JobOptions, start_job
 from fetal_hc.errors import FetalHCError
-from fetal_hc_cli.architectures import ARCHITECTURES, MASK_RCNN
+from fetal_hc_cli.training.architectures import ARCHITECTURES, MASK_RCNN
 
 ENGINES = ("builtin", "detectron2")
 COLUMNS = ("engine", "box AP", "mask AP", "ADF (mm)", "failed", "last total loss", "s per iteration")

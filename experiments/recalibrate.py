@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fetal_hc_cli import calibrate
+from fetal_hc_cli.training import calibrate
 from hc18.measure.interval_model import IntervalModel, QualityFeatures
 from hc18.uncertainty.calibration import (
     LabelledMeasurement,

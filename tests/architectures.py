@@ -2,7 +2,7 @@
 
 from fetal_hc.engine.architecture import Architecture, find_architecture
 from fetal_hc.engine.config import CfgNode
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 
 
 def architecture_of(cfg: CfgNode) -> Architecture:

@@ -1,4 +1,4 @@
-"""The command `attach_refiner` from a checkout; its code is `fetal_hc_cli.attach_refiner`."""
+"""The command `attach_refiner` from a checkout; its code is `fetal_hc_cli.training.attach_refiner`."""
 
 import sys
 from pathlib import Path

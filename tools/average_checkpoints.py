@@ -1,4 +1,4 @@
-"""The command `average_checkpoints` from a checkout; its code is `fetal_hc_cli.average_checkpoints`."""
+"""The command `average_checkpoints` from a checkout; its code is `fetal_hc_cli.training.average_checkpoints`."""
 
 import sys
 from pathlib import Path

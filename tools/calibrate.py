@@ -1,4 +1,4 @@
-"""The command `calibrate` from a checkout; its code is `fetal_hc_cli.calibrate`."""
+"""The command `calibrate` from a checkout; its code is `fetal_hc_cli.training.calibrate`."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command `compare_models` from a checkout; its code is `fetal_hc_cli.compare_models`."""
+"""The command `compare_models` from a checkout; its code is `fetal_hc_cli.training.compare_models`."""
 
 import sys
 from pathlib import Path

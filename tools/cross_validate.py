@@ -1,4 +1,4 @@
-"""The command `cross_validate` from a checkout; its code is `fetal_hc_cli.cross_validate`."""
+"""The command `cross_validate` from a checkout; its code is `fetal_hc_cli.training.cross_validate`."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command `export_model` from a checkout; its code is `fetal_hc_cli.export_model`."""
+"""The command `export_model` from a checkout; its code is `fetal_hc_cli.training.export_model`."""
 
 import sys
 from pathlib import Path

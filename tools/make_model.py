@@ -1,4 +1,4 @@
-"""The command `make_model` from a checkout; its code is `fetal_hc_cli.make_model`."""
+"""The command `make_model` from a checkout; its code is `fetal_hc_cli.training.make_model`."""
 
 import sys
 from pathlib import Path

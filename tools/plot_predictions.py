@@ -1,4 +1,4 @@
-"""The command `plot_predictions` from a checkout; its code is `fetal_hc_cli.plot_predictions`."""
+"""The command `plot_predictions` from a checkout; its code is `fetal_hc_cli.training.plot_predictions`."""
 
 import sys
 from pathlib import Path

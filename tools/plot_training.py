@@ -1,4 +1,4 @@
-"""The command `plot_training` from a checkout; its code is `fetal_hc_cli.plot_training`."""
+"""The command `plot_training` from a checkout; its code is `fetal_hc_cli.training.plot_training`."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command `quantize_model` from a checkout; its code is `fetal_hc_cli.quantize_model`."""
+"""The command `quantize_model` from a checkout; its code is `fetal_hc_cli.training.quantize_model`."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command `train_net` from a checkout; its code is `fetal_hc_cli.train_net`."""
+"""The command `train_net` from a checkout; its code is `fetal_hc_cli.training.train_net`."""
 
 import sys
 from pathlib import Path

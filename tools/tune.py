@@ -1,4 +1,4 @@
-"""The command `tune` from a checkout; its code is `fetal_hc_cli.tune`."""
+"""The command `tune` from a checkout; its code is `fetal_hc_cli.training.tune`."""
 
 import sys
 from pathlib import Path

@@ -155,7 +155,7 @@ def read_submission_file(path: Path) -> None:
 def read_config(path: Path) -> None:
     """A configuration of a training."""
     from fetal_hc.engine.config import load_config
-    from fetal_hc_cli.architectures import ARCHITECTURES
+    from fetal_hc_cli.training.architectures import ARCHITECTURES
 
     load_config(ARCHITECTURES, path)
 

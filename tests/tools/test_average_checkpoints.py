@@ -7,7 +7,7 @@ import torch
 
 from fetal_hc.engine.checkpoints.checkpoint import average_checkpoints, read_checkpoint
 from fetal_hc.errors import ModelError
-from fetal_hc_cli.average_checkpoints import main
+from fetal_hc_cli.training.average_checkpoints import main
 
 
 def write(path: Path, weight: float, count: int = 0, shape: tuple[int, ...] = (2, 3)) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from fetal_hc.io.coco import read_coco, write_coco
 from fetal_hc.model.bundle import ModelBundle
-from fetal_hc_cli.calibrate import main
+from fetal_hc_cli.training.calibrate import main
 from hc18.measure.details import read_details
 from hc18.measure.head_model import load_model
 from tests.measured_errors import N_IMAGES, write_fold

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fetal_hc_cli.compare_models import main
+from fetal_hc_cli.training.compare_models import main
 
 
 @pytest.fixture

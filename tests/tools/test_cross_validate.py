@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fetal_hc_cli.cross_validate import main
+from fetal_hc_cli.training.cross_validate import main
 from tests.fetal_hc.engine.search.test_cross_validation import config_of
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from fetal_hc_cli.main import FACE_MASK, FETAL_HC, Command, face_mask_main, main
 
-COMMANDS = {command.module: command for command in (*FETAL_HC, *FACE_MASK)}
+MODULES = {command.module.rpartition(".")[2] for command in (*FETAL_HC, *FACE_MASK)}
 
 WITHOUT_LIBRARY = """
 import sys
@@ -89,7 +89,7 @@ def test_missing_extra_is_one_sentence(repository_root: Path, name: str, library
 
 def test_every_shim_has_its_command(repository_root: Path) -> None:
     shims = {path.stem for path in (repository_root / "tools").glob("*.py")}
-    assert shims - {"calibrate_trust"} <= set(COMMANDS)  # that is `calibrate` with the options of an experiment
+    assert shims - {"calibrate_trust"} <= MODULES  # that is `calibrate` with the options of an experiment
 
 
 def test_shim_works_beside_another_package_called_tools(repository_root: Path, tmp_path: Path) -> None:

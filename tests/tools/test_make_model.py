@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from fetal_hc.engine.config import load_config
-from fetal_hc_cli.architectures import ARCHITECTURES
-from fetal_hc_cli.make_model import main
-from fetal_hc_cli.model_recipe import Recipe
+from fetal_hc_cli.training.architectures import ARCHITECTURES
+from fetal_hc_cli.training.make_model import main
+from fetal_hc_cli.training.model_recipe import Recipe
 from hc18.measure.head_model import load_model
 
 RECIPE = Recipe(Path("/hc18"), Path("/work"), {"no_head_faces": Path("/faces"), "no_head_crowds": Path("/crowds")})

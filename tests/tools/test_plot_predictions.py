@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from fetal_hc.engine.train.training_job import JobOptions, start_job
-from fetal_hc_cli.architectures import ARCHITECTURES
-from fetal_hc_cli.plot_predictions import main
+from fetal_hc_cli.training.architectures import ARCHITECTURES
+from fetal_hc_cli.training.plot_predictions import main
 from tests.face_mask.toy_faces import write_config, write_faces
 
 

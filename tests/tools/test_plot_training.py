@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from fetal_hc.errors import DatasetError
-from fetal_hc_cli.plot_training import main, plot_losses, plot_training, read_losses, read_points
+from fetal_hc_cli.training.plot_training import main, plot_losses, plot_training, read_losses, read_points
 
 ROWS = [
     {"iteration": 19, "total_loss": 2.0, "loss_mask": 0.7, "lr": 0.01, "time": 0.3},

@@ -6,7 +6,7 @@ import pytest
 
 from fetal_hc.engine.train.distributed import Machines
 from fetal_hc.errors import ConfigError
-from fetal_hc_cli import train_net
+from fetal_hc_cli.training import train_net
 
 # Options of the job, processes of this machine, machines.
 Call = tuple[train_net.JobOptions, int, Machines]

@@ -6,7 +6,7 @@ import optuna
 import pytest
 import torch
 
-from fetal_hc_cli.tune import main
+from fetal_hc_cli.training.tune import main
 from tests.face_mask.toy_faces import write_config, write_faces
 
 

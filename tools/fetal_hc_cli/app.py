@@ -18,13 +18,11 @@ from pathlib import Path
 from streamlit.web.cli import main as run_streamlit
 
 from fetal_hc_app.access import binding_refusal, has_login
+from fetal_hc_cli import new_parser
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--port", type=int, default=8501, metavar="N", help="port to listen on (default: %(default)s)")
     parser.add_argument("--address", metavar="HOST", help="address to listen on (default: this machine only)")
     parser.add_argument("streamlit_options", nargs="*", metavar="OPTION", help="after --: options of streamlit run")

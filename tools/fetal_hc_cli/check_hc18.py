@@ -16,16 +16,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fetal_hc.errors import ConfigError, DatasetError, FetalHCError, Problem, fatal_problems
+from fetal_hc_cli import new_parser
 from hc18.dataset.folder import TEST_TABLE, check_folder
 from hc18.dataset.pixel_size_table import read_pixel_sizes
 from hc18.dataset.submission import check_submission
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--root", type=Path, metavar="HC18_DIR", help="folder of the archive; checked as a whole")
     parser.add_argument("--submission", type=Path, metavar="CSV", help="submission to check")
     parser.add_argument(

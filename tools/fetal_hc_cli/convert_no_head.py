@@ -13,14 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fetal_hc.errors import FetalHCError
+from fetal_hc_cli import new_parser
 from hc18.phantoms.negatives import write_no_head_json
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of images; they stay there")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.json", help="COCO JSON to write")
     parser.add_argument("--count", type=int, metavar="N", help="draw N of them at random (default: all)")

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from fetal_hc.errors import ConfigError, FetalHCError
 from fetal_hc.io.atomic import write_text_atomic
+from fetal_hc_cli import new_parser
 from hc18.evaluation.evaluate import HcEvaluation, evaluate_labelled, evaluate_submission
 from hc18.measure.details import read_details
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(description=description, epilog=epilog)
+    parser = new_parser(__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--submission", type=Path, metavar="CSV", help="ellipses in mm, in the challenge's format")
     source.add_argument("--details", type=Path, metavar="CSV", help="details of tools/score.py; needs no submission")

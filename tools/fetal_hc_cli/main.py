@@ -38,26 +38,28 @@ FETAL_HC = (
     Command("convert-negatives", "convert_no_head", "convert images without a head to COCO JSON"),
     Command("app", "app", "start the reviewer app in the browser", "app"),
     Command("verify", "verify_reviews", "check that nobody changed the record of a review store", "app"),
-    Command("train", "train_net", "train a model, or evaluate one", "train"),
-    Command("cross-validate", "cross_validate", "train and score one configuration on every fold", "train"),
-    Command("tune", "tune", "search for hyper-parameters", "train"),
-    Command("average", "average_checkpoints", "average the weights of checkpoints", "train"),
-    Command("export", "export_model", "export a checkpoint to a model that needs no torch", "train"),
-    Command("quantize", "quantize_model", "make an exported model 8-bit", "train"),
-    Command("attach-refiner", "attach_refiner", "put an outline refiner into a model", "train"),
-    Command("calibrate", "calibrate", "fit the intervals of a model to held-out images", "train"),
+    Command("train", "training.train_net", "train a model, or evaluate one", "train"),
+    Command("cross-validate", "training.cross_validate", "train and score one configuration on every fold", "train"),
+    Command("tune", "training.tune", "search for hyper-parameters", "train"),
+    Command("average", "training.average_checkpoints", "average the weights of checkpoints", "train"),
+    Command("export", "training.export_model", "export a checkpoint to a model that needs no torch", "train"),
+    Command("quantize", "training.quantize_model", "make an exported model 8-bit", "train"),
+    Command("attach-refiner", "training.attach_refiner", "put an outline refiner into a model", "train"),
+    Command("calibrate", "training.calibrate", "fit the intervals of a model to held-out images", "train"),
     Command("model", "model", "show what a model file holds, or convert an older one to a bundle"),
-    Command("make-model", "make_model", "make the shipped model again (in a checkout)", "train"),
-    Command("plot", "plot_training", "draw the losses and metrics of trainings", "train"),
+    Command("make-model", "training.make_model", "make the shipped model again (in a checkout)", "train"),
+    Command("plot", "training.plot_training", "draw the losses and metrics of trainings", "train"),
 )
 FACE_MASK = (
     Command("convert", "convert_face_mask", "convert a face-mask dataset to COCO JSON or a manifest"),
-    Command("train", "train_net", "train a model, or evaluate one", "train"),
-    Command("cross-validate", "cross_validate", "train and score one configuration on every fold", "train"),
-    Command("tune", "tune", "search for hyper-parameters", "train"),
-    Command("plot", "plot_training", "draw the losses and metrics of trainings", "train"),
-    Command("plot-predictions", "plot_predictions", "draw confusion matrices, ROC curves and predictions", "train"),
-    Command("compare", "compare_models", "compare trained models in one chart", "train"),
+    Command("train", "training.train_net", "train a model, or evaluate one", "train"),
+    Command("cross-validate", "training.cross_validate", "train and score one configuration on every fold", "train"),
+    Command("tune", "training.tune", "search for hyper-parameters", "train"),
+    Command("plot", "training.plot_training", "draw the losses and metrics of trainings", "train"),
+    Command(
+        "plot-predictions", "training.plot_predictions", "draw confusion matrices, ROC curves and predictions", "train"
+    ),
+    Command("compare", "training.compare_models", "compare trained models in one chart", "train"),
 )
 
 
@@ -87,7 +89,8 @@ def run_command(program: str, commands: Sequence[Command], argv: Sequence[str]) 
 
 def run_tool(module: str) -> int:
     """The command behind `tools/MODULE.py`, with the arguments of the process."""
-    command = next(command for command in (*FETAL_HC, *FACE_MASK) if command.module == module)
+    commands = (*FETAL_HC, *FACE_MASK)
+    command = next(command for command in commands if command.module.rpartition(".")[2] == module)
     return call(command, sys.argv[0], sys.argv[1:])
 
 

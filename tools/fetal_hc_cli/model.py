@@ -21,14 +21,12 @@ from fetal_hc.errors import ConfigError, FetalHCError
 from fetal_hc.io.documents import parse_json
 from fetal_hc.model.bundle import TRAINING, ModelBundle
 from fetal_hc.model.checksum import file_sha256
+from fetal_hc_cli import new_parser
 from hc18.measure.head_model import HEAD_CLASSES, HeadModel
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="info|convert")
     info = commands.add_parser("info", help="print what a model file holds")
     info.add_argument("file", type=Path, metavar="FILE", help="a bundle or an exported ONNX file")

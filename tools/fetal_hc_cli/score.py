@@ -18,16 +18,14 @@ from pathlib import Path
 from fetal_hc.batch.interruption import stop_at_signals
 from fetal_hc.batch.settings import RUNNER_NAMES
 from fetal_hc.errors import FetalHCError
+from fetal_hc_cli import new_parser
 from hc18.measure.batches import BatchInterrupted, MeasureSettings, measure_batch, open_source
 
 INTERRUPTED = 130
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     inputs = parser.add_argument_group("images (PNG, JPEG, TIFF, BMP or DICOM)")
     inputs.add_argument("--images", metavar="DIR|GLOB|FILE", help="folder, quoted pattern, or what --manifest takes")
     inputs.add_argument(

@@ -14,16 +14,14 @@ import sys
 from collections.abc import Sequence
 
 from fetal_hc.errors import ConfigError, FetalHCError
+from fetal_hc_cli import new_parser
 from hc18.reviews.models import StoreDamaged
 from hc18.reviews.store import ReviewStore
 from hc18.reviews.verify import Verification
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument(
         "--store", required=True, metavar="URL", help="SQLite file, sqlite:///FILE or postgresql://USER@HOST/NAME"
     )

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from fetal_hc.errors import FetalHCError
 from fetal_hc.model.cores import usable_cores
+from fetal_hc_cli import new_parser
 from hc18.evaluation.overlay_items import (
     OverlayItem,
     read_coco_cases,
@@ -32,10 +33,7 @@ from hc18.measure.worker import MeasureWork
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     images = parser.add_mutually_exclusive_group(required=True)
     images.add_argument("--root", type=Path, metavar="HC18_DIR", help="HC18 folder: its labelled images")
     images.add_argument("--coco", type=Path, metavar="FILE.json", help="COCO file: its images and polygons")

@@ -12,7 +12,7 @@ from face_mask.models.segmenter import dice_loss
 from face_mask.models.two_head import AttentionPool, aligned_iou
 from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.config import CfgNode, get_default_config
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 from tests.architectures import architecture_of
 
 SIZE = 32

@@ -7,7 +7,7 @@ import pytest
 from fetal_hc.engine.config import CfgNode, get_default_config
 from fetal_hc.engine.data.datasets import dataset_path, load_dataset
 from fetal_hc.errors import DatasetError
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 from tests.architectures import architecture_of
 from tests.face_mask.toy_faces import write_manifest_dataset
 

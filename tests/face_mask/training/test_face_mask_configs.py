@@ -8,7 +8,7 @@ import torch
 
 from fetal_hc.engine.config import load_config
 from fetal_hc.engine.train.training_job import JobOptions, start_job
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 from tests.face_mask.toy_faces import CONFIGS, write_faces, write_manifest_dataset
 
 TASKS = {"ImageClassifier": "classification", "TwoHeadDetector": "box", "SemanticSegmenter": "mask"}

@@ -13,7 +13,7 @@ from fetal_hc.engine.config import CfgNode, get_default_config
 from fetal_hc.engine.data.geometry import rotation, scaling, translation
 from fetal_hc.errors import DatasetError
 from fetal_hc.io.masks import mask_to_rle
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 from tests.architectures import architecture_of
 
 HW = (40, 80)

@@ -13,7 +13,7 @@ from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.config import CfgNode, load_config
 from fetal_hc.engine.modeling.rcnn import GeneralizedRCNN
 from fetal_hc.engine.structures import PolygonMasks, Targets
-from fetal_hc_cli.architectures import ARCHITECTURES, MASK_RCNN
+from fetal_hc_cli.training.architectures import ARCHITECTURES, MASK_RCNN
 
 SMALL = ["MODEL.FPN.OUT_CHANNELS", "32", "MODEL.ROI_BOX_HEAD.FC_DIM", "32", "MODEL.ROI_MASK_HEAD.CONV_DIM", "32"]
 

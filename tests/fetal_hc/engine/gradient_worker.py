@@ -8,7 +8,7 @@ import torch
 from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.config import load_config
 from fetal_hc.engine.train import distributed
-from fetal_hc_cli.architectures import ARCHITECTURES, MASK_RCNN
+from fetal_hc_cli.training.architectures import ARCHITECTURES, MASK_RCNN
 from tests.fetal_hc.engine.conftest import SMALL, make_input
 
 CONFIG = Path(__file__).resolve().parents[3] / "configs" / "hc18" / "mask_rcnn_R_18_FPN.yaml"

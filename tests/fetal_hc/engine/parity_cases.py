@@ -17,7 +17,7 @@ from torch import nn
 
 from fetal_hc.engine.config import CfgNode, load_config
 from fetal_hc.engine.structures import PolygonMasks, Targets
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 from tests.fetal_hc.engine.conftest import SMALL, ellipse_polygon
 
 R50_AS_IN_THE_ZOO = (

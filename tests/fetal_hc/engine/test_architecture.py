@@ -16,7 +16,7 @@ from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.data.datasets import DetectionDataset
 from fetal_hc.engine.train.training_job import JobOptions, start_job
 from fetal_hc.errors import ConfigError, DatasetError
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 from tests.fetal_hc.engine.toy import ToyModel, toy_sample
 from tests.fetal_hc.engine.toy_heads import write_heads
 

@@ -26,7 +26,7 @@ from fetal_hc.io.masks import paste_soft_mask
 from fetal_hc.io.records import InstancePrediction
 from fetal_hc.model.predictor import OnnxPredictor
 from fetal_hc.model.preprocess import to_network_input
-from fetal_hc_cli.architectures import ARCHITECTURES, MASK_RCNN
+from fetal_hc_cli.training.architectures import ARCHITECTURES, MASK_RCNN
 from hc18.phantoms.phantom import render_phantom
 from hc18.phantoms.spec import sample_spec
 from tests.fetal_hc.engine.detectron2_bridge import (

@@ -13,7 +13,7 @@ from torch import nn
 
 from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.config import CfgNode
-from fetal_hc_cli.architectures import MASK_RCNN
+from fetal_hc_cli.training.architectures import MASK_RCNN
 from tests.fetal_hc.engine.detectron2_bridge import build_detectron2, detect_with_detectron2, to_detectron2_input
 from tests.fetal_hc.engine.parity_cases import COMPARABLE, VARIANTS, fill_weights, model_inputs
 

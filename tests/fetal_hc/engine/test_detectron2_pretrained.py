@@ -13,7 +13,7 @@ from torch import nn
 from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.checkpoints.pretrained import load_pretrained
 from fetal_hc.engine.config import CfgNode
-from fetal_hc_cli.architectures import MASK_RCNN
+from fetal_hc_cli.training.architectures import MASK_RCNN
 from tests.fetal_hc.engine import zoo_files
 from tests.fetal_hc.engine.checkpoints.test_pretrained import TINY_R50
 from tests.fetal_hc.engine.detectron2_bridge import build_detectron2

@@ -8,7 +8,7 @@ from torch import nn
 
 from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.train.solver import build_optimizer, build_schedule, clip_gradients
-from fetal_hc_cli.architectures import MASK_RCNN
+from fetal_hc_cli.training.architectures import MASK_RCNN
 from tests.fetal_hc.engine import parity_measures
 from tests.fetal_hc.engine.detectron2_bridge import build_detectron2, to_detectron2_config
 from tests.fetal_hc.engine.parity_cases import (

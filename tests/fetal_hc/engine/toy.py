@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fetal_hc.engine.config import CfgNode, get_default_config
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 
 BATCH_SIZE = 4
 

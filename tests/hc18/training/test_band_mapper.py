@@ -8,7 +8,7 @@ import pytest
 from fetal_hc.engine.config import load_config
 from fetal_hc.engine.data.datasets import load_dataset_dicts
 from fetal_hc.errors import ConfigError, DatasetError
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 from hc18.geometry.ellipse import Ellipse
 from hc18.measure.polar_band import N_ANGLES, N_CHANNELS, N_RADII, RADIUS_RANGE, sample_band
 from hc18.training.architectures import OUTLINE_REFINER

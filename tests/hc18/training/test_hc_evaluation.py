@@ -12,7 +12,7 @@ from fetal_hc.engine.config import get_default_config
 from fetal_hc.engine.data.datasets import load_dataset_dicts
 from fetal_hc.engine.structures import Detections
 from fetal_hc.errors import DatasetError
-from fetal_hc_cli.architectures import ARCHITECTURES, MASK_RCNN
+from fetal_hc_cli.training.architectures import ARCHITECTURES, MASK_RCNN
 from hc18.evaluation.evaluate import collect_scores
 from hc18.evaluation.score_summary import ScoredImage
 from hc18.geometry.ellipse import Ellipse

@@ -14,7 +14,7 @@ from fetal_hc.engine.train.training_job import JobOptions, start_job
 from fetal_hc.errors import DatasetError, ModelError
 from fetal_hc.io.images import read_image
 from fetal_hc.model.preprocess import to_grey
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 from hc18.geometry.ellipse import Ellipse
 from hc18.measure.head_model import load_model
 from hc18.measure.polar_band import N_ANGLES, N_CHANNELS, N_RADII, fit_radii

@@ -20,7 +20,7 @@ from fetal_hc.engine.checkpoints.checkpoint import load_weights, read_checkpoint
 from fetal_hc.engine.checkpoints.pretrained import load_pretrained
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.errors import ModelError
-from fetal_hc_cli.architectures import MASK_RCNN
+from fetal_hc_cli.training.architectures import MASK_RCNN
 from tests.fetal_hc.engine import zoo_files
 from tests.fetal_hc.engine.parity_cases import randomise_norms
 

@@ -9,7 +9,7 @@ import pytest
 
 from fetal_hc.engine.config import dump_config, load_config
 from fetal_hc.errors import ConfigError
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 
 COVERED = """
 MODEL:

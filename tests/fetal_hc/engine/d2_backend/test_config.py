@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fetal_hc.engine.config import load_config
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 
 pytestmark = [pytest.mark.detectron2, pytest.mark.filterwarnings("ignore")]
 REPOSITORY = Path(__file__).resolve().parents[4]

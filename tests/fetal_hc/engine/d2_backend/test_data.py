@@ -11,7 +11,7 @@ import torch
 
 from fetal_hc.engine.config import CfgNode, load_config
 from fetal_hc.engine.data.loader import build_test_loader, build_train_loader
-from fetal_hc_cli.architectures import ARCHITECTURES, MASK_RCNN
+from fetal_hc_cli.training.architectures import ARCHITECTURES, MASK_RCNN
 from tests.fetal_hc.engine.toy_heads import write_config
 
 pytestmark = [pytest.mark.detectron2, pytest.mark.filterwarnings("ignore")]

@@ -18,8 +18,8 @@ from fetal_hc.engine.checkpoints import checkpoint
 from fetal_hc.engine.config import load_config
 from fetal_hc.engine.train.training_job import JobOptions, start_job
 from fetal_hc.errors import ConfigError, DatasetError, ModelError
-from fetal_hc_cli import export_model, plot_training
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli.training import export_model, plot_training
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 from tests.fetal_hc.engine.toy_heads import ELLIPSES, write_config
 
 pytestmark = [pytest.mark.detectron2, pytest.mark.filterwarnings("ignore")]

@@ -13,7 +13,7 @@ from fetal_hc.engine.data.loader import build_train_loader
 from fetal_hc.engine.train.events import TrainingEvents
 from fetal_hc.engine.train.stop_request import StopRequest
 from fetal_hc.engine.train.trainer import Trainer
-from fetal_hc_cli.architectures import ARCHITECTURES, MASK_RCNN
+from fetal_hc_cli.training.architectures import ARCHITECTURES, MASK_RCNN
 from tests.fetal_hc.engine.toy_heads import write_config
 
 pytestmark = [pytest.mark.detectron2, pytest.mark.filterwarnings("ignore")]

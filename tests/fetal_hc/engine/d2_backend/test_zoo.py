@@ -15,7 +15,7 @@ import yaml
 from fetal_hc.engine.config import load_config
 from fetal_hc.engine.train.training_job import JobOptions, start_job
 from fetal_hc.errors import ConfigError, DatasetError
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 from tests.fetal_hc.engine.toy_heads import TINY, write_config
 
 pytestmark = [pytest.mark.detectron2, pytest.mark.filterwarnings("ignore")]

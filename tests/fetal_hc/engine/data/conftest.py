@@ -10,7 +10,7 @@ from PIL import Image
 
 from fetal_hc.engine.config import CfgNode, get_default_config
 from fetal_hc.io.masks import polygon_to_coverage
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 from hc18.geometry.ellipse import Ellipse
 
 MakeRecord = Callable[..., dict[str, Any]]

@@ -6,7 +6,7 @@ import pytest
 from fetal_hc.engine.config import CfgNode, get_default_config
 from fetal_hc.engine.data.colour import change_colours, check_colour
 from fetal_hc.errors import ConfigError
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 
 RED = np.full((4, 4, 3), (200, 40, 40), dtype=np.uint8)
 

@@ -8,7 +8,7 @@ import pytest
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.data.datasets import load_dataset, load_dataset_dicts, load_training_records
 from fetal_hc.errors import ConfigError, DatasetError
-from fetal_hc_cli.architectures import MASK_RCNN
+from fetal_hc_cli.training.architectures import MASK_RCNN
 
 MakeRecord = Callable[..., dict[str, Any]]
 TRIANGLE = [1.0, 1.0, 5.0, 1.0, 5.0, 5.0]

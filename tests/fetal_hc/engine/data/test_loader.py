@@ -12,7 +12,7 @@ from fetal_hc.engine.data.loader import Batch, TrainLoader, build_test_loader, b
 from fetal_hc.engine.structures import CoverageMasks
 from fetal_hc.engine.train import distributed
 from fetal_hc.errors import ConfigError
-from fetal_hc_cli.architectures import MASK_RCNN
+from fetal_hc_cli.training.architectures import MASK_RCNN
 from hc18.geometry.ellipse import Ellipse
 
 MakeRecord = Callable[..., dict[str, Any]]

@@ -8,7 +8,7 @@ from torch import nn
 
 from fetal_hc.engine.config import get_default_config
 from fetal_hc.engine.evaluation.losses import evaluate_losses, without_augmentation
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 from tests.fetal_hc.engine.toy import ToyModel, toy_sample
 
 BATCHES = [[toy_sample(0), toy_sample(1), toy_sample(2)], [toy_sample(3)]]

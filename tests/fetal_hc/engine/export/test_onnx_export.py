@@ -16,7 +16,7 @@ from fetal_hc.engine.export import onnx_export as export
 from fetal_hc.engine.export.onnx_export import ExportOptions, export_model
 from fetal_hc.errors import ConfigError, ExportMismatch, FetalHCError
 from fetal_hc.model.predictor import OnnxPredictor
-from fetal_hc_cli.architectures import MASK_RCNN
+from fetal_hc_cli.training.architectures import MASK_RCNN
 from hc18.training.refiner_export import render_check_images
 from tests.synthetic_model import write_constant_model
 

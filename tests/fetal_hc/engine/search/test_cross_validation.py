@@ -12,7 +12,7 @@ from fetal_hc.engine.search.cross_validation import cross_validate, summarize
 from fetal_hc.engine.train.training_job import JobOptions
 from fetal_hc.errors import ConfigError, DatasetError
 from fetal_hc.io.coco import read_coco, resolve_image_path
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 from hc18.training.hc_evaluation import POOLED_TASKS
 from tests.face_mask.toy_faces import write_config, write_faces
 from tests.fetal_hc.engine import toy_heads

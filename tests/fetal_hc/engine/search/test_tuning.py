@@ -13,7 +13,7 @@ from fetal_hc.engine.architecture import SearchSpace
 from fetal_hc.engine.search.tuning import TuningOptions, tune
 from fetal_hc.engine.train.training_job import JobOptions
 from fetal_hc.errors import ConfigError
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 from tests.face_mask.toy_faces import write_config, write_faces
 
 

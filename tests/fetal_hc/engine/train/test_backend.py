@@ -14,7 +14,7 @@ from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.train.backend import INSTALL_GUIDE, choose_engine, find_import_problem
 from fetal_hc.engine.train.training_job import JobOptions, start_job
 from fetal_hc.errors import ConfigError
-from fetal_hc_cli.architectures import ARCHITECTURES, MASK_RCNN
+from fetal_hc_cli.training.architectures import ARCHITECTURES, MASK_RCNN
 from tests.architectures import architecture_of
 from tests.fetal_hc.engine.toy_heads import write_config
 

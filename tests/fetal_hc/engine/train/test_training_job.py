@@ -15,7 +15,7 @@ from fetal_hc.engine.checkpoints import checkpoint
 from fetal_hc.engine.config import load_config
 from fetal_hc.engine.train.training_job import JobOptions, configure_torch, start_job
 from fetal_hc.errors import ConfigError, FetalHCError, ModelError
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 from tests.fetal_hc.engine.toy_heads import write_config
 
 

@@ -22,15 +22,13 @@ from fetal_hc.engine.config import load_config
 from fetal_hc.engine.export.onnx_export import ExportOptions
 from fetal_hc.errors import ConfigError, ExportMismatch, FetalHCError
 from fetal_hc.io.images import read_image
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli import new_parser
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 from hc18.training.refiner_export import render_check_images
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--config-file", type=Path, required=True, metavar="FILE", help="YAML used for training")
     parser.add_argument("--weights", type=Path, required=True, metavar="FILE.pth", help="checkpoint")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="file to write (replaced)")

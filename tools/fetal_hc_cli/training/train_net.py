@@ -15,14 +15,12 @@ from fetal_hc.engine.train.backend import ENGINES
 from fetal_hc.engine.train.distributed import Machines
 from fetal_hc.engine.train.training_job import JobOptions, start_job
 from fetal_hc.errors import FetalHCError
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli import new_parser
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--config-file", type=Path, required=True, metavar="FILE", help="YAML configuration")
     parser.add_argument(
         "--engine", choices=ENGINES, default="auto", help="what trains; auto: Detectron2 where it imports, else builtin"

@@ -23,6 +23,7 @@ from fetal_hc.errors import ConfigError, DatasetError, FetalHCError
 from fetal_hc.io.atomic import write_bytes_atomic, write_text_atomic
 from fetal_hc.io.documents import parse_json
 from fetal_hc.io.tables import to_csv_text
+from fetal_hc_cli import new_parser
 
 _OURS, _REPORTED = "#0072B2", "#E69F00"
 
@@ -123,10 +124,7 @@ def compare(
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--runs", type=Path, nargs="+", required=True, metavar="DIR", help="folders of trainings")
     parser.add_argument("--metrics", nargs="+", required=True, metavar="TASK/METRIC", help="what to compare")
     parser.add_argument("--reported", nargs="*", default=[], metavar="NAME=V,V", help="figures of others, by metric")

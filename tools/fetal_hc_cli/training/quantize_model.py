@@ -17,13 +17,11 @@ from fetal_hc.engine.export.quantization import quantize_model
 from fetal_hc.errors import FetalHCError
 from fetal_hc.io.coco import read_coco, resolve_image_path
 from fetal_hc.model.checksum import file_sha256
+from fetal_hc_cli import new_parser
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="of tools/export_model.py")
     parser.add_argument("--coco", type=Path, required=True, metavar="FILE.json", help="training images, as converted")
     parser.add_argument("--count", type=int, default=60, metavar="N", help="images to use (default: %(default)s)")

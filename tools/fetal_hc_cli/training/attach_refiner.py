@@ -16,15 +16,13 @@ from pathlib import Path
 
 from fetal_hc.errors import FetalHCError
 from fetal_hc.model.checksum import file_sha256
+from fetal_hc_cli import new_parser
 from fetal_hc_cli.model import add_identity_options, identity_changes
 from hc18.training.bundle_parts import attach_refiner, read_head_bundle
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="exported detector, or a bundle")
     parser.add_argument("--refiner", type=Path, required=True, metavar="FILE.onnx", help="exported outline refiner")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.zip", help="bundle to write (replaced)")

@@ -20,15 +20,13 @@ from pathlib import Path
 from fetal_hc.engine.search.cross_validation import cross_validate
 from fetal_hc.engine.train.training_job import JobOptions
 from fetal_hc.errors import FetalHCError
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli import new_parser
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 from hc18.training.hc_evaluation import POOLED_TASKS
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--config-file", type=Path, required=True, metavar="FILE", help="YAML configuration")
     parser.add_argument("--folds", type=int, default=3, metavar="N", help="number of folds (default: %(default)s)")
     parser.add_argument("--datasets", nargs="+", default=[], metavar="NAME", help="divide these datasets alone")

@@ -28,7 +28,8 @@ from fetal_hc.engine.data.datasets import load_dataset
 from fetal_hc.errors import ConfigError, DatasetError, FetalHCError, raise_if_fatal
 from fetal_hc.io.atomic import write_bytes_atomic
 from fetal_hc.io.tables import read_table, to_numbers
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli import new_parser
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 
 _PREFIX = "classification_"
 
@@ -129,10 +130,7 @@ def plot_sheets(run: Path, limit: int, overrides: Sequence[str]) -> list[Path]:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--run", type=Path, required=True, metavar="DIR", help="OUTPUT_DIR of a training")
     parser.add_argument("--limit", type=int, default=24, metavar="N", help="images on a sheet (default: %(default)s)")
     parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="configuration keys to change")

@@ -25,6 +25,7 @@ from fetal_hc.errors import ConfigError, DatasetError, FetalHCError, raise_probl
 from fetal_hc.io.atomic import write_bytes_atomic, write_text_atomic
 from fetal_hc.io.documents import parse_json
 from fetal_hc.io.tables import to_csv_text
+from fetal_hc_cli import new_parser
 
 # Okabe and Ito's colours, told apart with any colour vision.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#F0E442")
@@ -203,10 +204,7 @@ def write_plot(metrics: Sequence[Path], labels: Sequence[str], output: Path, *, 
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument(
         "--metrics",
         type=Path,

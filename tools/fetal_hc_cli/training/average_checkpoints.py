@@ -15,13 +15,11 @@ from pathlib import Path
 from fetal_hc.engine.checkpoints.checkpoint import average_checkpoints
 from fetal_hc.errors import FetalHCError
 from fetal_hc.model.checksum import file_sha256
+from fetal_hc_cli import new_parser
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--weights", type=Path, nargs="+", required=True, metavar="FILE.pth", help="two or more")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.pth", help="checkpoint to write")
     return parser

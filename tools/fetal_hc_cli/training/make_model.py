@@ -23,16 +23,14 @@ from pathlib import Path
 
 from fetal_hc.errors import ConfigError, FetalHCError
 from fetal_hc.io.atomic import write_text_atomic
-from fetal_hc_cli.model_recipe import CONFIGS, Recipe, Step
+from fetal_hc_cli import new_parser
+from fetal_hc_cli.training.model_recipe import CONFIGS, Recipe, Step
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--hc18", type=Path, metavar="DIR", help="HC18 folder, as published")
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="folder for everything that is made")
     parser.add_argument("--faces", type=Path, metavar="DIR", help="photographs of faces")

@@ -17,14 +17,12 @@ from fetal_hc.engine.config import load_config
 from fetal_hc.engine.search.tuning import TRIALS_NAME, TuningOptions, tune
 from fetal_hc.engine.train.training_job import JobOptions
 from fetal_hc.errors import FetalHCError
-from fetal_hc_cli.architectures import ARCHITECTURES
+from fetal_hc_cli import new_parser
+from fetal_hc_cli.training.architectures import ARCHITECTURES
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--config-file", type=Path, required=True, metavar="FILE", help="YAML configuration")
     parser.add_argument("--trials", type=int, default=20, metavar="N", help="trials in the end (default: %(default)s)")
     parser.add_argument("--storage", type=Path, metavar="FILE", help="SQLite file of the study")

@@ -1,0 +1,1 @@
+"""Commands that train, search, export, calibrate and compare models; they need the extra train."""
