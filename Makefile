@@ -32,10 +32,10 @@ SEED ?=
 HC18 ?=
 
 # make model
-MODEL_DIR ?= output/model
 FACES ?=
 CROWDS ?=
 SMOKE ?=
+MODEL_DIR ?= output/model$(if $(SMOKE),_smoke)
 
 # make smoke
 SMOKE_CONFIG ?= configs/smoke/mask_rcnn_R_18_FPN_phantoms.yaml

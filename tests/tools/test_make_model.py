@@ -83,6 +83,15 @@ def test_finished_steps_are_skipped_and_a_failing_one_ends_the_run(
     assert "reference1" not in shown.out
 
 
+def test_folder_of_another_recipe_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "hc18").mkdir()
+    options = ["--hc18", str(tmp_path / "hc18"), "--work", str(tmp_path / "work")]
+    assert main(options) == 2  # the folder is empty
+    capfd.readouterr()
+    assert main([*options, "--model-version", "2.0.0"]) == 2
+    assert "recipe.json: was begun with other options" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

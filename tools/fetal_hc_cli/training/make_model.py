@@ -14,6 +14,7 @@ Exit code: 0 done; 1 a check of a step missed its bound; 2 bad input, or a step 
 """
 
 import argparse
+import json
 import shlex
 import subprocess
 import sys
@@ -46,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         recipe = _recipe(options)
         steps = recipe.steps
+        if not options.dry_run:
+            _remember(recipe)
         for number, step in enumerate(steps, 1):
             code = _take(step, f"[{number}/{len(steps)}] {step.name}", dry_run=options.dry_run)
             if code:
@@ -77,6 +80,21 @@ def _recipe(options: argparse.Namespace) -> Recipe:
     if missing:
         raise ConfigError(f"{missing[0]}: is not a folder; check the options --hc18, --faces and --crowds")
     return Recipe(options.hc18.resolve(), work, photographs, options.model_version)
+
+
+def _remember(recipe: Recipe) -> None:
+    """Notes in the work folder what is made there, or makes sure that it is the same as before.
+
+    Raises:
+        ConfigError: if the folder holds the steps of another recipe.
+    """
+    photographs = {name: str(folder) for name, folder in recipe.photographs.items()}
+    facts = {"hc18": str(recipe.root), "photographs": photographs, "smoke": recipe.is_smoke, "version": recipe.version}
+    path = recipe.work / "recipe.json"
+    text = json.dumps(facts, indent=2) + "\n"
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise ConfigError(f"{path}: was begun with other options; give these again, or choose another folder --work")
+    write_text_atomic(path, text)
 
 
 def _take(step: Step, title: str, *, dry_run: bool) -> int:
