@@ -1,1 +1,1 @@
-"""The reviewer app: Streamlit pages over the libraries of this project; holds no maths."""
+"""The reviewer app: Streamlit pages over the libraries of this project; contains no maths."""

@@ -43,10 +43,10 @@ def submission_csv(store: ReviewStore, names: Mapping[str, CaseId]) -> str:
 def to_report(
     store: ReviewStore, case: ReviewCase, source: SourceReference | None, *, with_picture: bool = True
 ) -> Report:
-    """What the store holds of a case, for a report.
+    """A case of the store as a report.
 
     Args:
-        store: holds the picture.
+        store: that contains the picture.
         case: as stored.
         source: identifiers of the DICOM image; None for other files.
         with_picture: whether the report shows the image; tables do not.

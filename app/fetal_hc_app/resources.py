@@ -91,6 +91,6 @@ def picture(case_id: CaseId, image_sha256: str, mask_version: str) -> Picture:
 
 
 def _read_card(model_path: Path) -> str:
-    """The model card beside the model; empty without one."""
+    """The model card in the model's folder; empty without one."""
     card = model_path.with_suffix(".md")
     return card.read_text(encoding="utf-8") if card.is_file() else ""

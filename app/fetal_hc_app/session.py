@@ -1,4 +1,4 @@
-"""What one browser session remembers besides drawings: uploads, tables, annotations. Nothing of it is stored."""
+"""What one browser session remembers apart from drawings: uploads, tables, annotations. Nothing of it is stored."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Uploads:
         sources: where the image of each case came from; the last file, if several show the same pixels.
         names: case and name of every image, in the order of upload; two names of one case show the same pixels.
         known_before: cases that were in the store before this session brought their image.
-        to_prepare: DICOM files of which a frame or a part has to be chosen, by upload id.
-        prepared: those of them of which something was measured.
+        to_prepare: DICOM files in which a person must choose a frame or a part, by upload id.
+        prepared: those DICOM files in which something was measured.
         tables: tables of pixel sizes.
         annotations: annotated ellipses.
         refusals: files that could not be used.
@@ -79,7 +79,7 @@ def clear_uploads() -> None:
 
 
 def sizes(reviewer: str) -> Sizes:
-    """The pixel sizes that this session knows besides those in DICOM files."""
+    """The pixel sizes of this session that do not come from DICOM files."""
     table = {name: row for known in uploads().tables for name, row in known.rows.items()}
     typed = st.session_state.get(TYPED_SIZE_KEY)
     return Sizes(table, float(typed) if typed else None, reviewer)

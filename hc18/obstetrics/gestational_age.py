@@ -22,7 +22,7 @@ HC_RANGE_MM = (68.0, 360.0)  # of the published Hadlock table
 INTERGROWTH_WINDOW_DAYS = (98, 181)  # 14+0 to 25+6
 CRL_RANGE_MM = (15.0, 95.0)
 
-# Largest HC in mm of each row of the table and its +/-2 SD in weeks; between two rows the wider one holds.
+# Largest HC in mm of each row of the table and its +/-2 SD in weeks; between two rows the wider one applies.
 _HADLOCK_BANDS = ((144.0, 1.19), (219.0, 1.48), (280.0, 2.06), (325.0, 2.98), (360.0, 3.20))
 
 

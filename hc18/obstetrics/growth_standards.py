@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Standard:
-    """A published equation as implemented here; printed beside every number that comes from it.
+    """A published equation as implemented here; printed with every number that comes from it.
 
     Attributes:
         key: stable name for records and files.

@@ -18,6 +18,7 @@ from hc18.geometry.pixel_size import Calibration
 from hc18.obstetrics.gestational_age import GestationalAge, gestational_ages
 from hc18.obstetrics.growth import GrowthAssessment, intergrowth_hc
 from hc18.reviews.models import Decision
+from hc18.reviews.validation import to_single_line
 
 HC_TOLERANCE_MM = 0.05  # between a stated circumference and the one of its ellipse; printed to 0.1 mm
 
@@ -162,11 +163,6 @@ class Report:
     def growth(self) -> GrowthAssessment:
         """Percentile of the reported circumference at the independent age, or why there is none."""
         return intergrowth_hc(math.nan if self.hc_mm is None else self.hc_mm, self.independent_ga_days)
-
-
-def to_single_line(text: str) -> str:
-    """`text` without line breaks and other control characters, which become single spaces."""
-    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
 def utc_text(moment: datetime) -> str:

@@ -1,4 +1,4 @@
-"""The reported circumference as a DICOM structured report (TID 1500) for the archive that holds the image.
+"""The reported circumference as a DICOM structured report (TID 1500) for the archive that stores the image.
 
 The report refers to its image by UID and carries no attribute of the patient: an archive files it by the UID of the
 study. The same report always has the same UID and the same bytes; another value or signature gives another UID.
@@ -171,7 +171,7 @@ def _context(case: Report) -> hd.sr.ObservationContext:
 
 
 def _comments(case: Report, ellipse_px: Ellipse) -> list[hd.sr.TextContentItem]:
-    """What a reader has to know beside the numbers, as comments of the report."""
+    """What a reader has to know in addition to the numbers, as comments of the report."""
     texts = [DISCLAIMER, f"{DECISION_TEXTS[case.decision]}. Status: {status_text(case)}."]
     texts += [f"Reviewer's reason: {case.reason}"] if case.reason else []
     texts += [f"Interval of the model: {interval_text(case)}."] if interval_text(case) else []
@@ -226,5 +226,5 @@ def _uid(*parts: str) -> str:
 
 
 def _person_name(name: str) -> str:
-    """A name as DICOM holds it: one component of at most 64 characters without separators, marked by a caret."""
+    """A name in DICOM's form: one component of at most 64 characters without separators, marked by a caret."""
     return "".join(" " if character in "^=\\" else character for character in name)[:63] + "^"

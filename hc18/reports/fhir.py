@@ -115,7 +115,7 @@ def _method(case: Report) -> str:
 
 
 def _notes(case: Report) -> list[str]:
-    """What a reader has to know beside the value, one sentence or more each."""
+    """What a reader has to know in addition to the value, one or more sentences each."""
     notes = [DISCLAIMER, f"{DECISION_TEXTS[case.decision]}. Status: {status_text(case)}."]
     if case.reason:
         notes.append(f"Reviewer's reason: {case.reason}")

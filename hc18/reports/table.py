@@ -10,8 +10,9 @@ from fetal_hc import DISCLAIMER
 from fetal_hc.io.tables import to_csv_text, to_safe_cell
 from hc18.dataset.submission import to_submission_text
 from hc18.geometry.ellipse import Ellipse
-from hc18.reports.case import Report, to_single_line
+from hc18.reports.case import Report
 from hc18.reviews.models import Decision
+from hc18.reviews.validation import to_single_line
 
 _ELLIPSE_FIELDS = {"center_x_px": 4, "center_y_px": 4, "semi_axis_a_px": 4, "semi_axis_b_px": 4, "angle_rad": 8}
 

@@ -1,1 +1,1 @@
-"""Append-only store of reviews and the work queue built on it; no torch, no Streamlit."""
+"""Append-only store of reviews and the work queue built on it; needs neither torch nor Streamlit."""

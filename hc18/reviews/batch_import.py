@@ -1,6 +1,6 @@
-"""An already scored batch as cases to review: `details.csv` of `tools/score.py` with the images it was made from.
+"""A measured batch as cases to review: `details.csv` of `tools/score.py` with the images it was made from.
 
-Names of files are used to find the images and to report what cannot be taken in; they are never stored.
+Names of files are used to find the images and to report what cannot be imported; they are never stored.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class ImportedRow:
     Attributes:
         row: line in the table, the header being line 1.
         name: of the image in the table; empty if it cannot be read.
-        registration: the case; None if the row was not taken in.
+        registration: the case; None if the row was not imported.
         problem: why not, as a sentence; empty if it was.
     """
 
@@ -158,7 +158,7 @@ def _size_problem(scored_hw: tuple[int, int], image_rgb: NDArray[np.uint8]) -> s
     height, width = image_rgb.shape[:2]
     return (
         f"The image has {width} x {height} px, the one that was scored {scored_hw[1]} x {scored_hw[0]}; it is another "
-        "image. Score the batch anew or choose its own folder."
+        "image. Measure the batch again, or choose its own folder."
     )
 
 
@@ -170,7 +170,7 @@ def _locator(images: Path, manifest: Path | None) -> Callable[[str], tuple[Path,
     """
     folder = images.resolve()
     if not folder.is_dir():
-        raise DatasetError(f"{images}: is no folder; expected the folder of the images; check the path")
+        raise DatasetError(f"{images}: is not a folder; expected the folder of the images; check the path")
     paths: dict[str, str] = {}
     if manifest is not None:
         paths = {row.id: row.path for row in read_manifest(str(manifest), str(folder)) if not row.problem}
@@ -183,6 +183,6 @@ def _locator(images: Path, manifest: Path | None) -> Callable[[str], tuple[Path,
                 raise ImageError("The name leads out of the folder of the images.")
             if path.is_file():
                 return path, index
-        raise ImageError("There is no such image in the folder; choose the folder that was scored.")
+        raise ImageError("There is no such image in the folder; choose the folder that was measured.")
 
     return locate

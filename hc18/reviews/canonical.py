@@ -62,7 +62,7 @@ def from_body(body: str) -> ReviewEvent:
         fields = json.loads(body)
         event = _to_event(fields)
     except (KeyError, TypeError, AttributeError, RecursionError, FetalHCError) as error:
-        raise ValueError(f"is no event of this program ({type(error).__name__}: {error})") from error
+        raise ValueError(f"is not an event of this program ({type(error).__name__}: {error})") from error
     if fields.get("format") != FORMAT or to_body(event) != body:
         raise ValueError("is not written the way this program writes events")
     return event

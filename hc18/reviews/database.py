@@ -32,12 +32,12 @@ def to_url(store: str) -> URL:
     try:
         url = make_url(store) if "://" in store else URL.create("sqlite", database=store)
     except ArgumentError as error:
-        raise StoreError(f"'{store}' is no address of a review store; {expected}") from error
+        raise StoreError(f"'{store}' is not the address of a review store; {expected}") from error
     kind = url.get_backend_name()
     if kind in ("postgres", "postgresql"):
         return url.set(drivername="postgresql+psycopg")
     if kind != "sqlite":
-        raise StoreError(f"'{kind}' is no database that a review store can use; {expected}")
+        raise StoreError(f"'{kind}' cannot be used as a review store; {expected}")
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
         raise StoreError(f"'{store}' names no file, so the reviews would be lost; {expected}")
     return url.set(drivername="sqlite+pysqlite")

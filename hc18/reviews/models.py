@@ -83,7 +83,7 @@ class ModelMeasurement:
     Attributes:
         model: which model it was.
         status: `hc18.measure.measurement.Status` value.
-        reason: why there is no ellipse or no millimetres; holds no path and no file name.
+        reason: why there is no ellipse or no millimetres, without paths and file names.
         ellipse_px: in px of the stored image, pixel centres at integers; None if none was found.
         confidence: score of the detection, 0 to 1.
         flags: `hc18.measure.measurement.Flag` values.
@@ -231,7 +231,8 @@ class CaseState:
         interval: predictive interval of the model's circumference with the calibration in force; None if the model has
             none, or if the record is of an earlier version and its pixel size was changed.
         outline: the ellipse that counts: the model's, the corrected one, or none if rejected.
-        flags: what to look at; those of the measurement, the implausible circumference judged anew.
+        flags: what to look at; those of the measurement; an implausible circumference is judged again with the
+            pixel size in force.
         reviewer: who decided; empty while unreviewed.
         reason: of the decision.
         signed_by: who signed last; empty if not signed.

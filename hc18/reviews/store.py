@@ -241,7 +241,7 @@ class ReviewStore:
             drafts.remove_draft(connection, case_id, to_reviewer(reviewer))
 
     def set_label(self, case_id: int, label: str) -> None:
-        """Renames a case. The label is no part of the record, so that a name typed by mistake can be removed.
+        """Renames a case. The label is not part of the record, so that a name typed by mistake can be removed.
 
         Raises:
             StoreError: if there is no such case, or it cannot be written.

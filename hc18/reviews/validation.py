@@ -164,7 +164,7 @@ def _center_problem(ellipse_px: Ellipse, image_hw: tuple[int, int]) -> str:
 
 def to_label(label: str, case_id: int) -> str:
     """A label on one line, shortened to the column; `Case N` for an empty one."""
-    return _one_line(label)[:LABEL_LENGTH].strip() or f"Case {case_id}"
+    return to_single_line(label)[:LABEL_LENGTH].strip() or f"Case {case_id}"
 
 
 def to_reviewer(reviewer: str) -> str:
@@ -173,7 +173,7 @@ def to_reviewer(reviewer: str) -> str:
     Raises:
         ReviewRefused: if there is none, or it is too long for the record.
     """
-    name = _one_line(reviewer)
+    name = to_single_line(reviewer)
     if not name:
         raise ReviewRefused("no reviewer is named; enter your name first")
     if len(name) > REVIEWER_LENGTH:
@@ -202,5 +202,6 @@ def without_paths(text: str) -> str:
     return _PATH.sub("(a file)", text)
 
 
-def _one_line(text: str) -> str:
+def to_single_line(text: str) -> str:
+    """`text` without line breaks and other control characters, which become single spaces."""
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())

@@ -133,7 +133,7 @@ def verify(connection: Connection, *, check_images: bool = True, expected_head: 
     if expected_head and expected_head.lower() not in walk.hashes | {GENESIS_HASH}:
         walk.report(
             ProblemKind.HEAD,
-            f"no event has the hash {expected_head}: the record was cut off or written anew after that hash was noted",
+            f"no event has the hash {expected_head}: the record was cut off or written again after that hash was noted",
         )
     walk.problems += _case_problems(connection, walk)
     if check_images:
@@ -240,7 +240,9 @@ def _case_problems(connection: Connection, walk: _Walk) -> Iterator[ChainProblem
             continue
         wrong = [name for name, value in to_case_columns(state).items() if not _is_same(row._mapping[name], value)]
         if "revision" in wrong:
-            message = f"case {row.id} had {row.revision} events, the record holds {state.revision}: events were removed"
+            message = (
+                f"case {row.id} had {row.revision} events, the record contains {state.revision}: events were removed"
+            )
             yield ChainProblem(ProblemKind.MISSING, message, case_id=row.id)
         elif wrong:
             message = f"case {row.id} shows {', '.join(wrong)} other than its events give: its row was changed"

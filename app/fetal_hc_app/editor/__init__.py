@@ -80,7 +80,7 @@ class Edit:
 
 
 def read_edit(key: str) -> Edit | None:
-    """The latest edit of the editor with this key; None if there is none or it is no ellipse.
+    """The latest edit of the editor with this key; None if there is none, or its numbers make no ellipse.
 
     To be called before `ellipse_editor`, so that the page is drawn once with the new ellipse.
     """
@@ -95,7 +95,7 @@ def read_shown(key: str) -> bool:
 
 
 def from_payload(payload: object) -> Edit | None:
-    """The edit in what a browser sent; None if that is no ellipse."""
+    """The edit in what a browser sent; None if its numbers make no ellipse."""
     if not isinstance(payload, Mapping) or not isinstance(payload.get("ellipse"), Mapping):
         return None
     try:

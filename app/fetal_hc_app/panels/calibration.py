@@ -55,7 +55,7 @@ def calibration_panel(case: ReviewCase, draft: Draft, offers: Sequence[Calibrati
         args=(case.case_id, draft.revision, key, draft.ellipse_px),
         width="stretch",
     )
-    st.caption("A typed pixel size is recorded with your name and shown beside every value in millimetres.")
+    st.caption("A typed pixel size is recorded with your name and shown with every value in millimetres.")
 
 
 def _offer_button(case: ReviewCase, draft: Draft, offer: Calibration, number: int, *, is_locked: bool) -> None:

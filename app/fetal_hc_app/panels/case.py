@@ -108,7 +108,7 @@ def _sections(case: ReviewCase, draft: Draft, *, has_size_fields: bool, is_locke
     if chosen == _GROWTH:
         growth_panel(case, draft, to_outline(draft.ellipse_px, case.state.calibration).hc_mm, is_locked=is_locked)
     elif chosen == _SIZE and has_size_fields:
-        st.caption("The fields for the pixel size are beside the image.")
+        st.caption("The fields for the pixel size are next to the image.")
     elif chosen == _SIZE:
         calibration_panel(case, draft, (), is_locked=is_locked)
     elif chosen == _EXPORTS:

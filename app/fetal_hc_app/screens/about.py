@@ -14,7 +14,7 @@ edge of the skull; otherwise drag its handles (the opposite end stays; with Shif
 under the image. Save the correction, then sign. Reject what should not be measured. A signed case is only changed
 after it is reopened with a reason, and everything that happened stays in its history.
 
-**Pixel size.** Millimetres need one: from the DICOM file, from a table, or typed. Its source stands beside every value;
+**Pixel size.** Millimetres need one: from the DICOM file, from a table, or typed. Its source is shown with every value;
 without one the app gives pixels.
 
 **Age and percentile.** The age from the head circumference is an estimate from a published equation. A percentile needs

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from fetal_hc.errors import MeasurementError
-from hc18.reports.case import ReportStatus, to_single_line, utc_text
+from hc18.reports.case import ReportStatus, utc_text
 from hc18.reviews.models import Decision
+from hc18.reviews.validation import to_single_line
 from tests.hc18.reports import reported
 
 

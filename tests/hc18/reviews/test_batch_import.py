@@ -209,7 +209,7 @@ def test_table_that_is_none_is_refused(sqlite_store: ReviewStore, tmp_path: Path
         list(import_batch(sqlite_store, tmp_path / "details.csv", tmp_path, "ann"))
     with pytest.raises(DatasetError, match="cannot be read"):
         list(import_batch(sqlite_store, tmp_path / "gone.csv", tmp_path, "ann"))
-    with pytest.raises(DatasetError, match="is no folder"):
+    with pytest.raises(DatasetError, match="is not a folder"):
         list(import_batch(sqlite_store, tmp_path / "details.csv", tmp_path / "gone", "ann"))
 
 

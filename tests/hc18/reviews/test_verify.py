@@ -89,7 +89,7 @@ def test_changed_content_with_its_own_hash_renewed_is_named(filled_url: str) -> 
         ("4", "event 4 is missing"),
         ("3, 4", "events 3 to 4 are missing"),
         ("1, 3, 5", "event 1 is missing"),
-        ("6", "case 2 had 3 events, the record holds 2"),
+        ("6", "case 2 had 3 events, the record contains 2"),
         ("2, 4, 6", "case 2 has no event"),
     ],
 )
