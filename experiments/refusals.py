@@ -24,7 +24,7 @@ from tqdm import tqdm
 from fetal_hc.errors import DatasetError, FetalHCError
 from fetal_hc.io.coco import read_coco, resolve_image_path
 from fetal_hc.io.images import read_image
-from hc18.dicom.image import read_dicom
+from hc18.dicom import read_dicom
 from hc18.geometry.pixel_size import from_table
 from hc18.measure.head_model import HeadModel, load_model
 from hc18.measure.measurement import Measurement

@@ -14,7 +14,7 @@ from fetal_hc_app.measuring import NOBODY, Sizes, register_still
 from fetal_hc_app.resources import Model
 from fetal_hc_app.uploads import Refusal, StillImage, from_upload
 from hc18.dataset.labelled_image import is_annotation
-from hc18.dicom.image import is_dicom
+from hc18.dicom import is_dicom
 from hc18.reviews.batch_import import KnownModel, import_batch
 from hc18.reviews.models import CaseId
 from hc18.reviews.store import ReviewStore

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from hc18.dicom.reference import SourceReference
+from hc18.dicom import SourceReference
 from hc18.reports.case import Report
 from hc18.reports.table import to_csv, to_submission
 from hc18.reviews.models import CaseId, Decision, ReviewCase

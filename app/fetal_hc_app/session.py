@@ -10,8 +10,8 @@ import streamlit as st
 from fetal_hc.errors import FetalHCError
 from fetal_hc_app.measuring import Sizes, UploadSource
 from fetal_hc_app.uploads import Annotation, DicomToPrepare, PixelTable, Refusal
-from hc18.dicom.image import source_reference as read_source_reference
-from hc18.dicom.reference import SourceReference
+from hc18.dicom import SourceReference
+from hc18.dicom import source_reference as read_source_reference
 from hc18.geometry import pixel_size
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, choose_pixel_size, differing_sizes

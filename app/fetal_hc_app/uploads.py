@@ -15,7 +15,7 @@ from fetal_hc.io.images import MAX_PIXELS, TooManyPixels, picture_format, read_i
 from fetal_hc_app.wording import display_name, sentence
 from hc18.dataset.annotation import fit_annotation
 from hc18.dataset.pixel_size_table import PixelSizeRow, pixel_size_table_from_text
-from hc18.dicom.image import DicomImage, is_dicom, read_dicom
+from hc18.dicom import DicomImage, is_dicom, read_dicom
 from hc18.geometry.ellipse import Ellipse
 from hc18.measure.frames import check_side
 

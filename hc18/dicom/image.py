@@ -16,10 +16,9 @@ from fetal_hc.errors import ImageError
 from fetal_hc.io.images import MAX_PIXELS
 from hc18.dicom import pixels as dicom_pixels
 from hc18.dicom import regions as dicom_regions
-from hc18.dicom.header import is_dicom, read_attributes, read_bytes
+from hc18.dicom.header import read_attributes, read_bytes
 from hc18.dicom.pixels import PIXEL_KEYWORDS, FramePixels
-from hc18.dicom.privacy import NeedsRegion, hide_outside, pixel_sha256
-from hc18.dicom.reference import SourceReference, source_reference
+from hc18.dicom.privacy import NeedsRegion, hide_outside
 from hc18.dicom.regions import REGION_KEYWORDS, UltrasoundRegion, calibrate_by_region, why_no_region
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import (
@@ -29,18 +28,6 @@ from hc18.geometry.pixel_size import (
     uncalibrated,
     warn_of_other_size,
 )
-
-__all__ = [
-    "DicomImage",
-    "NeedsRegion",
-    "SourceReference",
-    "UltrasoundRegion",
-    "hide_outside",
-    "is_dicom",
-    "pixel_sha256",
-    "read_dicom",
-    "source_reference",
-]
 
 _ULTRASOUND = "US"
 _ULTRASOUND_CLASSES = "1.2.840.10008.5.1.4.1.1.6"  # and what is derived from it, retired classes and volumes included

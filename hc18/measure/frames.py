@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fetal_hc.errors import ImageError
 from fetal_hc.io.images import read_image
-from hc18.dicom.image import is_dicom, read_dicom
+from hc18.dicom import is_dicom, read_dicom
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration
 

@@ -20,7 +20,7 @@ from fetal_hc.io.images import is_image_file
 from fetal_hc.io.tables import to_number
 from hc18.dataset.labelled_image import is_annotation
 from hc18.dataset.pixel_size_table import read_pixel_size_table
-from hc18.dicom.image import is_dicom
+from hc18.dicom import is_dicom
 from hc18.geometry.pixel_size import POSSIBLE_PIXEL_SIZE_MM, pixel_size_problem
 
 _SIZE, _SIZE_X, _SIZE_Y = "pixelsizemm", "pixelsizexmm", "pixelsizeymm"

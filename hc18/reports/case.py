@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fetal_hc.errors import MeasurementError, raise_problems
-from hc18.dicom.reference import SourceReference
+from hc18.dicom import SourceReference
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration
 from hc18.obstetrics.gestational_age import GestationalAge, gestational_ages

@@ -23,7 +23,7 @@ from pydicom.valuerep import DA, DT, TM
 
 from fetal_hc import DISCLAIMER
 from fetal_hc.errors import MeasurementError
-from hc18.dicom.reference import SourceReference
+from hc18.dicom import SourceReference
 from hc18.geometry.ellipse import Ellipse
 from hc18.measure.flags import flag_text
 from hc18.obstetrics.gestational_age import age_text

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, insert, select, update
 
-from hc18.dicom.privacy import pixel_sha256
+from hc18.dicom import pixel_sha256
 from hc18.reviews.canonical import GENESIS_HASH, to_utc_text
 from hc18.reviews.models import (
     CaseId,

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, inspect, select
 
-from hc18.dicom.privacy import pixel_sha256
+from hc18.dicom import pixel_sha256
 from hc18.reviews.canonical import GENESIS_HASH, body_sha256, from_body
 from hc18.reviews.models import CaseState, ReviewAction, ReviewEvent, ReviewRefused, StoreDamaged, StoreError
 from hc18.reviews.pictures import content_sha256, from_png

@@ -89,7 +89,7 @@ def good_dicom_files() -> tuple[bytes, ...]:
 def read_frames(data: bytes, folder: Path) -> str:
     """Measured and visible pixels, calibration and identifiers, as a batch and the review app read them."""
     from fetal_hc.errors import FetalHCError
-    from hc18.dicom.image import is_dicom, source_reference
+    from hc18.dicom import is_dicom, source_reference
     from hc18.measure.frames import open_frames
 
     frames = open_frames(data, "damaged")
@@ -139,7 +139,7 @@ def read_sizes(path: Path) -> None:
 
 def read_manifest_rows(path: Path) -> None:
     """A manifest, row by row."""
-    from fetal_hc.batch.manifest import read_manifest
+    from hc18.measure.pixel_size_rules import read_manifest
 
     for row in read_manifest(str(path), str(path.parent)):
         assert row.problem or row.path

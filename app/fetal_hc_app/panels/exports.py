@@ -8,7 +8,7 @@ import streamlit as st
 
 from fetal_hc_app.exports import to_report
 from fetal_hc_app.resources import store
-from hc18.dicom.reference import SourceReference
+from hc18.dicom import SourceReference
 from hc18.reports.case import Report
 from hc18.reports.table import to_csv
 from hc18.reviews.models import ReviewCase

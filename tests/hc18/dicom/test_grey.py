@@ -6,7 +6,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 
 from fetal_hc.errors import ImageError
-from hc18.dicom.image import read_dicom
+from hc18.dicom import read_dicom
 from tests.synthetic_dicom import gradient, repeated, to_bytes, ultrasound, written
 
 

@@ -16,7 +16,7 @@ from pypdf import PdfReader
 
 from fetal_hc.errors import FetalHCError, ImageError
 from fetal_hc_app.uploads import Refusal, StillImage, from_upload
-from hc18.dicom.image import hide_outside, pixel_sha256, read_dicom, source_reference
+from hc18.dicom import pixel_sha256, read_dicom, source_reference
 from hc18.geometry.ellipse import Ellipse
 from hc18.measure.frames import open_frames
 from hc18.reports.case import Report
@@ -158,7 +158,7 @@ def test_store_keeps_nothing(planted: Path, tmp_path: Path) -> None:
     folder = tmp_path / "store"
     folder.mkdir()
     image = read_dicom(planted)
-    shown = hide_outside(image.frame_rgb(), *image.tissue_boxes_xyxy())
+    shown = image.visible_rgb()
     measured = ModelMeasurement(MODEL, "ok", ellipse_px=HEAD, confidence=0.9)
     with ReviewStore(f"sqlite:///{folder / 'reviews.db'}") as store:
         case_id = store.register_case(NewCase(shown, image.calibrate(HEAD), measured), "reader").case_id
@@ -176,7 +176,7 @@ def report(planted: Path) -> Report:
     image = read_dicom(planted)
     calibration = image.calibrate(HEAD)
     assert calibration.pixel_size_xy_mm is not None
-    shown = hide_outside(image.frame_rgb(), *image.tissue_boxes_xyxy())
+    shown = image.visible_rgb()
     return Report(
         case_label="Case 1",
         image_sha256=pixel_sha256(shown),

@@ -13,7 +13,7 @@ from pydicom.uid import (
 )
 
 from fetal_hc.errors import ImageError
-from hc18.dicom.image import NeedsRegion, read_dicom
+from hc18.dicom import NeedsRegion, read_dicom
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import CalibrationSource
 from tests.synthetic_dicom import dicom_file, region, written

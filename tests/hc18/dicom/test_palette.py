@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian
 
 from fetal_hc.errors import ImageError
-from hc18.dicom.image import read_dicom
+from hc18.dicom import read_dicom
 from tests.synthetic_dicom import dicom_file, gradient, to_bytes, ultrasound, written
 
 TABLE = np.random.default_rng(1).integers(256, 65536, (200, 3))

@@ -9,7 +9,7 @@ from pydicom.uid import (
 )
 
 from fetal_hc.errors import ImageError
-from hc18.dicom.image import read_dicom
+from hc18.dicom import read_dicom
 from tests.synthetic_dicom import compressed, encoded, gradient, to_bytes, ultrasound, written
 
 CINE = np.zeros((5, 80, 100), np.uint8)

@@ -18,7 +18,7 @@ from pydicom.uid import (
 )
 
 from fetal_hc.errors import ImageError
-from hc18.dicom.image import pixel_sha256, read_dicom
+from hc18.dicom import pixel_sha256, read_dicom
 from tests.synthetic_dicom import compressed, dicom_file, encoded, gradient, repeated, to_bytes, ultrasound, written
 
 COLOR = np.random.default_rng(0).integers(0, 256, (80, 100, 3), dtype=np.uint8)

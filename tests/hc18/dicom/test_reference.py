@@ -6,7 +6,7 @@ import pytest
 from pydicom.uid import UltrasoundImageStorage
 
 from fetal_hc.errors import ImageError
-from hc18.dicom.reference import SourceReference, source_reference
+from hc18.dicom import SourceReference, source_reference
 from tests.synthetic_dicom import SECRETS, dicom_file, written
 
 

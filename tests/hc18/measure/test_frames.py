@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fetal_hc.errors import ImageError
-from hc18.dicom.image import NeedsRegion
+from hc18.dicom import NeedsRegion
 from hc18.geometry.ellipse import Ellipse
 from hc18.measure.batches import MeasureSettings, measure_files
 from hc18.measure.frames import open_frames

@@ -13,8 +13,7 @@ from pydicom.sr.codedict import codes
 
 from fetal_hc import DISCLAIMER
 from fetal_hc.errors import MeasurementError
-from hc18.dicom.image import pixel_sha256, read_dicom, source_reference
-from hc18.dicom.reference import SourceReference
+from hc18.dicom import SourceReference, pixel_sha256, read_dicom, source_reference
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.fits import fit_outline_points
 from hc18.obstetrics.gestational_age import hadlock_1984

@@ -8,7 +8,7 @@ from fhir.resources.R4B.observation import Observation
 
 from fetal_hc import DISCLAIMER
 from fetal_hc.errors import MeasurementError
-from hc18.dicom.reference import SourceReference
+from hc18.dicom import SourceReference
 from hc18.obstetrics.gestational_age import hadlock_1984, intergrowth_dating
 from hc18.obstetrics.growth import intergrowth_hc
 from hc18.reports.case import Report

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from fetal_hc.errors import DatasetError
-from hc18.dicom.privacy import pixel_sha256
+from hc18.dicom import pixel_sha256
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import from_table
 from hc18.measure.interval_model import IntervalModel, QualityFeatures

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hc18.dicom.privacy import pixel_sha256
+from hc18.dicom import pixel_sha256
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import from_table, from_user, uncalibrated
 from hc18.obstetrics.gestational_age import IndependentAge

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sqlalchemy import insert, select
 
-from hc18.dicom.privacy import pixel_sha256
+from hc18.dicom import pixel_sha256
 from hc18.reviews.canonical import GENESIS_HASH, body_sha256, from_body
 from hc18.reviews.database import connect, reading, to_url
 from hc18.reviews.models import ReviewAction, SoftMask, StoreDamaged, StoreError
