@@ -25,6 +25,9 @@ from fetal_hc.errors import ModelError, raise_problems
 logger = logging.getLogger(__name__)
 
 BACKBONE = "backbone.bottom_up."
+# The bottom-up network of C4 and DC5 stands in the backbone itself, the last stage of C4 in the region heads.
+_WITHOUT_PYRAMID = re.compile(r"^(backbone\.(?=stem\.|res\d\.)|roi_heads\.(?=res5\.))")
+_BOTTOM_UP = re.compile(r"backbone\.(bottom_up|stem|res\d)\.")
 # Where networks that keep the parameter names of torchvision or timm stand in the models for whole images.
 BODIES = ("backbone.", "backbone.body.", "network.encoder.")
 # Detectron2's class has the same name; its networks are loaded here too.
@@ -116,7 +119,13 @@ def _match(
     renamed = {_detectron2_name(name, heuristics=heuristics): name for name in weights}
     if not heuristics:
         inside = {f"{place}{name}": name for place in BODIES for name in weights}
-        return {name: theirs for name in own if (theirs := renamed.get(name) or inside.get(name))}
+        # ImageNet weights, whose entries have been renamed, fit a network with or without a pyramid.
+        imagenet = {name: theirs for name, theirs in renamed.items() if name != theirs}
+        found = {
+            name: renamed.get(name) or imagenet.get(_WITHOUT_PYRAMID.sub(BACKBONE, name)) or inside.get(name)
+            for name in own
+        }
+        return {name: theirs for name, theirs in found.items() if theirs}
     matched: dict[str, str] = {}
     for name in own:
         # The longest name in the file that ends the model's name, at a dot.
@@ -162,7 +171,7 @@ def _check_architecture(report: LoadReport) -> None:
     """Refuses a file whose bottom-up network is not the model's, or in which nothing fits."""
     missing = [name for name in report.missing if name.rpartition(".")[2] not in NORM_STATISTICS]
     broken = [*missing, *(name for name, _, _ in report.mis_shaped)]
-    if any(name.startswith(BACKBONE) for name in broken):
+    if any(_BOTTOM_UP.match(name) for name in broken):
         what = f"the bottom-up network ({BACKBONE}*) is of another architecture"
     elif not report.loaded:
         what = "nothing in it belongs to the model that the config describes"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,11 +19,14 @@ from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.data.datasets import DetectionDataset
 from fetal_hc.engine.structures import Detections
 from fetal_hc.engine.train import distributed
+from fetal_hc.io.atomic import write_text_atomic
 from fetal_hc.io.masks import mask_to_rle, paste_soft_mask
 from fetal_hc.io.records import InstancePrediction
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AP50s")
 MASK_THRESHOLD = 0.5
+# In OUTPUT_DIR/inference, as from Detectron2.
+RESULTS_NAME = "coco_instances_results.json"
 
 
 class CocoEvaluator:
@@ -36,11 +40,17 @@ class CocoEvaluator:
         json_path: COCO JSON of the dataset; contiguous class k is its k-th smallest category id.
         tasks: "bbox" and/or "segm".
         max_detections: best detections per image that count.
+        output_file: gets all detections in COCO's format of results; None to write none.
     """
 
     def __init__(
-        self, json_path: str | Path, tasks: Sequence[str] = ("bbox", "segm"), max_detections: int = 100
+        self,
+        json_path: str | Path,
+        tasks: Sequence[str] = ("bbox", "segm"),
+        max_detections: int = 100,
+        output_file: Path | None = None,
     ) -> None:
+        self._output_file = output_file
         self._tasks = tuple(tasks)
         self._max_detections = max_detections
         with contextlib.redirect_stdout(io.StringIO()):
@@ -62,6 +72,9 @@ class CocoEvaluator:
     def evaluate(self) -> dict[str, dict[str, float]]:
         """{"bbox": {...}, "segm": {...}} over all processes."""
         records = list(itertools.chain.from_iterable(distributed.all_gather_objects(self._records)))
+        if self._output_file is not None and distributed.is_main():
+            self._output_file.parent.mkdir(parents=True, exist_ok=True)
+            write_text_atomic(self._output_file, json.dumps(records))
         return {task: self._score(records, task) for task in self._tasks}
 
     def metric_names(self) -> list[str]:
@@ -126,7 +139,10 @@ def build_coco_evaluator(cfg: CfgNode, dataset: DetectionDataset) -> CocoEvaluat
     """The evaluator of one dataset; masks are scored where every object of the dataset has one."""
     is_outlined = all(item.get("segmentation") for record in dataset.records for item in record["annotations"])
     tasks = ("bbox", "segm") if cfg.MODEL.MASK_ON and is_outlined else ("bbox",)
-    return CocoEvaluator(dataset.path, tasks, cfg.TEST.DETECTIONS_PER_IMAGE)
+    folder = Path(cfg.OUTPUT_DIR) / "inference"
+    if len(cfg.DATASETS.TEST) > 1:
+        folder /= dataset.name
+    return CocoEvaluator(dataset.path, tasks, cfg.TEST.DETECTIONS_PER_IMAGE, folder / RESULTS_NAME)
 
 
 def _mean_percent(precision: np.ndarray) -> float:

@@ -48,6 +48,7 @@ class BoxPredictor(nn.Module):
         self.max_detections = cfg.TEST.DETECTIONS_PER_IMAGE
         self.num_classes = self.roi.NUM_CLASSES
         self.transform = BoxTransform(transform_weights or self.settings.BBOX_REG_WEIGHTS)
+        self.metrics: dict[str, Tensor] = {}
         self.cls_score = nn.Linear(in_dim, self.num_classes + 1)
         self.bbox_pred = nn.Linear(in_dim, 4 * (1 if self.settings.CLS_AGNOSTIC_BBOX_REG else self.num_classes))
         init_normal(self.cls_score, std=0.01)
@@ -63,6 +64,7 @@ class BoxPredictor(nn.Module):
 
         Detectron2's normalisation: every foreground region weighs the same, however many there are.
         """
+        self.metrics = _classification_metrics(scores.detach(), classes)
         foreground = torch.nonzero((classes >= 0) & (classes < self.num_classes)).squeeze(1)
         if not self.settings.CLS_AGNOSTIC_BBOX_REG:
             per_class = deltas.view(-1, self.num_classes, 4)
@@ -117,3 +119,20 @@ class BoxPredictor(nn.Module):
         keep = suppress(boxes, kept_scores, label, self.num_classes, self.roi.NMS_THRESH_TEST)
         keep = keep[: self.max_detections]
         return boxes[keep], kept_scores[keep], label[keep]
+
+
+def _classification_metrics(scores: Tensor, classes: Tensor) -> dict[str, Tensor]:
+    """Detectron2's shares of regions in a training batch; NaN where there is none.
+
+    `cls_accuracy`: classified rightly. Of the foreground, `fg_cls_accuracy`: classified rightly, and `false_negative`:
+    taken for background.
+    """
+    background = scores.shape[1] - 1
+    predicted = scores.argmax(dim=1)
+    is_foreground = (classes >= 0) & (classes < background)
+    is_right = (predicted == classes).float()
+    return {
+        "fast_rcnn/cls_accuracy": is_right.mean(),
+        "fast_rcnn/fg_cls_accuracy": is_right[is_foreground].mean(),
+        "fast_rcnn/false_negative": (predicted[is_foreground] == background).float().mean(),
+    }

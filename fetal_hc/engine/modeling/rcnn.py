@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fetal_hc.engine.config import CfgNode
+from fetal_hc.engine.modeling.box_head import BoxPredictor
 from fetal_hc.engine.modeling.boxes import clip_boxes, nonempty
 from fetal_hc.engine.modeling.cascade import CascadeROIHeads
 from fetal_hc.engine.modeling.fpn import build_backbone
@@ -58,6 +59,14 @@ class GeneralizedRCNN(nn.Module):
             to_original_size(detections, hw, (item.get("height", hw[0]), item.get("width", hw[1])))
             for detections, hw, item in zip(found, image_sizes, inputs, strict=True)
         ]
+
+    def training_metrics(self) -> dict[str, Tensor]:
+        """What is worth watching in the last training batch beside the losses, under Detectron2's names."""
+        predictors = self.roi_heads.box_predictor
+        if isinstance(predictors, BoxPredictor):
+            return predictors.metrics
+        named = {f"stage{stage}": predictor.metrics for stage, predictor in enumerate(predictors)}
+        return {f"{stage}/{name}": value for stage, metrics in named.items() for name, value in metrics.items()}
 
     def detect_network_input(self, image: Tensor) -> Detections:
         """Detections of one image (3, H, W) in network-input pixels: the part that is exported."""

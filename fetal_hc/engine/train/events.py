@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from statistics import median
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
@@ -72,12 +72,21 @@ class TrainingEvents:
         if self._board is not None:
             self._board.close()
 
-    def record(self, iteration: int, losses: Mapping[str, float], lr: float, time_s: float, data_time_s: float) -> None:
-        """Takes in one finished 0-based iteration."""
+    def record(
+        self,
+        iteration: int,
+        losses: Mapping[str, float],
+        lr: float,
+        time_s: float,
+        data_time_s: float,
+        metrics: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        """Takes in one finished 0-based iteration; of `metrics`, the numbers that are not NaN."""
         values = {"total_loss": sum(losses.values()), **losses, "time": time_s, "data_time": data_time_s}
+        values |= {name: value for name, value in metrics.items() if not math.isnan(value)}
         for name, value in values.items():
             self._histories.setdefault(name, deque(maxlen=WINDOW)).append(value)
-        self._latest = {name: median(self._histories[name]) for name in values}
+        self._latest = {name: median(history) for name, history in self._histories.items()}
         self._latest["lr"] = lr
         self._latest["eta_seconds"] = self._latest["time"] * (self._max_iteration - iteration - 1)
         self._bar.update()

@@ -184,7 +184,8 @@ class Trainer:
             raise _divergence(str(error), iteration, batch) from error
         self.optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(_total(losses)).backward()
-        values, signal_number = _shared_values(losses, stop.signal_number)
+        watched = getattr(self.model, "training_metrics", dict)()
+        values, metrics, signal_number = _shared_values(losses, watched, stop.signal_number)
         _check_finite(values, iteration, batch)
         self._scaler.unscale_(self.optimizer)
         clip_gradients(self.cfg, self._parameters)
@@ -194,7 +195,7 @@ class Trainer:
         self.schedule.step()
         if self.ema is not None:
             self.ema.update_parameters(self.model)
-        events.record(iteration, values, lr, time.perf_counter() - start, data_time_s)
+        events.record(iteration, values, lr, time.perf_counter() - start, data_time_s, metrics)
         return signal_number
 
     def _save(self, name: str, iteration: int, *, is_last: bool = True) -> None:
@@ -255,14 +256,18 @@ def _total(losses: Mapping[str, Tensor]) -> Tensor:
     return torch.stack([loss.float() for loss in losses.values()]).sum()
 
 
-def _shared_values(losses: Mapping[str, Tensor], signal_number: int) -> tuple[dict[str, float], int]:
-    """Means of the losses over all processes, and a signal that any of them received (0 = none)."""
-    numbers = torch.stack([loss.detach().float() for loss in losses.values()])
+def _shared_values(
+    losses: Mapping[str, Tensor], metrics: Mapping[str, Tensor], signal_number: int
+) -> tuple[dict[str, float], dict[str, float], int]:
+    """Means of losses and metrics over all processes, and a signal that any of them received (0 = none)."""
+    numbers = torch.stack([value.detach().float() for value in (*losses.values(), *metrics.values())])
     numbers = torch.cat([numbers, numbers.new_tensor([float(signal_number)])])
     *values, shared_signal = distributed.all_reduce_mean(numbers).tolist()
     if shared_signal:
         signal_number = signal_number or int(signal.SIGTERM)
-    return dict(zip(losses, values, strict=True)), signal_number
+    n_losses = len(losses)
+    shared_metrics = dict(zip(metrics, values[n_losses:], strict=True))
+    return dict(zip(losses, values[:n_losses], strict=True)), shared_metrics, signal_number
 
 
 def _check_finite(values: Mapping[str, float], iteration: int, batch: Sequence[Mapping[str, Any]]) -> None:

@@ -43,8 +43,11 @@ def test_losses_and_gradients_are_equal(pair: tuple[nn.Module, nn.Module]) -> No
     torch.manual_seed(5)  # both draw their samples of anchors and regions from it, in the same order
     our_losses = ours(model_inputs())
     torch.manual_seed(5)
-    with EventStorage():
+    with EventStorage() as storage:
         their_losses = theirs([to_detectron2_input(item) for item in model_inputs()])
+    watched = {name: value.item() for name, value in ours.training_metrics().items()}
+    assert len(watched) >= 3
+    assert {name: storage.latest()[name][0] for name in watched} == pytest.approx(watched, rel=1e-6)
     assert set(our_losses) == set(their_losses)
     assert len(our_losses) >= 5
     for name, loss in their_losses.items():

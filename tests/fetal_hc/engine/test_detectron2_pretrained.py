@@ -17,7 +17,7 @@ from fetal_hc_cli.training.architectures import MASK_RCNN
 from tests.fetal_hc.engine import zoo_files
 from tests.fetal_hc.engine.checkpoints.test_pretrained import TINY_R50
 from tests.fetal_hc.engine.detectron2_bridge import build_detectron2
-from tests.fetal_hc.engine.parity_cases import COMPARABLE, fill_weights
+from tests.fetal_hc.engine.parity_cases import COMPARABLE, VARIANTS, fill_weights
 
 pytestmark = [pytest.mark.detectron2, pytest.mark.filterwarnings("ignore")]
 MakeConfig = Callable[..., CfgNode]
@@ -61,8 +61,16 @@ def load_with_detectron2(model: nn.Module, path: Path) -> Any:
     return reported[0]
 
 
-@pytest.mark.parametrize("file", FILES.values(), ids=FILES.keys())
-@pytest.mark.parametrize("changes", MODELS.values(), ids=MODELS.keys())
+IMAGENET = [FILES[name] for name in ("MSRA", "MSRA in blobs", "torchvision, converted")]
+CASES = [
+    *((changes, file) for changes in MODELS.values() for file in FILES.values()),
+    *(((*VARIANTS["C4"], *TINY_R50), file) for file in IMAGENET),
+    *(((*VARIANTS["DC5"], *TINY_R50), file) for file in IMAGENET),
+    (VARIANTS["cascade"], FILES["MSRA"]),
+]
+
+
+@pytest.mark.parametrize(("changes", "file"), CASES)
 def test_the_same_tensors_arrive(
     make_config: MakeConfig, tmp_path: Path, changes: tuple[str, ...], file: tuple[str, Any]
 ) -> None:

@@ -22,7 +22,7 @@ from fetal_hc.engine.config import CfgNode
 from fetal_hc.errors import ModelError
 from fetal_hc_cli.training.architectures import MASK_RCNN
 from tests.fetal_hc.engine import zoo_files
-from tests.fetal_hc.engine.parity_cases import randomise_norms
+from tests.fetal_hc.engine.parity_cases import VARIANTS, randomise_norms
 
 BACKBONE = "backbone.bottom_up."
 # A bottleneck network with few channels, so that the files stay small.
@@ -243,3 +243,17 @@ def test_zoo_file_without_weights_is_refused(tmp_path: Path, content: Any) -> No
     (tmp_path / "odd.pkl").write_bytes(pickle.dumps(content))
     with pytest.raises(ModelError, match=r"odd\.pkl: has no weights"):
         read_checkpoint(tmp_path / "odd.pkl")
+
+
+@pytest.mark.parametrize("name", ["C4", "DC5"])
+def test_torchvision_weights_fit_networks_without_a_pyramid(make: MakeModel, tmp_path: Path, name: str) -> None:
+    file = ResNet(Bottleneck, [3, 4, 6, 3], width_per_group=16)
+    torch.save(file.state_dict(), tmp_path / "resnet50.pth")
+    widths = ("MODEL.RESNETS.RES2_OUT_CHANNELS", "256", "MODEL.RESNETS.NORM", "BN")
+    model = make(*VARIANTS[name], *widths)
+    report = load_pretrained(model, tmp_path / "resnet50.pth")
+    place = "roi_heads" if name == "C4" else "backbone"
+    last = model.state_dict()[f"{place}.res5.2.conv3.weight"]
+    assert torch.equal(last, file.state_dict()["layer4.2.conv3.weight"])
+    assert report.unexpected == ("fc.weight", "fc.bias")
+    assert not any("backbone" in missing or "res5" in missing for missing in report.missing)

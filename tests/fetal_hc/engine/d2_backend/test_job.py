@@ -71,7 +71,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_files_are_those_of_a_builtin_training(trained: tuple[Path, Path]) -> None:
     names = {path.name for path in trained[1].iterdir() if not path.name.startswith("events.out")}
     expected = {"model_final.pth", "last_checkpoint", "metrics.json", "log.txt", "config.yaml", "run.json"}
-    assert names == expected | {"results.json", "hc_heads.json", "best.json", "model_best.pth"}
+    assert names == expected | {"results.json", "hc_heads.json", "inference", "best.json", "model_best.pth"}
     assert (trained[1] / "last_checkpoint").read_text() == "model_final.pth"
 
 

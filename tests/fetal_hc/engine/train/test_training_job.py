@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from pycocotools.coco import COCO
 
 from fetal_hc.engine.checkpoints import checkpoint
 from fetal_hc.engine.config import load_config
+from fetal_hc.engine.train.events import read_metrics
 from fetal_hc.engine.train.training_job import JobOptions, configure_torch, start_job
 from fetal_hc.errors import ConfigError, FetalHCError, ModelError
 from fetal_hc_cli.training.architectures import ARCHITECTURES
@@ -46,7 +48,20 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_training_writes_all_its_files(trained: tuple[Path, Path]) -> None:
     names = {path.name for path in trained[1].iterdir() if not path.name.startswith("events.out")}
     expected = {"model_final.pth", "last_checkpoint", "metrics.json", "log.txt", "config.yaml", "run.json"}
-    assert names - {"best.json", "model_best.pth"} == expected | {"results.json", "hc_heads.json"}
+    assert names - {"best.json", "model_best.pth"} == expected | {"results.json", "hc_heads.json", "inference"}
+
+
+def test_detections_are_written_in_the_format_of_coco(trained: tuple[Path, Path]) -> None:
+    truth = COCO(str(trained[0].parent / "heads.json"))
+    found = truth.loadRes(str(trained[1] / "inference" / "coco_instances_results.json"))
+    assert set(found.getImgIds()) == set(truth.getImgIds())
+    assert all({"bbox", "score", "segmentation"} <= item.keys() for item in found.anns.values())
+
+
+def test_metrics_of_the_box_head_are_those_of_detectron2(trained: tuple[Path, Path]) -> None:
+    (row,) = [row for row in read_metrics(trained[1] / "metrics.json") if "total_loss" in row]
+    assert 0.0 < row["fast_rcnn/cls_accuracy"] <= 1.0
+    assert {"fast_rcnn/fg_cls_accuracy", "fast_rcnn/false_negative"} <= row.keys()
 
 
 def test_results_hold_every_task(trained: tuple[Path, Path]) -> None:
