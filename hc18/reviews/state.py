@@ -190,14 +190,13 @@ def _model_values(measurement: ModelMeasurement, calibration: Calibration, recor
         recorded: the interval to keep where the record lacks its interval model; None if the pixel size has changed.
     """
     found = apply_pixel_size(to_outline_px(measurement), calibration, measurement.interval_model)
-    known = {flag.value for flag in Flag}
-    flags = [flag.value for flag in found.flags]
-    flags += [flag for flag in measurement.flags if flag not in known]  # of earlier versions
     if measurement.interval_model is not None:
-        return _ModelValues(found.interval, tuple(flags))
-    if Flag.UNCERTAIN in measurement.flags:
-        flags.append(Flag.UNCERTAIN.value)
-    return _ModelValues(recorded, tuple(flags))
+        unknown = [flag for flag in measurement.flags if flag not in {known.value for known in Flag}]
+        return _ModelValues(found.interval, (*(flag.value for flag in found.flags), *unknown))
+    # Records of earlier versions keep their own flags in their own order: stored states depend on it.
+    judged_again = (Flag.PIXEL_SIZES_DISAGREE, Flag.IMPLAUSIBLE_HC)
+    kept = [flag for flag in measurement.flags if flag not in judged_again]
+    return _ModelValues(recorded, (*kept, *(flag.value for flag in found.flags if flag in judged_again)))
 
 
 def _check_continues(state: CaseState, request: ReviewRequest, event: ReviewEvent) -> None:

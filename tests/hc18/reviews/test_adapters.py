@@ -75,6 +75,13 @@ def test_record_of_an_earlier_version_loses_its_interval_with_its_pixel_size(sql
     assert set(other.flags) == {"fits_disagree", "uncertain"}
 
 
+def test_flags_of_an_earlier_version_keep_their_order(sqlite_store: ReviewStore) -> None:
+    flags = ("several_heads", "fits_disagree", "implausible_hc", "uncertain")
+    small = replace(from_measurement(MODEL, FOUND), flags=flags, ellipse_px=Ellipse(40.0, 30.0, 3.0, 2.5, 0.25))
+    sqlite_store.register_case(new_case(1, found=small), "ann")
+    assert sqlite_store.state(1).flags == ("several_heads", "fits_disagree", "uncertain", "implausible_hc")
+
+
 def test_second_pixel_size_stays_with_the_record(sqlite_store: ReviewStore) -> None:
     chosen = choose_pixel_size([from_table(PIXEL_SIZE_MM), from_user(1.6, "ann")])
     found = from_measurement(MODEL, apply_pixel_size(OUTLINE, chosen, LEVEL), LEVEL)
