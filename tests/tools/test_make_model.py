@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 
 from fetal_hc.engine.config import load_config
+from fetal_hc_cli.main import FETAL_HC
 from fetal_hc_cli.training.architectures import ARCHITECTURES
 from fetal_hc_cli.training.make_model import main
 from fetal_hc_cli.training.model_recipe import Recipe
 from hc18.measure.head_model import load_model
 
 RECIPE = Recipe(Path("/hc18"), Path("/work"), {"no_head_faces": Path("/faces"), "no_head_crowds": Path("/crowds")})
+# By the name of the tool.
+MODULES = {command.module.rpartition(".")[2]: f"fetal_hc_cli.{command.module}" for command in FETAL_HC}
+MODULES["calibrate_trust"] = "experiments.recalibrate"
 CHAIN_VARIABLE = "FETAL_HC_TEST_MODEL_CHAIN"
 SMOKE = Recipe(Path("/work/phantoms"), Path("/work"), n_folds=2, is_smoke=True)
 
@@ -40,8 +44,7 @@ def test_every_tool_accepts_its_arguments_and_configuration_keys(recipe: Recipe,
     for step in recipe.steps:
         if not step.tool:
             continue
-        name = "experiments.recalibrate" if step.tool == "calibrate_trust" else f"fetal_hc_cli.{step.tool}"
-        options = import_module(name).build_parser().parse_args(step.arguments)
+        options = import_module(MODULES[step.tool]).build_parser().parse_args(step.arguments)
         overrides = getattr(options, "overrides", None) or getattr(options, "opts", None) or []
         if hasattr(options, "config_file"):
             load_config(ARCHITECTURES, repository_root / options.config_file, overrides)

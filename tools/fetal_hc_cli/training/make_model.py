@@ -4,7 +4,7 @@ r"""Make the shipped model again, from the HC18 folder to the calibrated bundle;
         --faces face_mask_classification/without_mask --crowds face_mask_detection/images
     python tools/make_model.py --smoke --work output/model_smoke
 
-The steps and their reasons are in tools/fetal_hc_cli/model_recipe.py; --dry-run prints them as commands. A step whose
+The steps and their reasons are in model_recipe.py next to this file; --dry-run prints them as commands. A step whose
 output exists is skipped, and an interrupted training goes on from its last checkpoint. Everything, also the result
 hc18.zip, lies in the folder --work. On two CPU cores all of it takes about a day. --smoke runs the same chain with tiny
 networks on phantoms: it tests the chain and makes no useful model. The photographs (--faces, --crowds) teach the
