@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from hc18.geometry.ellipse import Ellipse
-from hc18.geometry.fits import fit_outline_points
+from hc18.geometry.outline_fit import fit_outline_points
 
 DISC_FILL_FRACTION = 0.5  # of the bounding box: a thin ring covers far less, a filled ellipse about pi / 4
 MIN_AXIS_RATIO = 0.3  # minor / major; the published heads have 0.66 to 0.93

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, map_coordinates
 
 from hc18.geometry.ellipse import Ellipse
-from hc18.geometry.fits import fit_outline_points
+from hc18.geometry.outline_fit import fit_outline_points
 from hc18.phantoms.phantom import Phantom, render_distractor, render_phantom
 from hc18.phantoms.spec import PhantomOptions, PhantomSpec, sample_spec
 

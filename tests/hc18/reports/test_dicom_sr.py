@@ -15,7 +15,7 @@ from fetal_hc import DISCLAIMER
 from fetal_hc.errors import MeasurementError
 from hc18.dicom import SourceReference, pixel_sha256, read_dicom, source_reference
 from hc18.geometry.ellipse import Ellipse
-from hc18.geometry.fits import fit_outline_points
+from hc18.geometry.outline_fit import fit_outline_points
 from hc18.obstetrics.gestational_age import hadlock_1984
 from hc18.obstetrics.growth import intergrowth_hc
 from hc18.reports.case import Report

@@ -11,7 +11,7 @@ from PIL import Image
 from reportlab.pdfgen.canvas import Canvas
 
 from hc18.geometry.ellipse import Ellipse
-from hc18.geometry.fits import fit_outline_points
+from hc18.geometry.outline_fit import fit_outline_points
 from hc18.reports.pdf_image import Outline, OutlinedImage
 
 COLOR = "#E69F00"

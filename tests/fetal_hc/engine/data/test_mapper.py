@@ -11,7 +11,7 @@ from fetal_hc.engine.data import geometry, mapper
 from fetal_hc.engine.data.mapper import DatasetMapper, ImageCache
 from fetal_hc.errors import ConfigError, DatasetError
 from hc18.geometry.ellipse import Ellipse
-from hc18.geometry.fits import fit_outline_points
+from hc18.geometry.outline_fit import fit_outline_points
 
 MakeRecord = Callable[..., dict[str, Any]]
 SMALL_HEAD = Ellipse.from_axes(380.3, 262.8, 131.4, 98.6, 0.6)
