@@ -79,7 +79,7 @@ def _bomb(path: Path) -> None:
         ("pipe", "folder, pipe or device", "serial"),
         ("input error", "Input/output error", "pool"),
         ("gone", "No such file", "serial"),
-        ("empty", "is no PNG", "serial"),
+        ("empty", "is not a PNG", "serial"),
         ("bomb", "20000 x 20000 pixels", "serial"),
     ],
 )
