@@ -50,7 +50,7 @@ class Calibration:
         pixel_size_xy_mm: mm per px along x and y; None if and only if `source` is `NONE`.
         source: where it came from.
         detail: one sentence for a clinician: which region, attribute or table row, or why there are no millimetres.
-        warnings: sentences to show beside every value in millimetres.
+        warnings: sentences to show with every value in millimetres.
         other_sizes_xy_mm: pixel sizes that other sources give and that differ by more than `SAME_SIZE`; each has a
             sentence in `warnings`.
     """
