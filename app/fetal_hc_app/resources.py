@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +92,6 @@ def picture(case_id: CaseId, image_sha256: str, mask_version: str) -> Picture:
 
 
 def _read_card(model_path: Path) -> str:
-    """The model card in the model's folder; empty without one."""
+    """The model card in the model's folder, without its HTML comments; empty without one."""
     card = model_path.with_suffix(".md")
-    return card.read_text(encoding="utf-8") if card.is_file() else ""
+    return re.sub(r"<!--.*?-->", "", card.read_text(encoding="utf-8")) if card.is_file() else ""

@@ -19,9 +19,9 @@ def test_every_page_quotes_the_figures_of_the_file(repository_root: Path) -> Non
     assert find_outdated(repository_root) == []
 
 
-def test_readme_and_uncertainty_page_quote_figures(repository_root: Path) -> None:
+def test_readme_and_model_card_quote_figures(repository_root: Path) -> None:
     quoting = {page.name for page in find_pages(repository_root) if "<!--=" in page.read_text(encoding="utf-8")}
-    assert {"README.md", "uncertainty.md"} <= quoting
+    assert {"README.md", "uncertainty.md", "hc18.md"} <= quoting
 
 
 def test_outdated_figure_is_named_with_both_texts(tmp_path: Path) -> None:
