@@ -78,19 +78,40 @@ class PolygonMasks:
 class CoverageMasks:
     """Masks of one image as area-coverage maps: (N, H, W) float32 in [0, 1] at network-input resolution.
 
-    `is_binary` thresholds the crops at 0.5 (Detectron2's bitmask targets); otherwise they stay soft.
+    Args:
+        coverage: the maps, or a window of all of them outside of which they are 0.
+        is_binary: threshold the crops at 0.5 (Detectron2's bitmask targets); otherwise they stay soft.
+        origin_xy: where the window starts, in whole pixels.
     """
 
-    def __init__(self, coverage: Tensor, is_binary: bool = False) -> None:
+    def __init__(self, coverage: Tensor, is_binary: bool = False, origin_xy: tuple[int, int] = (0, 0)) -> None:
         self.coverage = coverage
         self.is_binary = is_binary
+        self.origin_xy = origin_xy
 
     def __len__(self) -> int:
         return self.coverage.shape[0]
 
     def to(self, device: torch.device | str) -> CoverageMasks:
-        """A copy of the masks on `device`."""
-        return CoverageMasks(self.coverage.to(device), self.is_binary)
+        """A copy of the masks on `device`; another device than the CPU gets no more than the window of the objects."""
+        if torch.device(device).type == "cpu" or self.coverage.device.type != "cpu":
+            return CoverageMasks(self.coverage.to(device), self.is_binary, self.origin_xy)
+        window = self.windowed()
+        return CoverageMasks(window.coverage.to(device, non_blocking=True), self.is_binary, window.origin_xy)
+
+    def windowed(self) -> CoverageMasks:
+        """The same masks, cut to what any of them covers and a margin of one empty pixel where the image has one."""
+        covered = (self.coverage > 0).any(dim=0)
+        rows, columns = covered.any(dim=1).nonzero(), covered.any(dim=0).nonzero()
+        if len(rows) == 0:
+            return CoverageMasks(self.coverage[:, :1, :1], self.is_binary, self.origin_xy)
+        y0, x0 = max(int(rows[0]) - 1, 0), max(int(columns[0]) - 1, 0)
+        window = self.coverage[:, y0 : int(rows[-1]) + 2, x0 : int(columns[-1]) + 2].contiguous()
+        return CoverageMasks(window, self.is_binary, (self.origin_xy[0] + x0, self.origin_xy[1] + y0))
+
+    def pin_memory(self) -> CoverageMasks:
+        """The masks in memory from which a GPU can copy by itself."""
+        return CoverageMasks(self.coverage.pin_memory(), self.is_binary, self.origin_xy)
 
     def crop_and_resize(self, boxes: Tensor, indices: Tensor, size: int) -> Tensor:
         """Targets (K, size, size), float32: mean coverage of instance `indices[k]` in each cell of `boxes[k]`.
@@ -104,7 +125,10 @@ class CoverageMasks:
         """
         if len(boxes) == 0:
             return boxes.new_zeros((0, size, size), dtype=torch.float32)
-        rois = torch.cat([indices[:, None].to(torch.float32), boxes.detach().to(torch.float32)], dim=1)
+        boxes = boxes.detach().to(torch.float32)
+        if self.origin_xy != (0, 0):
+            boxes = boxes - boxes.new_tensor([*self.origin_xy, *self.origin_xy])
+        rois = torch.cat([indices[:, None].to(torch.float32), boxes], dim=1)
         maps = self.coverage[:, None]
         targets = roi_align(maps, rois.to(maps.device), (size, size), 1.0, sampling_ratio=0, aligned=True)[:, 0]
         return (targets >= 0.5).to(torch.float32) if self.is_binary else targets
@@ -133,6 +157,11 @@ class Targets:
         """A copy of the targets on `device`."""
         masks = None if self.masks is None else self.masks.to(device)
         return Targets(self.boxes.to(device), self.classes.to(device), masks, self.has_mask.to(device))
+
+    def pin_memory(self) -> Targets:
+        """The targets in memory from which a GPU can copy by itself; torch's loader calls it."""
+        masks = self.masks.pin_memory() if isinstance(self.masks, CoverageMasks) else self.masks
+        return Targets(self.boxes.pin_memory(), self.classes.pin_memory(), masks, self.has_mask.pin_memory())
 
 
 @dataclass

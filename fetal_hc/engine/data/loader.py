@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from fetal_hc.engine.architecture import Architecture, Mapper
@@ -39,17 +40,26 @@ class TrainLoader:
     Iterating again goes on where the last iteration stopped.
     """
 
-    def __init__(self, records: Sequence[Record], mapper: Mapper, sampler: TrainingBatchSampler, n_workers: int):
+    def __init__(
+        self,
+        records: Sequence[Record],
+        mapper: Mapper,
+        sampler: TrainingBatchSampler,
+        n_workers: int,
+        *,
+        pin_memory: bool = False,
+    ):
         self.records = records
         self.mapper = mapper
         self.sampler = sampler
         self.n_workers = n_workers
+        self.pin_memory = pin_memory
         self.n_batches = 0
 
     def __iter__(self) -> Iterator[Batch]:
         self.sampler.first_batch = self.n_batches
         dataset = MappedDataset(self.records, self.mapper, self.sampler.seed)
-        for batch in _data_loader(dataset, self.n_workers, batch_sampler=self.sampler):
+        for batch in _data_loader(dataset, self.n_workers, batch_sampler=self.sampler, pin_memory=self.pin_memory):
             self.n_batches += 1
             yield batch
 
@@ -106,7 +116,7 @@ def build_train_loader(
         world_size=world_size,
         groups=groups,
     )
-    return TrainLoader(records, mapper, sampler, n_workers)
+    return TrainLoader(records, mapper, sampler, n_workers, pin_memory=_computes_on_gpu(cfg))
 
 
 def build_test_loader(
@@ -121,7 +131,14 @@ def build_test_loader(
     share = shard_range(len(records), distributed.rank(), distributed.world_size())
     dataset = MappedDataset(records, architecture.mapper(cfg, is_train=False))
     items = [(index, index) for index in share]
-    return _data_loader(dataset, cfg.DATALOADER.NUM_WORKERS, sampler=items, batch_size=cfg.TEST.IMS_PER_BATCH)
+    return _data_loader(
+        dataset,
+        cfg.DATALOADER.NUM_WORKERS,
+        sampler=items,
+        batch_size=cfg.TEST.IMS_PER_BATCH,
+        pin_memory=_computes_on_gpu(cfg),
+        persistent_workers=cfg.DATALOADER.NUM_WORKERS > 0,  # one loader serves all evaluations of a training
+    )
 
 
 def build_loss_loader(
@@ -143,6 +160,10 @@ def build_loss_loader(
 def _data_loader(dataset: MappedDataset, n_workers: int, **sampling: Any) -> DataLoader[dict[str, Any]]:
     """DataLoader whose batches stay lists of dicts."""
     return DataLoader(dataset, num_workers=n_workers, collate_fn=list, worker_init_fn=_one_thread, **sampling)
+
+
+def _computes_on_gpu(cfg: CfgNode) -> bool:
+    return str(cfg.MODEL.DEVICE).startswith("cuda") and torch.cuda.is_available()
 
 
 def _one_thread(_worker_id: int) -> None:

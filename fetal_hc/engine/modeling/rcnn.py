@@ -78,7 +78,7 @@ class GeneralizedRCNN(nn.Module):
 
     def _batch(self, images: list[Tensor]) -> tuple[Tensor, list[tuple[int, int]]]:
         """Normalised images, zero-padded right and bottom to one common size, and their sizes before padding."""
-        images = [self._normalize(image.to(self.pixel_mean.device)) for image in images]
+        images = [self._normalize(image.to(self.pixel_mean.device, non_blocking=True)) for image in images]
         sizes = [(image.shape[-2], image.shape[-1]) for image in images]
         height, width = self._padded_hw(max(h for h, _ in sizes), max(w for _, w in sizes))
         batch = torch.stack([self._pad(image, height, width) for image in images])

@@ -148,3 +148,39 @@ def test_polygon_raster_equals_detectron2(seed: int):
     np.testing.assert_array_equal(
         rasterize_polygons_within_box(polygons, box, 28), reference(polygons, box, 28).numpy()
     )
+
+
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_window_of_coverage_maps_gives_the_same_crops(is_binary: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.zeros(2, 60, 80)
+    maps[0, 20:41, 30:52] = torch.rand(21, 22, generator=generator)
+    maps[1, 45:60, 0:20] = torch.rand(15, 20, generator=generator)  # at two borders of the image
+    corners = torch.rand(40, 2, 2, generator=generator) * torch.tensor([80.0, 60.0])
+    boxes = torch.cat([corners.amin(dim=1), corners.amax(dim=1) + 1.0], dim=1)
+    indices = torch.arange(40) % 2
+    whole = CoverageMasks(maps, is_binary)
+    window = whole.windowed()
+    assert window.origin_xy == (0, 19)
+    assert window.coverage.shape == (2, 41, 53)
+    expected, found = (masks.crop_and_resize(boxes, indices, 14) for masks in (whole, window))
+    if is_binary:
+        assert (expected != found).float().mean() < 1e-3  # values at the threshold itself
+    else:
+        torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
+
+
+def test_only_the_window_travels_to_another_device() -> None:
+    maps = torch.zeros(1, 400, 600)
+    maps[0, 100:200, 250:400] = 1.0
+    moved = CoverageMasks(maps).to("meta")
+    assert moved.coverage.device.type == "meta"
+    assert moved.coverage.shape == (1, 102, 152)
+    assert moved.origin_xy == (249, 99)
+    assert CoverageMasks(maps).to("cpu").coverage.shape == maps.shape
+
+
+def test_window_of_empty_maps_is_a_pixel() -> None:
+    window = CoverageMasks(torch.zeros(1, 30, 40)).windowed()
+    assert window.coverage.shape == (1, 1, 1)
+    assert not window.crop_and_resize(torch.tensor([[0.0, 0, 9, 9]]), torch.tensor([0]), 7).any()

@@ -169,3 +169,21 @@ def test_test_images_are_not_augmented(all_augmentations: CfgNode, records: list
     first, second = (list(build_test_loader(all_augmentations, MASK_RCNN, "any", records)) for _ in range(2))
     np.testing.assert_array_equal(first[0][0]["image"], second[0][0]["image"])
     assert "targets" not in first[0][0]
+
+
+@pytest.mark.parametrize(("device", "pinned"), [("cpu", False), ("cuda", True)])
+def test_memory_is_pinned_for_a_gpu_alone(
+    small: CfgNode, records: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, device: str, pinned: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    small.MODEL.DEVICE = device
+    assert build_train_loader(small, MASK_RCNN, records).pin_memory == pinned
+    assert build_test_loader(small, MASK_RCNN, "heads", records).pin_memory == pinned
+
+
+@pytest.mark.parametrize("n_workers", [0, 2])
+def test_workers_of_an_evaluation_stay_for_the_next_one(
+    small: CfgNode, records: list[dict[str, Any]], n_workers: int
+) -> None:
+    small.DATALOADER.NUM_WORKERS = n_workers
+    assert build_test_loader(small, MASK_RCNN, "heads", records).persistent_workers == (n_workers > 0)
