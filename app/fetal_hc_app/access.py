@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,16 +31,18 @@ class Admission:
     reviewer: str = ""
 
 
-def refuse_open_server() -> None:
-    """Returns if the server may listen at its address; otherwise ends the program before it listens.
+@asynccontextmanager
+async def closed_to_the_network(_app: st.App) -> AsyncIterator[None]:
+    """Ends the program with code 2 before the server answers anybody, if it must not run at its address.
 
-    Raises:
-        SystemExit: with code 2, after a sentence on the standard error.
+    Streamlit enters this when the server starts. An exception would only make it print a traceback.
     """
     refusal = binding_refusal(st.get_option("server.address"), has_login())
     if refusal:
         sys.stderr.write(f"error: {refusal}\n")
-        raise SystemExit(2)
+        sys.stderr.flush()
+        os._exit(2)
+    yield
 
 
 def has_login() -> bool:

@@ -1,6 +1,6 @@
 """The reviewer app: `fetal-hc app`, `make app` or `streamlit run` with this file.
 
-Streamlit imports this file once before it listens, and runs it for every view of a page.
+Streamlit imports this file once to start the server, and runs it for every view of a page.
 """
 
 import sys
@@ -12,11 +12,10 @@ _APP = Path(__file__).resolve().parents[2]
 if (_APP.parent / "hc18").is_dir():  # a checkout rather than an installed wheel
     sys.path[:0] = [folder for folder in (str(_APP), str(_APP.parent)) if folder not in sys.path]
 
-from fetal_hc_app.access import refuse_open_server  # noqa: E402
+from fetal_hc_app.access import closed_to_the_network  # noqa: E402
 from fetal_hc_app.shell import run  # noqa: E402
 
 if __name__ == "__main__":
     run()
 else:
-    refuse_open_server()
-    app = st.App(__file__)
+    app = st.App(__file__, lifespan=closed_to_the_network)
