@@ -11,10 +11,8 @@ import io
 import re
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, NamedTuple
 
 from fetal_hc.batch.rules import SourceRules, Stated
 from fetal_hc.batch.tasks import Facts
@@ -32,8 +30,7 @@ _ROWS_PER_BATCH = 4096
 _READING_ERRORS = (OSError, UnicodeDecodeError, csv.Error, ValueError)  # pyarrow's errors are ValueErrors or OSErrors
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestRow(Generic[Facts]):
+class ManifestRow(NamedTuple, Generic[Facts]):
     """One row of a manifest.
 
     Attributes:
@@ -135,7 +132,7 @@ def _row_parser(
         )
     path_index, id_index = positions[path_column], positions.get(_ID_COLUMN)
     fact_positions = [(name, index) for name, index in positions.items() if name in rules.columns]
-    absolute = partial(join_location, folder)
+    below = join_location(folder, "")
 
     def parse(row: int, fields: Sequence[str]) -> ManifestRow[Facts]:
         if len(fields) != len(header):
@@ -143,10 +140,12 @@ def _row_parser(
             return _unusable(row, "", f"{manifest}, row {row}: {problem}; write numbers with a decimal point")
         path = fields[path_index]
         name = (id_index is not None and fields[id_index]) or path
-        if not path or "\0" in path or _FRAME_NUMBER.search(name):
+        if not path or "\0" in path or ("#" in name and _FRAME_NUMBER.search(name)):
             return _unusable(row, path, f"{manifest}, row {row}, {_name_problem(path, name)}")
         values = {column: fields[index] for column, index in fact_positions}
-        return ManifestRow(row, name, absolute(path), rules.parse(f"{manifest}, row {row}", values))
+        is_relative = path[0] != "/" and ":" not in path and "\\" not in path
+        location = below + path if is_relative else join_location(folder, path)
+        return ManifestRow(row, name, location, rules.parse(f"{manifest}, row {row}", values))
 
     return parse
 

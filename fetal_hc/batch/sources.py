@@ -6,9 +6,10 @@ import hashlib
 import os
 import sqlite3
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Generic
 
@@ -21,6 +22,7 @@ from fetal_hc.errors import ConfigError, DatasetError
 from fetal_hc.io.storage import check_url, file_stamp, is_url, open_binary
 
 Location = str | os.PathLike[str]
+_ROWS_PER_RUN = 1000  # names that are looked up together
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +107,13 @@ def _folder_source(rules: SourceRules[Facts], images: str, path: Path | None) ->
             yield ImageTask(index, name, files[name], None, note)
 
     digest = hashlib.sha256()
-    for task in tasks():
-        text = f"{task.file_name}\0{task.path is None}\0{task.facts}\n"
-        digest.update(text.encode("utf-8", "surrogatepass"))
+    for name in sorted((listed & files.keys()) | set(others)):
+        digest.update(name.encode("utf-8", "surrogatepass") + b"\n")
     n_tasks = n_listed + len(others)
     identity = {
         "images": os.path.abspath(images),  # noqa: PTH100  # a pattern is no path to resolve
         "table": "" if path is None else str(path.resolve()),
+        "table (SHA-256)": "" if path is None else _sha256(str(path)),
         "list of images (SHA-256)": digest.hexdigest(),
         "number of images": str(n_tasks),
     }
@@ -170,24 +172,34 @@ def _check_rows(rules: SourceRules[Facts], manifest: str, folder: str) -> tuple[
     problems, left_out, protocols, n_rows = MessageLog(), array("q"), set[str](), 0
     with closing(sqlite3.connect("")) as names:
         names.execute("CREATE TABLE names (id TEXT PRIMARY KEY, row INTEGER) WITHOUT ROWID")
-        for row in read_manifest(manifest, folder, rules):
-            n_rows += 1
-            repetition = _repetition(names, manifest, row) if row.id else ""
-            for problem in filter(None, (row.problem, repetition)):
-                problems.add(problem)
-            if not row.id or repetition:
-                left_out.append(row.row)
-            elif is_url(row.path) and ((protocol := row.path.partition("://")[0]) not in protocols or "::" in row.path):
-                check_url(row.path, where=f"{manifest}, row {row.row}: ")
-                protocols.add(protocol)
+        rows = read_manifest(manifest, folder, rules)
+        while run := list(islice(rows, _ROWS_PER_RUN)):
+            n_rows += len(run)
+            earlier_rows = _remember(names, run)
+            for row in run:
+                earlier = earlier_rows.get(row.row)
+                repetition = "" if earlier is None else _repetition(manifest, row, earlier)
+                for problem in filter(None, (row.problem, repetition)):
+                    problems.add(problem)
+                if not row.id or repetition:
+                    left_out.append(row.row)
+                elif is_url(row.path) and ("::" in row.path or row.path.partition("://")[0] not in protocols):
+                    check_url(row.path, where=f"{manifest}, row {row.row}: ")
+                    protocols.add(row.path.partition("://")[0])
     return problems, left_out, n_rows
 
 
-def _repetition(names: sqlite3.Connection, manifest: str, row: ManifestRow[Facts]) -> str:
-    """Remembers the name of a row; what is wrong if it is there already."""
-    if names.execute("INSERT OR IGNORE INTO names VALUES (?, ?)", (row.id, row.row)).rowcount:
-        return ""
-    earlier = names.execute("SELECT row FROM names WHERE id = ?", (row.id,)).fetchone()[0]
+def _remember(names: sqlite3.Connection, rows: Sequence[ManifestRow[Facts]]) -> dict[int, int]:
+    """Remembers the names of rows; by row, in which earlier row a name stands that was there already."""
+    named = [(row.id, row.row) for row in rows if row.id]
+    if names.executemany("INSERT OR IGNORE INTO names VALUES (?, ?)", named).rowcount == len(named):
+        return {}
+    first = {name: names.execute("SELECT row FROM names WHERE id = ?", (name,)).fetchone()[0] for name, _ in named}
+    return {row: first[name] for name, row in named if first[name] != row}
+
+
+def _repetition(manifest: str, row: ManifestRow[Facts], earlier: int) -> str:
+    """What is wrong with a row whose name stands in an earlier one."""
     return (
         f"{manifest}, row {row.row}, 'id': '{row.id}' already stands in row {earlier}; expected every id once; "
         "delete one of the two rows or give them different ids"

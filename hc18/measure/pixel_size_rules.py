@@ -6,6 +6,7 @@ import os
 from array import array
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -66,23 +67,22 @@ class PixelSizeRules(SourceRules[TablePixelSize]):
         table = read_pixel_size_table(path)
         if not table.rows:
             raise_if_fatal(table.problems, f"{table.path} cannot be used")
-        problems, of_row = MessageLog(), dict[int, list[str]]()
+        path, rows, problems, of_row = table.path, table.rows, MessageLog(), dict[int, str]()
         for problem in table.problems:
             if problem.kind != _ABOUT_REFERENCE:
                 problems.add(problem.message)
                 if problem.row is not None:
-                    of_row.setdefault(problem.row, []).append(problem.message)
+                    known = of_row.get(problem.row)
+                    of_row[problem.row] = f"{known}; {problem.message}" if known else problem.message
 
         def stated(index: int) -> Stated[TablePixelSize]:
-            row = table.rows[index]
+            row = rows[index]
             if row.pixel_size_mm is not None:
                 return Stated(TablePixelSize((row.pixel_size_mm, row.pixel_size_mm)))
-            reasons = of_row.get(row.row) or [f"{table.path}, row {row.row}: has no usable pixel size"]
-            return Stated(UNUSABLE, note="; ".join(reasons))
+            return Stated(UNUSABLE, note=of_row.get(row.row) or f"{path}, row {row.row}: has no usable pixel size")
 
-        rows = table.rows
         return FolderTable(
-            table.path, [row.filename for row in rows], array("q", (row.row for row in rows)), stated, problems
+            path, [row.filename for row in rows], array("q", (row.row for row in rows)), stated, problems
         )
 
     def missing_columns(self, found: Collection[str]) -> list[str]:
@@ -96,12 +96,12 @@ class PixelSizeRules(SourceRules[TablePixelSize]):
         """The pixel size in a row; an empty one, or `dicom`, means that the image file states it."""
         both = values.get(_SIZE, "")
         texts = (values.get(_SIZE_X) or both, values.get(_SIZE_Y) or both)
+        usable = _usable_size(*texts)
+        if usable is not None:
+            return usable
         if all(text.lower() in ("", _FROM_FILE) for text in texts):
             return Stated(None, note=f"{where}: has no pixel size and the image file has none either; add it")
-        across, down = map(_possible_size, texts)
-        if across is not None and down is not None:
-            return Stated(TablePixelSize((across, down)))
-        wrong = texts[0] if across is None else texts[1]
+        wrong = texts[0] if _possible_size(texts[0]) is None else texts[1]
         low, high = POSSIBLE_PIXEL_SIZE_MM
         problem = (
             f"{where}, 'pixel_size_mm': '{wrong}' is not a pixel size between {low:g} and {high:g}; expected mm per "
@@ -131,6 +131,13 @@ def open_source(
 def read_manifest(manifest: str, folder: str) -> Iterator[ManifestRow[TablePixelSize]]:
     """Every row of a manifest, one after the other; as `fetal_hc.batch.manifest.read_manifest`."""
     return read_any_manifest(manifest, folder, PixelSizeRules())
+
+
+@lru_cache(maxsize=4096)  # a manifest of an archive repeats a few sizes a million times
+def _usable_size(text_x: str, text_y: str) -> Stated[TablePixelSize] | None:
+    """A pixel size that can be used; None if the texts do not state one."""
+    across, down = _possible_size(text_x), _possible_size(text_y)
+    return None if across is None or down is None else Stated(TablePixelSize((across, down)))
 
 
 def _possible_size(text: str) -> float | None:
