@@ -1,16 +1,18 @@
-"""Kills a command at one of its changes of the file system, as a power switch would, so that every moment can be tried.
+"""Kills a command before each of its changes of the file system in turn, and runs it again.
 
-    python tests/faults/crash_points.py N COMMAND_MODULE ARGUMENTS...
+    python tests/faults/crash_points.py COMMAND_MODULE OUTPUT_FOLDER ARGUMENTS...
 
-runs `COMMAND_MODULE.main(ARGUMENTS)` and kills the process just before its N-th renaming, removal or creation of a file
-or folder. Without a kill it prints how many there were.
+runs `COMMAND_MODULE.main(ARGUMENTS)` and kills it just before its first, second, ... renaming, removal or creation of a
+file or folder. The same command must then finish with the files of an undisturbed run. What did not is printed to the
+error output, after one line about the undisturbed run.
 """
 
 import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 CHANGES = ("replace", "rename", "unlink", "remove", "rmdir", "mkdir")
@@ -53,10 +55,39 @@ class Killer:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+def run_and_kill(command: Callable[[list[str]], int], arguments: list[str], kill_before: int) -> tuple[int, int]:
+    """Exit status of a command in a process of its own, negative if it was killed, and its number of changes."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        killer = Killer(kill_before)
+        killer.install()
+        code = command(arguments)
+        os.write(writer, str(killer.n_changes).encode())
+        sys.stdout.flush()
+        os._exit(code)
+    os.close(writer)
+    with os.fdopen(reader) as stream:
+        n_changes = int(stream.read() or 0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), n_changes
+
+
+def try_every_moment(command: Callable[[list[str]], int], arguments: list[str], output: Path) -> Iterator[str]:
+    """What went wrong: one line for every moment at which a kill was not made good by the next run."""
+    code, n_changes = run_and_kill(command, arguments, 0)
+    expected = {path.name: path.read_bytes() for path in output.iterdir()}
+    yield f"undisturbed: exit code {code}, {n_changes} changes"
+    for number in range(1, n_changes + 1):
+        for path in output.iterdir():
+            path.unlink()
+        killed, _ = run_and_kill(command, arguments, number)
+        resumed, _ = run_and_kill(command, arguments, 0)
+        found = {path.name: path.read_bytes() for path in output.iterdir()}
+        if (killed, resumed) != (-signal.SIGKILL, 0) or found != expected:
+            yield f"killed before change {number}: {killed}, then {resumed}, files {sorted(found)}"
+
+
 if __name__ == "__main__":
-    command = importlib.import_module(sys.argv[2])
-    killer = Killer(int(sys.argv[1]))
-    killer.install()
-    code = command.main(sys.argv[3:])
-    print(f"changes {killer.n_changes}")
-    sys.exit(code)
+    module, folder, *rest = sys.argv[1:]
+    for line in try_every_moment(importlib.import_module(module).main, rest, Path(folder)):
+        print(line, file=sys.stderr, flush=True)
