@@ -65,6 +65,9 @@ SIGMOID = {**FLAT, "CLASS_ACTIVATION": "sigmoid"}
         ({"NAME": "mobilenet_v2"}, {"CLASS_ACTIVATION": "sigmoid"}, [256], 224, 2_587_205),
         ({"NAME": "mobilenet_v2"}, {"CLASS_ACTIVATION": "sigmoid"}, [256] * 3, 224, 2_718_789),
         ({"NAME": "mobilenet_v2"}, {"CLASS_ACTIVATION": "sigmoid"}, [1536] * 2, 224, 6_594_117),
+        ({"NAME": "xception"}, {"CLASS_ACTIVATION": "sigmoid"}, [256], 128, 21_387_309),
+        ({"NAME": "xception"}, {"CLASS_ACTIVATION": "sigmoid"}, [256] * 3, 128, 21_518_893),
+        ({"NAME": "xception"}, {"CLASS_ACTIVATION": "sigmoid"}, [1536] * 3, 128, 28_738_093),
     ],
 )
 def test_networks_of_the_first_report_have_its_number_of_parameters(

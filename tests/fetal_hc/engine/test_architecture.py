@@ -121,6 +121,12 @@ def test_dataset_that_does_not_suit_the_model_is_refused(config_file: Path) -> N
         start_job(JobOptions(TABLE, config_file))
 
 
+def test_model_without_a_mean_is_not_averaged(config_file: Path) -> None:
+    options = JobOptions(TABLE, config_file, ("TEST.ENSEMBLE", "['output']"), eval_only=True)
+    with pytest.raises(ConfigError, match=r"TEST\.ENSEMBLE averages no model here, not Toy"):
+        start_job(options)
+
+
 def test_unknown_name_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"'Toy' is not known here; expected one of GeneralizedRCNN, OutlineRefiner"):
         find_architecture(ARCHITECTURES, TOY.name)

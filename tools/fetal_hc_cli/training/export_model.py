@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         cfg = load_config(ARCHITECTURES, arguments.config_file, arguments.opts)
         export = find_architecture(ARCHITECTURES, cfg.MODEL.META_ARCHITECTURE).export
         if export is None:
-            raise ConfigError(f"{arguments.config_file}: a {cfg.MODEL.META_ARCHITECTURE} cannot be exported yet")
+            raise ConfigError(f"{arguments.config_file}: {cfg.MODEL.META_ARCHITECTURE} cannot be exported yet")
         images = (*render_check_images(), *(read_image(path) for path in arguments.check_images))
         options = ExportOptions(tuple(arguments.class_names), arguments.half, images)
         report = export(cfg, arguments.weights, arguments.output, options)
