@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fetal_hc_cli.export_model import main
+from fetal_hc_cli.training.export_model import main
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 

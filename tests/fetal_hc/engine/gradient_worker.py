@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 
+from fetal_hc.engine import rcnn
 from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.config import load_config
 from fetal_hc.engine.train import distributed
-from fetal_hc_cli.training.architectures import ARCHITECTURES, MASK_RCNN
 from tests.fetal_hc.engine.conftest import SMALL, make_input
 
 CONFIG = Path(__file__).resolve().parents[3] / "configs" / "hc18" / "mask_rcnn_R_18_FPN.yaml"
@@ -28,8 +28,8 @@ def write_gradients(path: Path) -> None:
     torch.set_num_threads(1)
     with distributed.process_group("cpu"):
         torch.manual_seed(0)
-        cfg = load_config(ARCHITECTURES, CONFIG, ["MODEL.DEVICE", "cpu", *SMALL, *NO_CHANCE])
-        model = build_model(cfg, MASK_RCNN).train()
+        cfg = load_config((rcnn.ARCHITECTURE,), CONFIG, ["MODEL.DEVICE", "cpu", *SMALL, *NO_CHANCE])
+        model = build_model(cfg, rcnn.ARCHITECTURE).train()
         wrapped = distributed.wrap_model(model, torch.device("cpu"))
         share = range(distributed.rank(), N_IMAGES, distributed.world_size())
         losses = wrapped([make_input(seed, with_targets=True) for seed in share])

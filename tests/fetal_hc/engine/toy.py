@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fetal_hc.engine import rcnn
 from fetal_hc.engine.config import CfgNode, get_default_config
-from fetal_hc_cli.training.architectures import ARCHITECTURES
 
 BATCH_SIZE = 4
 
@@ -61,7 +61,7 @@ def toy_sample(index: int) -> dict[str, Any]:
 
 def toy_config(output_dir: Path | str, max_iter: int = 10, **solver: Any) -> CfgNode:
     """Frozen defaults for a toy training on the CPU; `solver` sets keys of SOLVER."""
-    cfg = get_default_config(ARCHITECTURES)
+    cfg = get_default_config((rcnn.ARCHITECTURE,))
     cfg.MODEL.DEVICE = "cpu"
     cfg.OUTPUT_DIR = str(output_dir)
     cfg.SEED = 1
