@@ -195,7 +195,7 @@ def _read_manifest(content: bytes, path: Path) -> dict[str, Any]:
         ModelError: naming every key that is missing or wrong.
     """
     try:
-        manifest = parse_json(content)
+        manifest: dict[str, Any] = parse_json(content)
     except ValueError as error:
         raise ModelError(f"{path}: {MANIFEST} is not JSON ({error}); restore the file") from error
     found = (manifest.get("format"), manifest.get("format_version")) if isinstance(manifest, dict) else manifest

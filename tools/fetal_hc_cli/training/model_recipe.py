@@ -74,11 +74,11 @@ class Recipe:
         for name, n_negatives, n_photographs in (("reference", 160, 100), ("final", 60, 40)):
             data = self._data_folder(name)
             split = ("--folds", str(self.n_folds), "--val-fold", "0")
-            arguments = ("--root", str(self.root), "--output", str(data), *split)
-            steps.append(Step(f"{name}-convert", "convert_hc18", arguments, data / f"{VAL}.json"))
+            source = ("--root", str(self.root), "--output", str(data), *split)
+            steps.append(Step(f"{name}-convert", "convert_hc18", source, data / f"{VAL}.json"))
             count = ("--count", "0", "--test-count", "0", "--no-head", str(n_negatives), "--seed", "1000")
-            arguments = ("--output", str(data), *count)
-            steps.append(Step(f"{name}-negatives", "make_phantoms", arguments, data / f"{NEGATIVES}.json"))
+            negatives = ("--output", str(data), *count)
+            steps.append(Step(f"{name}-negatives", "make_phantoms", negatives, data / f"{NEGATIVES}.json"))
             for dataset, folder in self.photographs.items():
                 draw = ("--count", str(n_photographs), "--seed", "5")
                 output = data / f"{dataset}.json"
@@ -147,8 +147,8 @@ class Recipe:
         steps += self._export("final", config, self.work / "final" / "model_final.pth", self._data_folder("final"))
         outlines = self.work / "folds_detection_stage.csv"
         steps += self._refiner("final-refiner", "final", [TRAIN, VAL], [], outlines)
-        identity = ("--name", "hc18", "--model-version", self.version)
-        identity = (*identity, "--training", f"{CONFIGS}/training_summary.json")
+        summary = f"{CONFIGS}/training_summary.json"
+        identity = ("--name", "hc18", "--model-version", self.version, "--training", summary)
         steps.append(self._attach("final", self.work / "final.onnx", self.work / "final-refiner.onnx", *identity))
         steps.append(self._measure("final-unlabelled", self.work / "final.zip", "test_set"))
         data, output = self._data_folder("final"), self.work / "hc18.zip"
