@@ -61,7 +61,6 @@ TRAINING_ONLY = (
     "tensorboard",
     "timm",
     "segmentation_models_pytorch",
-    "skimage",
     "sklearn",
     "optuna",
     "pytest",

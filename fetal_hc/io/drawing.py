@@ -83,16 +83,13 @@ def draw_label(
 def draw_contact_sheet(tiles: Sequence[NDArray[np.uint8]], columns: int) -> NDArray[np.uint8]:
     """Pictures of one size in rows, left to right, the last row filled up with white: uint8 (H, W, 3).
 
-    Done here and not by `skimage.util.montage`, because serving does not install scikit-image.
-
     Args:
         tiles: at least one, uint8 (h, w, 3) each.
         columns: most pictures in a row.
     """
+    from skimage.util import montage  # takes half a second, which only those who draw sheets should wait
+
     columns = min(columns, len(tiles))
-    height, width = tiles[0].shape[:2]
-    n_rows = -(-len(tiles) // columns)
-    cells = np.full((n_rows * columns, height, width, 3), 255, dtype=np.uint8)
-    cells[: len(tiles)] = tiles
-    grid = cells.reshape(n_rows, columns, height, width, 3)
-    return np.ascontiguousarray(grid.swapaxes(1, 2).reshape(n_rows * height, columns * width, 3))
+    grid_shape = (-(-len(tiles) // columns), columns)
+    sheet = montage(np.stack(tiles), fill=(255, 255, 255), grid_shape=grid_shape, channel_axis=-1)
+    return np.asarray(sheet, dtype=np.uint8)
