@@ -93,7 +93,7 @@ class CascadeROIHeads(StandardROIHeads):
         """Refined boxes of each image, clipped to it where its size is given."""
         predictor: Any = self.box_predictor[stage]
         refined = predictor.transform.decode(deltas, torch.cat(boxes)).split(
-            [len(image_boxes) for image_boxes in boxes]
+            [image_boxes.shape[0] for image_boxes in boxes]
         )
         return [
             image_boxes if image_hw is None else clip_boxes(image_boxes, image_hw)

@@ -54,11 +54,12 @@ def test_every_file_of_the_zoo_is_read_or_refused_with_its_key() -> None:
         try:
             read_config(ARCHITECTURES, path, [])
         except ConfigError as error:
-            refused[path.name] = str(error)
+            refused[path.relative_to(zoo_folder()).as_posix()] = str(error)
     print(f"{len(zoo_files()) - len(refused)} of {len(zoo_files())} files read")
     expected = ("LOAD_PROPOSALS", "META_ARCHITECTURE", "SAMPLER_TRAIN", "TEST.AUG", "PRECISE_BN", "shapely")
     assert {name: text for name, text in refused.items() if not any(key in text for key in expected)} == {}
-    assert {name: key in refused.get(name, "") for name, key in REFUSED.items()} == dict.fromkeys(REFUSED, True)
+    assert all(key in refused[f"COCO-Detection/{name}"] for name, key in REFUSED.items())
+    assert len(refused) <= 13
 
 
 @pytest.mark.parametrize(
