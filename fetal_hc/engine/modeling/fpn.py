@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torchvision.ops import roi_align
 
 from fetal_hc.engine.config import CfgNode
+from fetal_hc.engine.modeling.efficientnet import EfficientNetLite
 from fetal_hc.engine.modeling.layers import Conv2d, init_xavier
 from fetal_hc.engine.modeling.mobilenet import MobileNetV3
 from fetal_hc.engine.modeling.resnet import ResNet
@@ -26,7 +27,7 @@ CANONICAL_LEVEL = 4
 class FPN(nn.Module):
     """Maps {"p<k>": (N, C, H / 2**k, W / 2**k)} from fine to coarse, plus one more level by subsampling p5."""
 
-    def __init__(self, bottom_up: ResNet | MobileNetV3, cfg: CfgNode) -> None:
+    def __init__(self, bottom_up: ResNet | MobileNetV3 | EfficientNetLite, cfg: CfgNode) -> None:
         super().__init__()
         fpn = cfg.MODEL.FPN
         self.bottom_up = bottom_up
@@ -64,12 +65,18 @@ class FPN(nn.Module):
         return outputs
 
 
+BOTTOM_UP: dict[str, type[ResNet | MobileNetV3 | EfficientNetLite]] = {
+    "build_resnet_fpn_backbone": ResNet,
+    "build_mobilenet_v3_fpn_backbone": MobileNetV3,
+    "build_efficientnet_lite_fpn_backbone": EfficientNetLite,
+}
+
+
 def build_backbone(cfg: CfgNode) -> FPN | ResNet:
     """The network that MODEL.BACKBONE.NAME chooses: a pyramid on a bottom-up network, or a ResNet alone (C4, DC5)."""
     if cfg.MODEL.BACKBONE.NAME == "build_resnet_backbone":
         return ResNet(cfg)
-    is_mobilenet = cfg.MODEL.BACKBONE.NAME == "build_mobilenet_v3_fpn_backbone"
-    return FPN(MobileNetV3(cfg) if is_mobilenet else ResNet(cfg), cfg)
+    return FPN(BOTTOM_UP[cfg.MODEL.BACKBONE.NAME](cfg), cfg)
 
 
 class RegionPooler(nn.Module):
