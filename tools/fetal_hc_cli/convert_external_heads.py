@@ -1,6 +1,6 @@
 """Convert heads of other hospitals, whose reference is a table of ellipses, to COCO JSON.
 
-    fetal-hc convert-external --table external_heads/heads.csv --images external_heads/images --output datasets/external.json
+    fetal-hc convert-external --table heads.csv --images external_heads --output datasets/external.json
 
 Exit code: 0 written; 2 bad input, nothing written.
 """

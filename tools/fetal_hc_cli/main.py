@@ -36,7 +36,7 @@ FETAL_HC = (
     Command("phantoms", "make_phantoms", "write synthetic images of heads whose circumference is known"),
     Command("convert", "convert_hc18", "convert an HC18 folder to COCO JSON, split into training and validation"),
     Command("convert-negatives", "convert_no_head", "convert images without a head to COCO JSON"),
-    Command("convert-external", "convert_external_heads", "convert a table of ellipses of other hospitals to COCO JSON"),
+    Command("convert-external", "convert_external_heads", "convert heads of other hospitals to COCO JSON"),
     Command("app", "app", "start the reviewer app in the browser", "app"),
     Command("verify", "verify_reviews", "check that nobody changed the record of a review store", "app"),
     Command("train", "training.train_net", "train a model, or evaluate one", "train"),

@@ -11,14 +11,15 @@ Lite variants (no squeeze-and-excitation, ReLU6) are described in TensorFlow's m
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import timm
 import torch.nn.functional as F
-from timm.layers import Conv2dSame
+from timm.layers.conv2d_same import Conv2dSame
+from timm.layers.norm_act import freeze_batch_norm_2d
 from torch import Tensor, nn
 
 from fetal_hc.engine.config import CfgNode
-from fetal_hc.engine.modeling.layers import FrozenBatchNorm2d
 
 # Index of the last group of blocks of each stride in timm's `blocks`.
 LAST_BLOCK = {"res2": 1, "res3": 2, "res4": 4, "res5": 6}
@@ -39,13 +40,11 @@ class EfficientNetLite(nn.Module):
 
     def __init__(self, cfg: CfgNode) -> None:
         super().__init__()
-        whole = timm.create_model(f"tf_efficientnet_lite{cfg.MODEL.EFFICIENTNET_LITE.VARIANT}", pretrained=False)
+        whole: Any = timm.create_model(f"tf_efficientnet_lite{cfg.MODEL.EFFICIENTNET_LITE.VARIANT}", pretrained=False)
         self.out_features = tuple(cfg.MODEL.FPN.IN_FEATURES)
         depth = LAST_BLOCK[self.out_features[-1]] + 1
-        self.body = nn.Module()
-        self.body.add_module("conv_stem", whole.conv_stem)
-        self.body.add_module("bn1", whole.bn1)
-        self.body.add_module("blocks", whole.blocks[:depth])
+        parts = {"conv_stem": whole.conv_stem, "bn1": whole.bn1, "blocks": whole.blocks[:depth]}
+        self.body = nn.ModuleDict(parts)
         _fix_padding(self.body)
         reductions = {info["module"]: info["num_chs"] for info in whole.feature_info}
         self.channels = {name: reductions[f"blocks.{index}"] for name, index in LAST_BLOCK.items()}
@@ -56,19 +55,19 @@ class EfficientNetLite(nn.Module):
         """As for ResNet: 1 freezes the first convolution, k >= 2 everything up to res{k}."""
         if freeze_at < 1:
             return
-        frozen = [self.body.conv_stem, self.body.bn1]
-        if freeze_at > 1:
-            frozen += list(self.body.blocks[: LAST_BLOCK[f"res{freeze_at}"] + 1])
+        # timm's norms hold the activation too, which its own frozen norms keep.
+        self.body["bn1"] = freeze_batch_norm_2d(self.body["bn1"])
+        frozen = [self.body["conv_stem"], self.body["bn1"]]
+        for index in range(LAST_BLOCK.get(f"res{freeze_at}", -1) + 1):
+            frozen.append(freeze_batch_norm_2d(self.body["blocks"].get_submodule(str(index))))
         for layer in frozen:
-            for parameter in layer.parameters():
-                parameter.requires_grad = False
-            FrozenBatchNorm2d.convert(layer)
+            layer.requires_grad_(False)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         features = {}
         names = {LAST_BLOCK[name]: name for name in self.out_features}
-        x = self.body.bn1(self.body.conv_stem(x))
-        for index, block in enumerate(self.body.blocks):
+        x = self.body["bn1"](self.body["conv_stem"](x))
+        for index, block in enumerate(self.body["blocks"].children()):
             x = block(x)
             if index in names:
                 features[names[index]] = x
@@ -79,10 +78,12 @@ def _fix_padding(module: nn.Module) -> None:
     """Replaces timm's convolutions with input-dependent padding by ones with constant padding."""
     for name, child in module.named_children():
         if isinstance(child, Conv2dSame):
+            (kernel_h, kernel_w), (stride_h, stride_w) = child.kernel_size, child.stride
+            kernel, stride = (kernel_h, kernel_w), (stride_h, stride_w)
+            has_bias = child.bias is not None
             fixed = SamePaddedConv2d(
-                child.in_channels, child.out_channels, child.kernel_size, child.stride,
-                dilation=child.dilation, groups=child.groups, bias=child.bias is not None,
-            )  # fmt: skip
+                child.in_channels, child.out_channels, kernel, stride, groups=child.groups, bias=has_bias
+            )
             fixed.load_state_dict(child.state_dict())
             setattr(module, name, fixed)
         else:

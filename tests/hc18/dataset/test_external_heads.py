@@ -38,7 +38,11 @@ def test_ellipse_patient_and_known_sizes_are_kept(tmp_path: Path) -> None:
 
 
 def test_every_bad_row_is_named_with_its_values(tmp_path: Path) -> None:
-    rows = ("c.png,P1,100,120,60,50,30,20,0.5,,", "b.png,P1,100,120,60,x,30,20,0.5,,", "a.png,P1,100,120,60,50,-3,20,0,,")
+    rows = (
+        "c.png,P1,100,120,60,50,30,20,0.5,,",
+        "b.png,P1,100,120,60,x,30,20,0.5,,",
+        "a.png,P1,100,120,60,50,-3,20,0,,",
+    )
     table, images = _folder(tmp_path, *rows)
     with pytest.raises(DatasetError) as caught:
         write_external_heads(table, images, tmp_path / "external.json")
