@@ -34,9 +34,9 @@ from fetal_hc.engine.data.loader import build_train_loader
 from fetal_hc.engine.train.backend import choose_engine
 from fetal_hc.engine.train.distributed import select_device
 from fetal_hc.engine.train.events import TrainingEvents
-from fetal_hc.engine.train.stop_request import StopRequest
 from fetal_hc.engine.train.trainer import Trainer
 from fetal_hc.errors import FetalHCError
+from fetal_hc.io.interruption import StopRequest
 
 MIN_RATIO = 0.98
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "smoke" / "mask_rcnn_R_18_FPN_phantoms.yaml"

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.batch_runs import Sample, run_batches, score_command, write_manifest, write_phantoms
 from fetal_hc.errors import FetalHCError
-from hc18.measure.shipped_model import bundled_model_path
+from hc18.measure.head_model import bundled_model_path
 
 MAX_CHANGE_PERCENT = 5.0  # of memory and throughput
 MAX_RESUME_OVERHEAD_S = 2.0

@@ -26,7 +26,7 @@ from benchmarks.batch_runs import (
     write_manifest,
     write_phantoms,
 )
-from benchmarks.stage_times import MAX_OUTSIDE_PERCENT, median_ms, second_look_ms
+from benchmarks.score_speed import MAX_OUTSIDE_PERCENT, median_ms, refinement_ms
 from fetal_hc.batch.checkpoint.shards import ShardWriter
 from fetal_hc.batch.tasks import ImageTask, TaskResult
 from fetal_hc.errors import FetalHCError
@@ -34,14 +34,13 @@ from fetal_hc.io.storage import read_image_file
 from fetal_hc.model.preprocess import to_network_input
 from hc18.geometry.pixel_size import from_table
 from hc18.measure.frames import open_frames
-from hc18.measure.head_model import load_model
+from hc18.measure.head_model import bundled_model_path, load_model
 from hc18.measure.measurement import apply_pixel_size
 from hc18.measure.outline import MIN_SCORE, find_outline
 from hc18.measure.photograph_check import rejection_reason
 from hc18.measure.pipeline import measure_frame
 from hc18.measure.pixel_size_rules import TablePixelSize
 from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow
-from hc18.measure.shipped_model import bundled_model_path
 from hc18.measure.worker import MeasureWork
 
 MIN_SPEEDUP = 1.8
@@ -136,18 +135,18 @@ def _stages(folder: Path, phantoms: Sequence[Path], model: Path) -> bool:
     checks = median_ms(lambda i: rejection_reason(images[i]), indices)
     found = [(predictor.predict(image), image.shape[:2]) for image in images]
     ellipse = median_ms(lambda i: apply_pixel_size(find_outline(*found[i]), size, predictor.intervals), indices)
-    _, second_look = second_look_ms(predictor, images)
+    _, refinement = refinement_ms(predictor, images)
     whole = median_ms(lambda i: measure_frame(predictor, images[i], [size]), indices)
     write = median_ms(lambda i: writer.append(_numbered(results[i], i)), indices)
     writer.close()
     kept_bytes = sum(path.stat().st_size for path in folder.glob("shard-*")) / len(results)
     total = read + decode + whole + write
-    outside = read + decode + resize + checks + ellipse + second_look + write
+    outside = read + decode + resize + checks + ellipse + refinement + write
     percent = 100.0 * outside / total
     print(
         f"one image on one core, median processor time: read (cached) {read:.2f} ms, decode {decode:.1f}, "
         f"resize {resize:.1f}, networks {total - outside:.1f}, checks and ellipse {checks + ellipse:.1f}, "
-        f"bands and fits of the second look {second_look:.1f}, keep the result {write:.2f}; "
+        f"bands and fits of the refinement stage {refinement:.1f}, keep the result {write:.2f}; "
         f"outside the networks {percent:.0f} % (limit {MAX_OUTSIDE_PERCENT:g})"
     )
     print(f"one image: {statistics.median(map(len, data)) / 1e6:.2f} MB to read, {kept_bytes:.0f} bytes in the shards")

@@ -26,10 +26,9 @@ from fetal_hc.io.coco import read_coco, resolve_image_path
 from fetal_hc.io.images import read_image
 from hc18.dicom import read_dicom
 from hc18.geometry.pixel_size import from_table
-from hc18.measure.head_model import HeadModel, load_model
+from hc18.measure.head_model import HeadModel, bundled_model_path, load_model
 from hc18.measure.measurement import Measurement
 from hc18.measure.pipeline import measure_frame
-from hc18.measure.shipped_model import bundled_model_path
 from hc18.phantoms.phantom import DistractorKind, render_distractor
 
 IMAGE_HW = (540, 800)

@@ -1,9 +1,11 @@
-"""What all sessions share: the model, the review store, and pictures of cases as the browser gets them."""
+"""What all sessions share: settings, the model, the review store, and pictures of cases as the browser gets them."""
 
 from __future__ import annotations
 
 import base64
+import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,16 +14,29 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from fetal_hc.model.checksum import file_sha256
-from fetal_hc_app import settings
 from hc18.geometry.contour import mask_edge_points
-from hc18.measure.head_model import HeadModel, load_model
-from hc18.measure.shipped_model import bundled_model_path
+from hc18.measure.head_model import HeadModel, bundled_model_path, load_model
 from hc18.reviews.models import CaseId, ModelVersion
 from hc18.reviews.pictures import to_png
 from hc18.reviews.store import ReviewStore
 
+STORE_VARIABLE = "FETAL_HC_STORE"
+BATCHES_VARIABLE = "FETAL_HC_BATCHES"
 _THREADS = 2  # of the network: one image at a time and per person
 _PICTURES = 64  # cases kept in memory, about 2 MB each
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator can set.
+
+    Attributes:
+        store: file name or URL of the review store.
+        batches: folder below which scored batches may be opened; None allows any folder, and is for one's own machine.
+    """
+
+    store: str
+    batches: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +83,7 @@ def store() -> ReviewStore:
     Raises:
         StoreError: if it cannot be opened.
     """
-    return ReviewStore(settings.from_environment().store)
+    return ReviewStore(settings().store)
 
 
 @st.cache_resource(max_entries=_PICTURES, show_spinner=False)
@@ -95,3 +110,21 @@ def _read_card(model_path: Path) -> str:
     """The model card in the model's folder, without its HTML comments; empty without one."""
     card = model_path.with_suffix(".md")
     return re.sub(r"<!--.*?-->", "", card.read_text(encoding="utf-8")) if card.is_file() else ""
+
+
+def settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """What the environment sets.
+
+    FETAL_HC_STORE is `fetal-hc/reviews.db` in the user's data folder by default; FETAL_HC_BATCHES has no default.
+    """
+    batches = environment.get(BATCHES_VARIABLE)
+    return Settings(
+        store=environment.get(STORE_VARIABLE) or str(_data_folder(environment) / "fetal-hc" / "reviews.db"),
+        batches=Path(batches).resolve() if batches else None,
+    )
+
+
+def _data_folder(environment: Mapping[str, str]) -> Path:
+    """The XDG data folder of the user."""
+    named = environment.get("XDG_DATA_HOME")
+    return Path(named) if named else Path.home() / ".local" / "share"

@@ -1,9 +1,13 @@
-"""What one browser session remembers apart from drawings: uploads, tables, annotations. Nothing of it is stored."""
+"""What one browser session remembers apart from drawings: its pages, uploads, tables and annotations.
+
+Nothing of it is stored.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import streamlit as st
 
@@ -17,6 +21,8 @@ from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, choose_pixel_size, differing_sizes
 from hc18.reviews.models import CaseId, ReviewCase
 
+CASE_PARAMETER = "case"
+_PAGES_KEY = "pages"
 _KEY = "uploads"
 TYPED_SIZE_KEY = "typed_pixel_size_mm"
 
@@ -147,3 +153,24 @@ def source_reference(case_id: CaseId) -> SourceReference | None:
         return read_source_reference(source.image.dicom_data, source.image.frame_index)
     except FetalHCError:
         return None
+
+
+def keep_pages(pages: dict[str, st.Page]) -> None:
+    """Remembers the pages of this run by name."""
+    st.session_state[_PAGES_KEY] = pages
+
+
+def open_case(case_id: CaseId) -> NoReturn:
+    """Shows a case on its own page; the address keeps it for a reload."""
+    st.switch_page(st.session_state[_PAGES_KEY]["case"], query_params={CASE_PARAMETER: str(case_id)})
+
+
+def open_page(name: str) -> NoReturn:
+    """Shows another page."""
+    st.switch_page(st.session_state[_PAGES_KEY][name])
+
+
+def chosen_case() -> CaseId | None:
+    """The case that the address names; None without a number."""
+    text = st.query_params.get(CASE_PARAMETER, "")
+    return CaseId(int(text)) if text.isascii() and text.isdigit() and len(text) < 10 else None

@@ -8,7 +8,7 @@ import streamlit as st
 
 from fetal_hc import DISCLAIMER
 from fetal_hc.errors import FetalHCError
-from fetal_hc_app import access, case_session, navigation, resources, wording
+from fetal_hc_app import access, case_session, resources, session, wording
 from fetal_hc_app.screens.about import about_page
 from fetal_hc_app.screens.case import case_page
 from fetal_hc_app.screens.measure import measure_page
@@ -48,7 +48,7 @@ def run() -> None:
         "about": st.Page(about_page, title="About", icon=":material/info:", url_path="about"),
     }
     page = st.navigation(list(pages.values()), position="top")
-    navigation.keep_pages(pages)
+    session.keep_pages(pages)
     case_session.needs_whole_page()
     left, right = st.columns([4, 1.25], vertical_alignment="center")
     left.html(f'<div class="research-banner" role="note">{DISCLAIMER}</div>')

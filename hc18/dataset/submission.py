@@ -20,7 +20,7 @@ from fetal_hc.errors import DatasetError, Problem, raise_problems
 from fetal_hc.io.atomic import write_text_atomic
 from fetal_hc.io.tables import BYTE_ORDER_MARK, is_safe_cell, parse_table, read_table_text, to_csv_text, to_number
 from hc18.geometry.ellipse import Ellipse
-from hc18.obstetrics.plausible_head import PLAUSIBLE_AXIS_RATIO, PLAUSIBLE_HC_MM, is_plausible_hc, is_too_flat
+from hc18.obstetrics.growth import PLAUSIBLE_AXIS_RATIO, PLAUSIBLE_HC_MM, is_plausible_hc, is_too_flat
 
 SUBMISSION_COLUMNS = ("filename", "center_x_mm", "center_y_mm", "semi_axes_a_mm", "semi_axes_b_mm", "angle_rad")
 

@@ -16,10 +16,10 @@ from fetal_hc.batch.sources import ImageSource, Location
 from fetal_hc.batch.summary import BatchSummary, Tally
 from fetal_hc.errors import ConfigError
 from fetal_hc.model.checksum import check_checksum, file_sha256
+from hc18.measure.head_model import bundled_model_path
 from hc18.measure.pixel_size_rules import TablePixelSize, open_source
 from hc18.measure.result_files import write_results
 from hc18.measure.rows import MeasurementRow
-from hc18.measure.shipped_model import bundled_model_path
 from hc18.measure.worker import MeasureWork
 
 __all__ = ["BatchInterrupted", "MeasureSettings", "measure_batch", "measure_files", "open_source"]

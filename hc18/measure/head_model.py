@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from fetal_hc.errors import ModelError
 from fetal_hc.io.records import InstancePrediction
 from fetal_hc.model.bundle import INTERVALS, REFINER, ModelBundle
+from fetal_hc.model.checksum import check_checksum
 from fetal_hc.model.predictor import OnnxPredictor
 from hc18.measure.interval_model import IntervalModel
 from hc18.measure.outline import MIN_SCORE
 from hc18.measure.refiner import REFINER_SECTION, OutlineRefiner
-from hc18.measure.shipped_model import bundled_model_path
 
+MODEL_VARIABLE = "FETAL_HC_MODEL"
+MODELS_FOLDER = Path(__file__).resolve().parents[1] / "shipped"
 HEAD_CLASSES = ("head",)
 MEASUREMENT = "measurement"  # section of a bundle: defaults of the measurement that belong to its networks
 
@@ -90,3 +92,32 @@ def _min_score(bundle: ModelBundle, source: str) -> float:
     if set(section) != {"min_score"} or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
         raise ModelError(f"{source}: model.json: {MEASUREMENT} is {dict(section)}; expected only min_score, 0 to 1")
     return float(value)
+
+
+def bundled_model_path(name: str = "hc18", folder: Path = MODELS_FOLDER) -> Path:
+    """Path of a shipped model whose content agrees with its checksum.
+
+    The environment variable FETAL_HC_MODEL, if set, names another file to use instead.
+
+    Args:
+        name: the model's file name without `.zip`.
+        folder: where models are shipped.
+
+    Raises:
+        ModelError: if the file or its checksum is missing, or they disagree.
+    """
+    override = os.environ.get(MODEL_VARIABLE)
+    if override:
+        path = Path(override)
+        if not path.is_file():
+            raise ModelError(f"{path}: does not exist, but {MODEL_VARIABLE} names it; correct or unset the variable")
+        check_checksum(path)
+        return path
+    path = folder / f"{name}.zip"
+    if not path.is_file():
+        raise ModelError(
+            f"{path}: the shipped model is missing; restore it from the repository or choose a model "
+            f"with --model or {MODEL_VARIABLE}"
+        )
+    check_checksum(path, required=True)
+    return path

@@ -9,7 +9,7 @@ from hc18.geometry.pixel_size import Calibration
 from hc18.measure.flags import Flag, Status, in_order
 from hc18.measure.interval_model import Interval, IntervalModel, QualityFeatures
 from hc18.measure.outline import HeadOutline
-from hc18.obstetrics.plausible_head import is_plausible_hc, is_too_flat
+from hc18.obstetrics.growth import is_plausible_hc, is_too_flat
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,11 @@
-"""The refinement stage of a model: the network `refiner.onnx` of its bundle behind ONNX Runtime."""
+"""The refinement stage: a network reads the band around a rough outline and says where the skull ends.
+
+In a bundle it is `refiner.onnx`, which runs in ONNX Runtime; in a training it is the torch network itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,13 +15,53 @@ from numpy.typing import NDArray
 from fetal_hc.errors import ModelError
 from fetal_hc.model.sessions import RUNTIME_ERRORS, one_line, open_session
 from hc18.geometry.ellipse import Ellipse
-from hc18.measure.outline_refinement import N_BANDS, refine_outline
-from hc18.measure.polar_band import BAND_GEOMETRY, N_ANGLES, N_CHANNELS, N_RADII, check_band_geometry
+from hc18.geometry.outline_fit import fit_outline_points
+from hc18.measure.polar_band import (
+    BAND_GEOMETRY,
+    N_ANGLES,
+    N_CHANNELS,
+    N_RADII,
+    band_input,
+    check_band_geometry,
+    fit_radii,
+    radii_to_points,
+    sample_band,
+)
+
+# Bands read one after the other, each around the ellipse that the band before led to. The first removes most of the
+# error.
+N_BANDS = 2
 
 INPUT_NAME = "bands"
 OUTPUT_NAMES = ("radii", "weights")
 # The section `refiner` of a bundle, as this release writes it.
 REFINER_SECTION: dict[str, Any] = {"n_bands": N_BANDS, "band": BAND_GEOMETRY}
+
+# (B, N_CHANNELS, N_RADII, N_ANGLES) -> relative radius of the outline at each angle and how much it counts, both
+# (B, N_ANGLES).
+BandNetwork = Callable[[NDArray[np.float32]], tuple[NDArray[np.floating], NDArray[np.floating]]]
+
+
+def refine_outline(
+    image_grey: NDArray[np.uint8], start_px: Ellipse, network: BandNetwork, n_bands: int = N_BANDS
+) -> Ellipse | None:
+    """The head near a start ellipse, in px of the image; None if no ellipse fits what the network says.
+
+    Args:
+        image_grey: uint8 (H, W).
+        start_px: an ellipse that lies roughly on the head's outline, in px of the image.
+        network: finds the outline in a band.
+        n_bands: how many bands to read.
+    """
+    ellipse_px = start_px
+    for _ in range(n_bands):
+        radii, weights = network(band_input(sample_band(image_grey, ellipse_px))[None])
+        outline = fit_radii(radii[0].astype(np.float64), weights[0].astype(np.float64))
+        found = fit_outline_points(radii_to_points(outline, ellipse_px))
+        if found.ellipse is None:
+            return None
+        ellipse_px = found.ellipse
+    return ellipse_px
 
 
 class OutlineRefiner:
@@ -45,7 +88,7 @@ class OutlineRefiner:
         check_refiner_signature(self._session, source)
 
     def refine(self, image_grey: NDArray[np.uint8], start_px: Ellipse) -> Ellipse | None:
-        """The head near a start ellipse, see `hc18.measure.outline_refinement.refine_outline`.
+        """The head near a start ellipse, see `refine_outline`.
 
         Raises:
             ModelError: if the network fails or returns numbers that are not finite.

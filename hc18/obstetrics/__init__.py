@@ -1,8 +1,7 @@
 """Gestational age, growth and plausible sizes of fetal heads."""
 
 from hc18.obstetrics.gestational_age import GestationalAge, gestational_ages
-from hc18.obstetrics.growth import GrowthAssessment, intergrowth_hc
-from hc18.obstetrics.plausible_head import is_plausible_hc, is_too_flat
+from hc18.obstetrics.growth import GrowthAssessment, intergrowth_hc, is_plausible_hc, is_too_flat
 
 __all__ = [
     "GestationalAge",

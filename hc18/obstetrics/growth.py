@@ -1,7 +1,8 @@
-"""Size for age: z-score and percentile of a head circumference at an age that does not come from it.
+"""Sizes that a fetal head can have, and its size for age: z-score and percentile of the circumference.
 
-A percentile at an age estimated from the same head circumference (HC) is always near the 50th and says nothing;
-callers pass an age from dates or a crown-rump length (`hc18.obstetrics.gestational_age.IndependentAge`).
+The age must not come from the head: a percentile at an age estimated from the same head circumference (HC) is always
+near the 50th and says nothing. Callers pass an age from dates or a crown-rump length
+(`hc18.obstetrics.gestational_age.IndependentAge`).
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from dataclasses import dataclass
 
 from scipy.special import ndtr, ndtri
 
+from hc18.geometry.ellipse import Ellipse
 from hc18.obstetrics.gestational_age import DAYS_PER_WEEK, age_text
 from hc18.obstetrics.growth_standards import INTERGROWTH_HC_2014, Standard
 
 GROWTH_RANGE_DAYS = (98.0, 280.0)  # 14+0 to 40+0
+PLAUSIBLE_HC_MM = (30.0, 420.0)  # HC18 has 44 to 346 mm
+PLAUSIBLE_AXIS_RATIO = 0.5  # minor / major axis; HC18 and published heads have 0.66 to 0.93
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +101,14 @@ def _problem(hc_mm: float, ga_days: float | None) -> str:
     if not (math.isfinite(hc_mm) and hc_mm > 0.0):
         return "There is no head circumference in millimetres."
     return ""
+
+
+def is_plausible_hc(hc_mm: float) -> bool:
+    """Whether a fetal head can have this circumference in mm."""
+    low_mm, high_mm = PLAUSIBLE_HC_MM
+    return low_mm <= hc_mm <= high_mm
+
+
+def is_too_flat(ellipse: Ellipse) -> bool:
+    """Whether an ellipse, in any unit, is flatter than a fetal head can be."""
+    return ellipse.semi_axis_b < PLAUSIBLE_AXIS_RATIO * ellipse.semi_axis_a

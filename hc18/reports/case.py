@@ -1,4 +1,4 @@
-"""One reviewed measurement with everything its exports need, checked once for contradictions."""
+"""One reviewed measurement with everything its exports need, checked once for contradictions, and its words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fetal_hc.errors import MeasurementError, raise_problems
 from hc18.dicom import SourceReference
 from hc18.geometry.ellipse import Ellipse
-from hc18.geometry.pixel_size import Calibration
+from hc18.geometry.pixel_size import Calibration, CalibrationSource
 from hc18.obstetrics.gestational_age import GestationalAge, gestational_ages
 from hc18.obstetrics.growth import GrowthAssessment, intergrowth_hc
 from hc18.reviews.models import Decision
@@ -31,6 +31,26 @@ class ReportStatus(StrEnum):
     PRELIMINARY = "preliminary"
     FINAL = "final"
     AMENDED = "amended"
+
+
+STATUS_TEXTS = {
+    ReportStatus.PRELIMINARY: "PRELIMINARY: not signed",
+    ReportStatus.FINAL: "FINAL: signed",
+    ReportStatus.AMENDED: "AMENDED: signed again after it was reopened",
+}
+DECISION_TEXTS = {
+    Decision.UNREVIEWED: "Not reviewed",
+    Decision.ACCEPTED: "Accepted as measured by the model",
+    Decision.CORRECTED: "Corrected by the reviewer",
+    Decision.REJECTED: "Rejected",
+}
+CALIBRATION_TEXTS = {
+    CalibrationSource.CSV: "table of pixel sizes",
+    CalibrationSource.DICOM_REGION: "DICOM ultrasound region",
+    CalibrationSource.DICOM_PIXEL_SPACING: "DICOM pixel spacing",
+    CalibrationSource.USER: "typed by a user",
+    CalibrationSource.NONE: "none",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -236,3 +256,20 @@ def _review_problems(case: Report) -> list[str]:
         if moment is not None and moment.utcoffset() != timedelta(0):
             problems.append(f"{name} is {moment}; expected a time in UTC with its time zone")
     return problems
+
+
+def status_text(case: Report) -> str:
+    """Status of a report; also says when an earlier signed version was reopened."""
+    text = STATUS_TEXTS[case.status]
+    if case.was_amended and not case.is_signed:
+        return f"{text}; an earlier signed version was reopened"
+    return text
+
+
+def interval_text(case: Report) -> str:
+    """Interval of the model's circumference such as "161.0 to 170.2 mm (95 %)"; empty without one."""
+    if case.hc_interval_mm is None or case.model_hc_mm is None:
+        return ""
+    low, high = case.hc_interval_mm
+    level = "" if case.hc_interval_level is None else f" ({100.0 * case.hc_interval_level:g} %)"
+    return f"{low:.1f} to {high:.1f} mm{level}"

@@ -28,8 +28,7 @@ from hc18.geometry.ellipse import Ellipse
 from hc18.measure.flags import flag_text
 from hc18.obstetrics.gestational_age import age_text
 from hc18.obstetrics.growth_standards import HADLOCK_1984, Standard
-from hc18.reports.case import Report
-from hc18.reports.wording import DECISION_TEXTS, interval_text, status_text
+from hc18.reports.case import DECISION_TEXTS, Report, interval_text, status_text
 
 _CORNER_SHIFT_PX = 0.5  # DICOM's origin is the corner of the first pixel, ours its centre
 _OUTLINE_POINTS = 180

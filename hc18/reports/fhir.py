@@ -19,8 +19,7 @@ from fetal_hc.errors import MeasurementError, raise_problems
 from hc18.measure.flags import flag_text
 from hc18.obstetrics.gestational_age import GestationalAge, age_text
 from hc18.obstetrics.growth_standards import HADLOCK_1984
-from hc18.reports.case import Report, ReportStatus, utc_text
-from hc18.reports.wording import DECISION_TEXTS, interval_text, status_text
+from hc18.reports.case import DECISION_TEXTS, Report, ReportStatus, interval_text, status_text, utc_text
 from hc18.reviews.models import Decision
 
 OBSERVATION_STATUSES = frozenset(

@@ -14,9 +14,8 @@ from reportlab.platypus import BaseDocTemplate, Frame, PageTemplate
 
 from fetal_hc import DISCLAIMER
 from hc18.reports import pdf_sections
-from hc18.reports.case import Report
+from hc18.reports.case import STATUS_TEXTS, Report
 from hc18.reports.pdf_text import BOLD, REGULAR, register_fonts
-from hc18.reports.wording import STATUS_TEXTS
 
 _MARGIN_PT = 18.0 * mm
 _WATERMARK = Color(0.55, 0.1, 0.1, alpha=0.10)

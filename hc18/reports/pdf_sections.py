@@ -15,11 +15,10 @@ from reportlab.platypus import Flowable, Image, KeepTogether, Paragraph, Spacer,
 from hc18.measure.flags import flag_text
 from hc18.obstetrics.gestational_age import age_text
 from hc18.obstetrics.growth import percentile_text
-from hc18.reports.case import Report, utc_text
+from hc18.reports.case import CALIBRATION_TEXTS, DECISION_TEXTS, Report, interval_text, status_text, utc_text
 from hc18.reports.growth_chart import growth_chart
 from hc18.reports.pdf_image import Outline, OutlinedImage
 from hc18.reports.pdf_text import BOLD, MONOSPACED, REGULAR, markup_paragraph, paragraph, to_markup
-from hc18.reports.wording import CALIBRATION_TEXTS, DECISION_TEXTS, interval_text, status_text
 from hc18.reviews.models import Decision
 
 CONTENT_WIDTH_PT = 174.0 * mm

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fetal_hc.engine.export.onnx_file import read_bundle, read_onnx
+from fetal_hc.engine.checkpoints.exported_model import read_bundle, read_onnx
 from fetal_hc.model.bundle import INTERVALS, REFINER, ModelBundle
 from fetal_hc.model.sessions import open_session
 from hc18.measure.head_model import MEASUREMENT

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from fetal_hc.engine.config import CfgNode
 from hc18.geometry.ellipse import Ellipse
-from hc18.measure.outline_refinement import refine_outline
 from hc18.measure.polar_band import BASIS, N_CHANNELS, RELATIVE_RADII, RIDGE
+from hc18.measure.refiner import refine_outline
 
 # Loss weights. Radii are fractions of the head's radius: 0.01 is a good error, hence the large factors.
 WEIGHTS = {"loss_place": 0.3, "loss_radii": 10.0, "loss_outline": 20.0, "loss_size": 20.0}

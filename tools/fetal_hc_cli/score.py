@@ -15,9 +15,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fetal_hc.batch.interruption import stop_at_signals
 from fetal_hc.batch.settings import RUNNER_NAMES
 from fetal_hc.errors import FetalHCError
+from fetal_hc.io.interruption import stop_at_signals
 from fetal_hc_cli import new_parser
 from hc18.measure.batches import BatchInterrupted, MeasureSettings, measure_batch, open_source
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import streamlit as st
 
 from fetal_hc.errors import FetalHCError
-from fetal_hc_app import batches, resources, session, settings, wording
+from fetal_hc_app import batches, resources, session, wording
 
 _RESULT_KEY = "batch_result"
 _SHOWN_EVERY = 10  # images between two messages
@@ -15,7 +15,7 @@ _SHOWN_EVERY = 10  # images between two messages
 
 def batch_panel(reviewer: str) -> None:
     """Paths of a batch and a button; on a network only below the folder that the operator names."""
-    allowed = settings.from_environment().batches
+    allowed = resources.settings().batches
     if allowed is None and st.session_state.get("login"):
         return
     is_open = st.toggle("Open a folder of images or a scored batch", key="batch_open", persist_state="session")
@@ -54,7 +54,7 @@ def _import_files(source: str, images: str, reviewer: str) -> _Result:
     """Imports a batch and counts what became of its images."""
     model, result = resources.model(), _Result()
     try:
-        batch = batches.open_batch(source, images, settings.from_environment().batches)
+        batch = batches.open_batch(source, images, resources.settings().batches)
         progress = st.empty()
         steps = batches.import_images(batch, resources.store(), model, session.sizes(reviewer), reviewer)
         for n_seen, step in enumerate(steps, start=1):

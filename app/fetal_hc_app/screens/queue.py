@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from fetal_hc_app import navigation, resources, wording
+from fetal_hc_app import resources, session, wording
 from fetal_hc_app.panels.queue_exports import queue_exports_panel
 from hc18.reviews.queue import Progress, QueueFilter, QueuePage, QueueRow
 
@@ -73,7 +73,7 @@ def _filter_fields(progress: Progress) -> tuple[QueueFilter, str]:
     ):
         case_id = resources.store().next_case(0, QueueFilter.UNREVIEWED)
         if case_id is not None:
-            navigation.open_case(case_id)
+            session.open_case(case_id)
     chosen = next((known for known, shown in wording.FILTER_NAMES.items() if shown == name), QueueFilter.ALL)
     return chosen, search
 
@@ -103,7 +103,7 @@ def _table(page: QueuePage) -> None:
     last = first + len(page.rows) - 1
     st.caption(f"Cases {first:,} to {last:,} of {page.n_rows:,}. Tick a row on its left to open the case.")
     if event.selection.rows:
-        navigation.open_case(page.rows[event.selection.rows[0]].case_id)
+        session.open_case(page.rows[event.selection.rows[0]].case_id)
 
 
 def _row(row: QueueRow) -> dict[str, Any]:

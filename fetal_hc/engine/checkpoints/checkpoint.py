@@ -5,7 +5,7 @@ one. The file also holds what resuming needs: "optimizer", "scheduler", "iterati
 unknown to Detectron2, "ema" (its counter and the weights under training), "grad_scaler", "random_state", "sampler".
 Files are read with `torch.load(weights_only=True)`, those of Detectron2's model zoo (.pkl) with
 `fetal_hc.engine.checkpoints.restricted_pickle`, exported models (.onnx, bundles as .zip) with
-`fetal_hc.engine.checkpoints.exported_weights`; none runs code from them.
+`fetal_hc.engine.checkpoints.exported_model`; none runs code from them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fetal_hc.engine.checkpoints.exported_weights import read_exported_weights
+from fetal_hc.engine.checkpoints.exported_model import read_exported_weights
 from fetal_hc.engine.checkpoints.restricted_pickle import read_pickle
 from fetal_hc.engine.checkpoints.zoo_cache import find_weights
 from fetal_hc.errors import FetalHCError, ModelError, raise_problems

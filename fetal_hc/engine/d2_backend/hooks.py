@@ -10,7 +10,7 @@ from detectron2.engine import HookBase
 
 from fetal_hc.engine.checkpoints import checkpoint
 from fetal_hc.engine.train import distributed
-from fetal_hc.engine.train.stop_request import StopRequest
+from fetal_hc.io.interruption import StopRequest
 
 logger = logging.getLogger(__name__)
 

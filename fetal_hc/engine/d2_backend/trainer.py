@@ -19,19 +19,18 @@ from fetal_hc.engine.checkpoints import checkpoint
 from fetal_hc.engine.checkpoints.pretrained import load_pretrained
 from fetal_hc.engine.d2_backend.components import build_model
 from fetal_hc.engine.d2_backend.data import TrainingData, build_test_data
-from fetal_hc.engine.d2_backend.evaluation import SoftMaskDetector
 from fetal_hc.engine.d2_backend.hooks import Checkpoints, MovingAverage, StopOnSignal, TrainingStopped
 from fetal_hc.engine.d2_backend.mixed_precision import MixedPrecisionStep
+from fetal_hc.engine.d2_backend.structures import SoftMaskDetector
 from fetal_hc.engine.data.datasets import load_dataset
 from fetal_hc.engine.evaluation import DatasetEvaluators, build_evaluators
 from fetal_hc.engine.evaluation.results import Results, flatten_results
 from fetal_hc.engine.train import distributed
 from fetal_hc.engine.train.best_record import update_best_record
-from fetal_hc.engine.train.ema import ExponentialMovingAverage
 from fetal_hc.engine.train.events import METRICS_NAME, drop_from
-from fetal_hc.engine.train.solver import build_optimizer, training_dtype
-from fetal_hc.engine.train.stop_request import StopRequest
+from fetal_hc.engine.train.solver import ExponentialMovingAverage, build_optimizer, training_dtype
 from fetal_hc.errors import ModelError
+from fetal_hc.io.interruption import StopRequest
 
 logger = logging.getLogger(__name__)
 

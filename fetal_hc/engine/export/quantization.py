@@ -20,7 +20,7 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from fetal_hc.engine.export.onnx_file import read_bundle
+from fetal_hc.engine.checkpoints.exported_model import read_bundle
 from fetal_hc.errors import ModelError
 from fetal_hc.io.images import read_image
 from fetal_hc.model.bundle import DETECTOR

@@ -20,11 +20,16 @@ from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.evaluation.results import Results, flatten_results
 from fetal_hc.engine.train import distributed
 from fetal_hc.engine.train.best_record import Patience, update_best_record
-from fetal_hc.engine.train.ema import ExponentialMovingAverage
 from fetal_hc.engine.train.events import TrainingEvents
-from fetal_hc.engine.train.solver import build_optimizer, build_schedule, clip_gradients, training_dtype
-from fetal_hc.engine.train.stop_request import StopRequest
+from fetal_hc.engine.train.solver import (
+    ExponentialMovingAverage,
+    build_optimizer,
+    build_schedule,
+    clip_gradients,
+    training_dtype,
+)
 from fetal_hc.errors import ModelError
+from fetal_hc.io.interruption import StopRequest
 
 logger = logging.getLogger(__name__)
 

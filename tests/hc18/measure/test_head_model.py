@@ -7,10 +7,9 @@ import pytest
 
 from fetal_hc.errors import ModelError
 from fetal_hc.model.bundle import INTERVALS, REFINER, ModelBundle
-from hc18.measure.head_model import MEASUREMENT, HeadModel, load_model
+from hc18.measure.head_model import MEASUREMENT, HeadModel, bundled_model_path, load_model
 from hc18.measure.polar_band import BAND_GEOMETRY
 from hc18.measure.refiner import REFINER_SECTION
-from hc18.measure.shipped_model import bundled_model_path
 from tests.synthetic_model import head_spec, write_bright_object_model
 
 

@@ -11,10 +11,9 @@ from fetal_hc.io.images import read_image
 from hc18.dataset.folder import read_training_set
 from hc18.geometry.pixel_size import from_table
 from hc18.measure.flags import Status
-from hc18.measure.head_model import HeadModel, load_model
+from hc18.measure.head_model import HeadModel, bundled_model_path, load_model
 from hc18.measure.measurement import Measurement
 from hc18.measure.pipeline import measure_frame
-from hc18.measure.shipped_model import bundled_model_path
 from hc18.phantoms.phantom import DistractorKind, render_distractor, render_phantom
 from hc18.phantoms.spec import sample_spec
 from hc18.uncertainty.labelled_measurements import read_common_quality

@@ -7,7 +7,7 @@ import pytest
 
 from fetal_hc.errors import ModelError
 from fetal_hc.model.checksum import check_checksum, file_sha256
-from hc18.measure.shipped_model import MODEL_VARIABLE, bundled_model_path
+from hc18.measure.head_model import MODEL_VARIABLE, bundled_model_path
 
 CONTENT = b"weights"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

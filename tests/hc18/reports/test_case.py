@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fetal_hc.errors import MeasurementError
-from hc18.reports.case import ReportStatus, utc_text
+from hc18.geometry.pixel_size import CalibrationSource
+from hc18.reports.case import CALIBRATION_TEXTS, DECISION_TEXTS, STATUS_TEXTS, ReportStatus, utc_text
 from hc18.reviews.models import Decision
 from hc18.reviews.validation import to_single_line
 from tests.hc18.reports import reported
@@ -112,3 +113,9 @@ def test_single_line_collapses_white_space() -> None:
 
 def test_times_say_utc() -> None:
     assert utc_text(datetime(2026, 5, 4, 9, 30, 15, tzinfo=UTC)) == "2026-05-04 09:30:15 UTC"
+
+
+def test_every_status_decision_and_calibration_source_has_words() -> None:
+    assert set(STATUS_TEXTS) == set(ReportStatus)
+    assert set(DECISION_TEXTS) == set(Decision)
+    assert set(CALIBRATION_TEXTS) == set(CalibrationSource)

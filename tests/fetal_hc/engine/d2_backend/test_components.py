@@ -99,7 +99,7 @@ def make_targets() -> dict[str, Targets]:
 def test_losses_equal_the_builtin_ones_for_every_kind_of_target(kinds: tuple[str, str]) -> None:
     from detectron2.utils.events import EventStorage
 
-    from fetal_hc.engine.d2_backend.masks import to_instances
+    from fetal_hc.engine.d2_backend.structures import to_instances
 
     cfg = load_config(
         ARCHITECTURES, REPOSITORY / "configs/hc18/mask_rcnn_R_18_FPN.yaml", [*SMALL, "MODEL.CHANNELS_LAST", "False"]

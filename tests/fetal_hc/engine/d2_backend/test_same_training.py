@@ -11,8 +11,8 @@ from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.config import load_config
 from fetal_hc.engine.data.loader import build_train_loader
 from fetal_hc.engine.train.events import TrainingEvents
-from fetal_hc.engine.train.stop_request import StopRequest
 from fetal_hc.engine.train.trainer import Trainer
+from fetal_hc.io.interruption import StopRequest
 from fetal_hc_cli.training.architectures import ARCHITECTURES, MASK_RCNN
 from tests.fetal_hc.engine.toy_heads import write_config
 

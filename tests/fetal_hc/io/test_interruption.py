@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from fetal_hc.engine.train.stop_request import StopRequest
+from fetal_hc.io.interruption import StopRequest
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

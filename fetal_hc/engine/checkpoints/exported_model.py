@@ -1,4 +1,4 @@
-"""Weights of an exported model, a bundle or an .onnx file, so that a training can start from the shipped one.
+"""Reads exported models, bundles or .onnx files: as a graph, as a bundle to change, and as weights to train from.
 
 Exported graphs keep the names of the weights behind "model.". Half-size files store NAME_half. 8-bit files
 store NAME_quantized with a scale and a zero point per output channel: value = (quantized - zero point) * scale, as in
@@ -17,14 +17,43 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from fetal_hc.engine.export.onnx_file import read_onnx
 from fetal_hc.errors import ModelError
-from fetal_hc.model.bundle import DETECTOR, ModelBundle, is_zip_file
+from fetal_hc.model.bundle import DETECTOR, SINGLE_FILE_KEYS, ModelBundle, is_zip_file
 
 _PREFIX = "model."
 _STORED_AS = re.compile(r"_(quantized|half)$")
 # No weights: scales and zero points, copies of a bias that serves several layers, mean and deviation, anchors.
 _NOT_WEIGHTS = re.compile(r"_(scale|zero_point)$|\.bias\d+(_quantized)?$|^pixel_(mean|std)$|anchor_generator\.")
+
+
+def read_onnx(path: str | Path) -> onnx.ModelProto:
+    """The graph in an ONNX file.
+
+    Raises:
+        ModelError: if the file is missing or not ONNX.
+    """
+    try:
+        return onnx.load(str(path))
+    except Exception as error:  # protobuf raises classes of its own that differ between versions
+        raise ModelError(f"{path}: cannot be read as ONNX ({error}); export it with tools/export_model.py") from error
+
+
+def read_bundle(path: str | Path) -> ModelBundle:
+    """A model to be changed and written again, see `ModelBundle.read`.
+
+    The detector of an older single ONNX file is freed of the other parts that its metadata held.
+
+    Raises:
+        ModelError: if it is missing, damaged or something else.
+    """
+    bundle = ModelBundle.read(path)
+    detector = onnx.load_model_from_string(bundle.networks[DETECTOR])
+    metadata = {item.key: item.value for item in detector.metadata_props}
+    if not any(key in metadata for key in SINGLE_FILE_KEYS):
+        return bundle
+    own = {key: value for key, value in metadata.items() if key not in SINGLE_FILE_KEYS}
+    onnx.helper.set_model_props(detector, own)
+    return bundle.replace(networks={DETECTOR: detector.SerializeToString()}, sections=bundle.sections)
 
 
 def read_exported_weights(path: str | Path) -> dict[str, NDArray[np.float32]]:

@@ -22,7 +22,7 @@ def targets(coverage: CoverageMasks) -> Targets:
 
 
 def test_instances_take_and_index_them(targets: Targets, coverage: CoverageMasks) -> None:
-    from fetal_hc.engine.d2_backend.masks import to_instances
+    from fetal_hc.engine.d2_backend.structures import to_instances
 
     instances = to_instances(targets, (32, 32), use_masks=True)
     sampled = instances[torch.tensor([1, 0, 1])]
@@ -36,7 +36,7 @@ def test_instances_take_and_index_them(targets: Targets, coverage: CoverageMasks
 
 
 def test_single_row_stays_a_row(targets: Targets) -> None:
-    from fetal_hc.engine.d2_backend.masks import to_instances
+    from fetal_hc.engine.d2_backend.structures import to_instances
 
     instances = to_instances(targets, (32, 32), use_masks=True)
     assert len(instances[1].gt_masks) == 1
@@ -44,7 +44,7 @@ def test_single_row_stays_a_row(targets: Targets) -> None:
 
 
 def test_they_follow_a_device(targets: Targets) -> None:
-    from fetal_hc.engine.d2_backend.masks import to_instances
+    from fetal_hc.engine.d2_backend.structures import to_instances
 
     moved = to_instances(targets, (32, 32), use_masks=True).to("meta").gt_masks
     assert moved.indices.device.type == moved.has_mask.device.type == "meta"
@@ -52,7 +52,7 @@ def test_they_follow_a_device(targets: Targets) -> None:
 
 
 def test_image_without_outlines_gives_zeros() -> None:
-    from fetal_hc.engine.d2_backend.masks import to_instances
+    from fetal_hc.engine.d2_backend.structures import to_instances
 
     boxes_only = Targets(BOXES, torch.tensor([0, 0, 0]), None, torch.tensor([False] * 3))
     masks = to_instances(boxes_only, (32, 32), use_masks=True).gt_masks
@@ -61,6 +61,6 @@ def test_image_without_outlines_gives_zeros() -> None:
 
 
 def test_without_mask_head_there_is_no_mask_field(targets: Targets) -> None:
-    from fetal_hc.engine.d2_backend.masks import to_instances
+    from fetal_hc.engine.d2_backend.structures import to_instances
 
     assert not to_instances(targets, (32, 32), use_masks=False).has("gt_masks")

@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from hc18.geometry.ellipse import Ellipse
-from hc18.measure.outline_refinement import refine_outline
 from hc18.measure.polar_band import ANGLES_RAD, N_ANGLES, N_CHANNELS, N_RADII, relative_radii
+from hc18.measure.refiner import refine_outline
 
 TRUTH = Ellipse(210.0, 140.0, 110.0, 84.0, 0.6)
 BLANK = np.zeros((290, 430), dtype=np.uint8)
