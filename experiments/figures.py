@@ -26,7 +26,7 @@ from hc18.dataset.convert import TRAIN_FILE, VAL_FILE, convert_hc18
 from hc18.evaluation.evaluate import evaluate_labelled
 from hc18.evaluation.score_summary import GroupSummary, Statistics
 from hc18.measure.details import read_details
-from hc18.uncertainty.labelled_measurements import read_common_quality, read_labelled_measurements
+from hc18.uncertainty.labelled_measurements import read_common_features, read_labelled_measurements
 from hc18.uncertainty.validation import ValidationReport, report_validation, validate_intervals
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -132,9 +132,9 @@ def measure_figures(hc18: Path, root: Path = ROOT) -> dict[str, Figure]:
         of_folds = [item for part in (train, val) for item in read_labelled_measurements(folder / "folds.csv", part)[0]]
         of_reference, _ = read_labelled_measurements(folder / "reference_run.csv", val)
         unlabelled = [folder / f"{name}_unlabelled.csv" for name in ("folds", "reference_run")]
-        folds_quality, reference_quality = read_common_quality(*unlabelled)
+        folds_features, reference_features = read_common_features(*unlabelled)
         texts |= _intervals("folds", report_validation(validate_intervals(of_folds)))
-        validated = validate_reference_run(of_folds, of_reference, reference_quality, folds_quality)
+        validated = validate_reference_run(of_folds, of_reference, reference_features, folds_features)
         texts |= _intervals("reference_run", report_validation(validated))
     return {key: Figure(text, MEASURE) for key, text in texts.items()}
 

@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from fetal_hc_cli.training import calibrate
-from hc18.measure.interval_model import IntervalModel, QualityFeatures
+from hc18.measure.interval_model import IntervalModel
 from hc18.uncertainty.calibration import (
     LabelledMeasurement,
     check_count,
@@ -31,7 +31,7 @@ from hc18.uncertainty.calibration import (
     fit_interval_model,
     scale_to_errors,
 )
-from hc18.uncertainty.labelled_measurements import read_common_quality, read_labelled_measurements
+from hc18.uncertainty.labelled_measurements import read_common_features, read_labelled_measurements
 from hc18.uncertainty.validation import ValidatedInterval, cross_validate, report_validation, without_groups
 
 # Features that mean the same in every training of a network; all others are compared with their usual values.
@@ -78,10 +78,10 @@ def _fit_from_reference(
 ) -> tuple[IntervalModel, str]:
     """The calibration of the model, and how well the same procedure holds for the reference run."""
     of_reference, unmeasured = read_labelled_measurements(*reference_run)
-    folds_quality, reference_quality, model_quality = read_common_quality(*unlabelled)
-    validated = validate_reference_run(of_folds, of_reference, reference_quality, folds_quality)
-    fitted = fit_reference_run(of_folds, of_reference, reference_quality, folds_quality)
-    model = transfer_calibration(fitted, model_quality, reference_quality)
+    folds_features, reference_features, model_features = read_common_features(*unlabelled)
+    validated = validate_reference_run(of_folds, of_reference, reference_features, folds_features)
+    fitted = fit_reference_run(of_folds, of_reference, reference_features, folds_features)
+    model = transfer_calibration(fitted, model_features, reference_features)
     as_a_fold = cross_validate(of_reference, lambda groups: fit_interval_model(without_groups(of_folds, groups)))
     _, share, width_mm = report_validation(as_a_fold).groups["all"]
     remark = (
@@ -95,28 +95,28 @@ def _fit_from_reference(
 def fit_reference_run(
     of_folds: Sequence[LabelledMeasurement],
     of_reference: Sequence[LabelledMeasurement],
-    reference_quality: Sequence[QualityFeatures],
-    folds_quality: Sequence[QualityFeatures],
+    reference_features: Sequence[Mapping[str, float]],
+    folds_features: Sequence[Mapping[str, float]],
 ) -> IntervalModel:
     """The interval model of a training that was measured in fewer images than the folds.
 
     Args:
         of_folds: measurements of the folds: they say what the error grows with.
         of_reference: measurements of the reference run, at least `MIN_IMAGES`: they say how large the error is.
-        reference_quality: quality features of the reference run, for `transfer_calibration`.
-        folds_quality: quality features of the folds on the same images.
+        reference_features: features of the reference run, for `transfer_calibration`.
+        folds_features: features of the folds on the same images.
 
     Raises:
         DatasetError: if there are too few measurements or images.
     """
     check_count(len(of_reference))
     return scale_to_errors(
-        transfer_calibration(fit_interval_model(of_folds), reference_quality, folds_quality), of_reference
+        transfer_calibration(fit_interval_model(of_folds), reference_features, folds_features), of_reference
     )
 
 
 def transfer_calibration(
-    model: IntervalModel, own: Sequence[QualityFeatures], others: Sequence[QualityFeatures]
+    model: IntervalModel, own: Sequence[Mapping[str, float]], others: Sequence[Mapping[str, float]]
 ) -> IntervalModel:
     """The interval model for another training of the network than those whose errors it was fitted to.
 
@@ -126,9 +126,9 @@ def transfer_calibration(
 
     Args:
         model: fitted to `others`' errors.
-        own: quality features of the training that the result is for; at least `MIN_IMAGES`, that neither was trained
+        own: features of the training that the result is for; at least `MIN_IMAGES`, that neither was trained
             on.
-        others: quality features of the trainings whose errors were fitted, on the same images.
+        others: features of the trainings whose errors were fitted, on the same images.
 
     Raises:
         DatasetError: if there are too few images.
@@ -148,8 +148,8 @@ def transfer_calibration(
 def validate_reference_run(
     of_folds: Sequence[LabelledMeasurement],
     of_reference: Sequence[LabelledMeasurement],
-    reference_quality: Sequence[QualityFeatures],
-    folds_quality: Sequence[QualityFeatures],
+    reference_features: Sequence[Mapping[str, float]],
+    folds_features: Sequence[Mapping[str, float]],
 ) -> list[ValidatedInterval]:
     """The interval of every measurement of the reference run from a `fit_reference_run` without its group.
 
@@ -159,7 +159,7 @@ def validate_reference_run(
     return cross_validate(
         of_reference,
         lambda groups: fit_reference_run(
-            without_groups(of_folds, groups), without_groups(of_reference, groups), reference_quality, folds_quality
+            without_groups(of_folds, groups), without_groups(of_reference, groups), reference_features, folds_features
         ),
     )
 

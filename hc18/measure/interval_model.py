@@ -11,7 +11,7 @@ References: Lei, G'Sell, Rinaldo, Tibshirani, Wasserman: Distribution-free predi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -23,37 +23,43 @@ EXPECTED_ERROR_LIMITS_MM = (0.3, 60.0)
 
 
 @dataclass(frozen=True, slots=True)
-class QualityFeatures:
-    """Figures of a measurement that its error grows with.
+class Feature:
+    """A number that the expected error grows with.
 
     Attributes:
-        hc_mm: circumference, mm.
-        residual_percent: root mean square distance of contour and ellipse, in percent of the mean semi-axis.
-        disagreement_percent: difference of the ellipses fitted to contour and moments, in percent of the circumference.
-        mask_entropy: mean binary entropy of the soft mask's cells, 0 to ln 2.
+        figure: what it follows from, given circumference (mm) and quality of the outline; None if that is not known.
+        transform: from that figure to the feature, which lies between 0 and 3 for good images, so that weights
+            compare.
     """
 
-    hc_mm: float
-    residual_percent: float
-    disagreement_percent: float
-    mask_entropy: float
-
-    @classmethod
-    def from_quality(cls, hc_mm: float | None, quality: Quality) -> QualityFeatures | None:
-        """The features of one measurement; None without millimetres or where its fits could not be compared."""
-        residual, disagreement, entropy = quality.residual_percent, quality.disagreement_percent, quality.mask_entropy
-        if hc_mm is None or residual is None or disagreement is None or entropy is None:
-            return None
-        return cls(hc_mm, residual, disagreement, entropy)
+    figure: Callable[[float, Quality], float | None]
+    transform: Callable[[float], float]
 
 
-# The error grows with each of them. All lie between 0 and 3 for good images, so that their weights compare.
-FEATURES: dict[str, Callable[[QualityFeatures], float]] = {
-    "log_hc": lambda quality: math.log(quality.hc_mm / 180.0),
-    "residual": lambda quality: math.log1p(quality.residual_percent),
-    "disagreement": lambda quality: math.log1p(quality.disagreement_percent),
-    "entropy": lambda quality: math.log(max(quality.mask_entropy, 1e-3) / 0.05),
+# The error grows with each of them.
+FEATURES: dict[str, Feature] = {
+    "log_hc": Feature(lambda hc_mm, _: hc_mm, lambda hc_mm: math.log(hc_mm / 180.0)),
+    "residual": Feature(lambda _, quality: quality.residual_percent, math.log1p),
+    "disagreement": Feature(lambda _, quality: quality.disagreement_percent, math.log1p),
+    "entropy": Feature(lambda _, quality: quality.mask_entropy, lambda entropy: math.log(max(entropy, 1e-3) / 0.05)),
 }
+
+
+def find_features(hc_mm: float, quality: Quality, names: Iterable[str] = FEATURES) -> dict[str, float] | None:
+    """The features of one measurement by name; None if a figure is not known, as where fits could not be compared.
+
+    Args:
+        hc_mm: circumference, mm.
+        quality: of the outline.
+        names: which of `FEATURES`.
+    """
+    found: dict[str, float] = {}
+    for name in names:
+        figure = FEATURES[name].figure(hc_mm, quality)
+        if figure is None:
+            return None
+        found[name] = FEATURES[name].transform(figure)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +107,17 @@ class IntervalModel:
         if self.interval_factor <= 0 or not 0 < self.coverage < 1:
             raise ModelError(f"interval_factor is {self.interval_factor} (> 0), coverage is {self.coverage} (0 to 1)")
 
-    def expected_error_mm(self, quality: QualityFeatures) -> float:
-        """Expected |error| in mm, within `EXPECTED_ERROR_LIMITS_MM`."""
+    def expected_error_mm(self, features: Mapping[str, float]) -> float:
+        """Expected |error| in mm of a measurement with these features, within `EXPECTED_ERROR_LIMITS_MM`."""
         low, high = EXPECTED_ERROR_LIMITS_MM
-        total = sum(weight * FEATURES[name](quality) for name, weight in self.weights.items())
+        total = sum(weight * features[name] for name, weight in self.weights.items())
         return min(max(math.exp(min(self.intercept + total, 50.0)), low), high)
 
-    def assess(self, quality: QualityFeatures) -> Interval:
-        """The interval of a measurement."""
-        expected_mm = self.expected_error_mm(quality)
+    def assess(self, hc_mm: float, features: Mapping[str, float]) -> Interval:
+        """The interval of a measurement, from its circumference and its `find_features`."""
+        expected_mm = self.expected_error_mm(features)
         half_mm = self.interval_factor * expected_mm
-        low_mm, high_mm = max(quality.hc_mm - half_mm, 0.0), quality.hc_mm + half_mm
+        low_mm, high_mm = max(hc_mm - half_mm, 0.0), hc_mm + half_mm
         return Interval(low_mm, high_mm, expected_mm, self.coverage)
 
     def needs_review(self, interval: Interval) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration
 from hc18.measure.flags import Flag, Status, in_order
-from hc18.measure.interval_model import Interval, IntervalModel, QualityFeatures
+from hc18.measure.interval_model import Interval, IntervalModel, find_features
 from hc18.measure.outline import HeadOutline
 from hc18.obstetrics.growth import is_plausible_hc, is_too_flat
 
@@ -93,8 +93,8 @@ def apply_pixel_size(
         seen.add(Flag.PIXEL_SIZES_DISAGREE)
     interval = None
     if interval_model is not None:
-        features = QualityFeatures.from_quality(hc_mm, outline.quality)
-        interval = None if features is None else interval_model.assess(features)
+        features = find_features(hc_mm, outline.quality, interval_model.weights)
+        interval = None if features is None else interval_model.assess(hc_mm, features)
         if interval is None or interval_model.needs_review(interval):
             seen.add(Flag.UNCERTAIN)
     return Measurement(outline, calibration, interval, in_order(seen))

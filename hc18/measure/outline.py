@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +32,23 @@ SAME_HEAD_OVERLAP = 0.3  # shared area / smaller box
 Refine = Callable[[Ellipse], Ellipse | None]
 
 
+def _figure(decimals: int, *, is_original: bool = False) -> Any:
+    """A field of `Quality`: a number, None where it does not apply.
+
+    Args:
+        decimals: of its column in `details.csv`.
+        is_original: True for the figures that every record of the review store has. A later one is added at the end of
+            the table, and records and files of earlier versions lack it.
+    """
+    return field(default=None, metadata={"decimals": decimals, "is_original": is_original})
+
+
 @dataclass(frozen=True, slots=True)
 class Quality:
     """What the detection stage shows of the quality of its outline.
+
+    One more figure is one more field here, at the end, and its value in `_to_outline`. Its column in `details.csv` and
+    its place in the review record follow from the field; `FEATURES` says which figures the interval depends on.
 
     Attributes:
         residual_percent: root mean square distance of the mask's contour and the ellipse, in percent of the mean
@@ -43,9 +58,14 @@ class Quality:
         mask_entropy: mean binary entropy of the cells of the soft mask, 0 (all sure) to ln 2.
     """
 
-    residual_percent: float | None = None
-    disagreement_percent: float | None = None
-    mask_entropy: float | None = None
+    residual_percent: float | None = _figure(6, is_original=True)
+    disagreement_percent: float | None = _figure(6, is_original=True)
+    mask_entropy: float | None = _figure(6, is_original=True)
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Self:
+        """The figures among values by name, as a table or a record has them; those it lacks are None."""
+        return cls(**{item.name: values.get(item.name) for item in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True)

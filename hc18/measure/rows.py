@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
 from fetal_hc.errors import MeasurementError
 from fetal_hc.io.columns import Column, ColumnTable
 from hc18.geometry.ellipse import Ellipse
+from hc18.measure.interval_model import Interval
+from hc18.measure.outline import Quality
 
 
 class RowStatus(StrEnum):
@@ -43,12 +45,8 @@ class MeasurementRow:
         pixel_size_xy_mm: mm per pixel along x and y.
         pixel_size_source: where that came from, a `hc18.geometry.pixel_size.CalibrationSource`.
         calibration: what the image file itself says about its calibration, and its warnings; empty for others.
-        hc_interval_mm: predictive interval of the head circumference; None if the model is not calibrated.
-        expected_error_mm: expected |error| of the head circumference; None if the model is not calibrated.
-        residual_percent: distance of the mask's contour from the ellipse, in percent of the mean semi-axis.
-        disagreement_percent: of two ways to fit the ellipse, in percent of the circumference.
-        mask_entropy: how undecided the mask is, 0 to ln 2.
-        hc_interval_coverage: share of references that such intervals contain, 0 to 1; None without an interval.
+        interval: predictive interval and expected error of the head circumference; None if the model is not calibrated.
+        quality: of the outline, as the detection stage shows it.
         model_sha256: hex digest of the model file.
         other_sizes_xy_mm: pixel sizes that other sources give and that were not used, as in `Calibration`.
     """
@@ -66,12 +64,8 @@ class MeasurementRow:
     pixel_size_xy_mm: tuple[float, float] | None = None
     pixel_size_source: str = ""
     calibration: str = ""
-    hc_interval_mm: tuple[float, float] | None = None
-    expected_error_mm: float | None = None
-    residual_percent: float | None = None
-    disagreement_percent: float | None = None
-    mask_entropy: float | None = None
-    hc_interval_coverage: float | None = None
+    interval: Interval | None = None
+    quality: Quality = field(default_factory=Quality)
     model_sha256: str = ""
     other_sizes_xy_mm: tuple[tuple[float, float], ...] = ()
 
@@ -99,6 +93,25 @@ def _ellipse_item(unit: str, name: str) -> Callable[[MeasurementRow], float | No
         return None if ellipse is None else getattr(ellipse, name)
 
     return get
+
+
+def _interval_column(name: str, attribute: str, decimals: int | None) -> Column[MeasurementRow]:
+    """The column of a number of the interval."""
+
+    def get(row: MeasurementRow) -> float | None:
+        return None if row.interval is None else getattr(row.interval, attribute)
+
+    return Column(name, float, get, decimals, is_required=False)
+
+
+def quality_columns(kind: type[Quality], *, is_original: bool) -> tuple[Column[MeasurementRow], ...]:
+    """The columns of the quality figures, those of the first version or those added later."""
+
+    def column(name: str, decimals: int) -> Column[MeasurementRow]:
+        return Column(name, float, lambda row: getattr(row.quality, name), decimals, is_required=False)
+
+    chosen = (item for item in fields(kind) if item.metadata["is_original"] == is_original)
+    return tuple(column(item.name, item.metadata["decimals"]) for item in chosen)
 
 
 def _common_pixel_size(row: MeasurementRow) -> float | None:
@@ -153,14 +166,13 @@ _COLUMNS: tuple[Column[MeasurementRow], ...] = (
     Column("pixel_size_y_mm", float, _item("pixel_size_xy_mm", 1), is_required=False),
     Column("angle_in_mm_rad", float, _ellipse_item("mm", "angle_rad"), 8, is_required=False),
     Column("calibration", str, lambda row: row.calibration, is_required=False),
-    Column("hc_low_mm", float, _item("hc_interval_mm", 0), 4, is_required=False),
-    Column("hc_high_mm", float, _item("hc_interval_mm", 1), 4, is_required=False),
-    _number("expected_error_mm", 4),
-    _number("residual_percent", 6),
-    _number("disagreement_percent", 6),
-    _number("mask_entropy", 6),
-    _number("hc_interval_coverage", None),
+    _interval_column("hc_low_mm", "low_mm", 4),
+    _interval_column("hc_high_mm", "high_mm", 4),
+    _interval_column("expected_error_mm", "expected_error_mm", 4),
+    *quality_columns(Quality, is_original=True),
+    _interval_column("hc_interval_coverage", "coverage", None),
     Column("other_pixel_sizes_mm", str, _other_sizes_text, is_required=False),
+    *quality_columns(Quality, is_original=False),
 )
 
 
@@ -189,12 +201,8 @@ def _from_values(values: Mapping[str, Any]) -> MeasurementRow:
         pixel_size_xy_mm=_pair(*sizes_mm),
         pixel_size_source=values["pixel_size_source"],
         calibration=values.get("calibration") or "",
-        hc_interval_mm=_pair(values.get("hc_low_mm"), values.get("hc_high_mm")),
-        expected_error_mm=values.get("expected_error_mm"),
-        residual_percent=values.get("residual_percent"),
-        disagreement_percent=values.get("disagreement_percent"),
-        mask_entropy=values.get("mask_entropy"),
-        hc_interval_coverage=values.get("hc_interval_coverage"),
+        interval=_interval(values),
+        quality=Quality.from_values(values),
         model_sha256=values["model_sha256"],
         other_sizes_xy_mm=_other_sizes(values.get("other_pixel_sizes_mm") or ""),
     )
@@ -203,6 +211,14 @@ def _from_values(values: Mapping[str, Any]) -> MeasurementRow:
 def _pair(first: Any, second: Any) -> tuple[Any, Any] | None:
     """Both values; None if one is missing."""
     return None if first is None or second is None else (first, second)
+
+
+def _interval(values: Mapping[str, Any]) -> Interval | None:
+    """The interval; None if a bound is missing. Tables of earlier versions do not state the other numbers."""
+    low_mm, high_mm = values.get("hc_low_mm"), values.get("hc_high_mm")
+    if low_mm is None or high_mm is None:
+        return None
+    return Interval(low_mm, high_mm, values.get("expected_error_mm"), values.get("hc_interval_coverage"))
 
 
 def _ellipse(values: Mapping[str, Any], unit: str, angle_rad: float | None) -> Ellipse | None:

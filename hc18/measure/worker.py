@@ -91,7 +91,7 @@ class MeasureWork(BatchWork[TablePixelSize, MeasurementRow]):
         self, task: HeadTask, image_rgb: NDArray[np.uint8], measurement: Measurement, *, has_own: bool
     ) -> MeasurementRow:
         """The row of a picture in which a head was looked for; `has_own` as in `_candidates`."""
-        calibration, interval, quality = measurement.calibration, measurement.interval, measurement.outline.quality
+        calibration = measurement.calibration
         is_remarkable = has_own or calibration.warnings
         return MeasurementRow(
             file_name=task.file_name,
@@ -107,12 +107,8 @@ class MeasureWork(BatchWork[TablePixelSize, MeasurementRow]):
             pixel_size_xy_mm=calibration.pixel_size_xy_mm,
             pixel_size_source=calibration.source.value,
             calibration=" ".join((calibration.detail, *calibration.warnings)) if is_remarkable else "",
-            hc_interval_mm=None if interval is None else (interval.low_mm, interval.high_mm),
-            expected_error_mm=None if interval is None else interval.expected_error_mm,
-            residual_percent=quality.residual_percent,
-            disagreement_percent=quality.disagreement_percent,
-            mask_entropy=quality.mask_entropy,
-            hc_interval_coverage=None if interval is None else interval.coverage,
+            interval=measurement.interval,
+            quality=measurement.outline.quality,
             model_sha256=self.model_sha256,
             other_sizes_xy_mm=calibration.other_sizes_xy_mm,
         )

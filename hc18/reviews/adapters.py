@@ -12,9 +12,9 @@ from hc18.geometry.pixel_size import (
     warn_of_other_size,
 )
 from hc18.measure.flags import PIXEL_SIZE_FLAGS, Flag, Status
-from hc18.measure.interval_model import Interval, IntervalModel
+from hc18.measure.interval_model import IntervalModel
 from hc18.measure.measurement import Measurement
-from hc18.measure.outline import HeadOutline, Quality
+from hc18.measure.outline import HeadOutline
 from hc18.measure.rows import MeasurementRow, RowStatus
 from hc18.reviews.models import ModelMeasurement, ModelVersion
 
@@ -35,7 +35,6 @@ def from_measurement(
         found: what it found.
         interval_model: of that model, so that the record alone gives the interval for another pixel size.
     """
-    interval, quality = found.interval, found.outline.quality
     return ModelMeasurement(
         model=model,
         status=found.status.value,
@@ -43,21 +42,10 @@ def from_measurement(
         ellipse_px=found.ellipse_px,
         confidence=found.score,
         flags=tuple(flag.value for flag in found.flags),
-        residual_percent=quality.residual_percent,
-        disagreement_percent=quality.disagreement_percent,
-        mask_entropy=quality.mask_entropy,
-        hc_interval_mm=None if interval is None else (interval.low_mm, interval.high_mm),
-        hc_interval_level=None if interval is None else interval.coverage,
-        expected_error_mm=None if interval is None else interval.expected_error_mm,
+        quality=found.outline.quality,
+        interval=found.interval,
         interval_model=interval_model,
     )
-
-
-def recorded_interval(measurement: ModelMeasurement) -> Interval | None:
-    """The interval as it was measured; None without one."""
-    if measurement.hc_interval_mm is None:
-        return None
-    return Interval(*measurement.hc_interval_mm, measurement.expected_error_mm, measurement.hc_interval_level)
 
 
 def to_outline_px(measurement: ModelMeasurement) -> HeadOutline:
@@ -69,9 +57,8 @@ def to_outline_px(measurement: ModelMeasurement) -> HeadOutline:
     if measurement.ellipse_px is None:
         failure = Status.FIT_FAILED if measurement.status == Status.FIT_FAILED else Status.NO_HEAD
     flags = tuple(flag for flag in Flag if flag in measurement.flags and flag not in PIXEL_SIZE_FLAGS)
-    quality = Quality(measurement.residual_percent, measurement.disagreement_percent, measurement.mask_entropy)
     reason = "" if failure is None else measurement.reason
-    return HeadOutline(measurement.ellipse_px, failure, reason, measurement.confidence, quality, flags)
+    return HeadOutline(measurement.ellipse_px, failure, reason, measurement.confidence, measurement.quality, flags)
 
 
 def from_score_row(
@@ -91,12 +78,8 @@ def from_score_row(
         ellipse_px=row.ellipse_px,
         confidence=row.confidence,
         flags=row.flags,
-        residual_percent=row.residual_percent,
-        disagreement_percent=row.disagreement_percent,
-        mask_entropy=row.mask_entropy,
-        hc_interval_mm=row.hc_interval_mm,
-        hc_interval_level=row.hc_interval_coverage,
-        expected_error_mm=row.expected_error_mm,
+        quality=row.quality,
+        interval=row.interval,
         interval_model=interval_model,
     )
 

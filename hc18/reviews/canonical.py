@@ -9,20 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any
 
 from fetal_hc.errors import FetalHCError
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, CalibrationSource
-from hc18.measure.interval_model import IntervalModel
+from hc18.measure.interval_model import Interval, IntervalModel
+from hc18.measure.outline import Quality
 from hc18.obstetrics.gestational_age import IndependentAge
 from hc18.reviews.models import ModelMeasurement, ModelVersion, Outline, ReviewAction, ReviewEvent
 
 FORMAT = 1
 GENESIS_HASH = "0" * 64  # `prev_hash` of the first event
-_EVIDENCE = ("residual_percent", "disagreement_percent", "mask_entropy", "hc_interval_level", "expected_error_mm")
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -59,11 +59,11 @@ def from_body(body: str) -> ReviewEvent:
         ValueError: if the text is anything else; the message says what.
     """
     try:
-        fields = json.loads(body)
-        event = _to_event(fields)
+        values = json.loads(body)
+        event = _to_event(values)
     except (KeyError, TypeError, AttributeError, RecursionError, FetalHCError) as error:
         raise ValueError(f"is not an event of this program ({type(error).__name__}: {error})") from error
-    if fields.get("format") != FORMAT or to_body(event) != body:
+    if values.get("format") != FORMAT or to_body(event) != body:
         raise ValueError("is not written the way this program writes events")
     return event
 
@@ -97,26 +97,26 @@ def _to_canonical(value: Mapping[str, Any]) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
-def _to_event(fields: Mapping[str, Any]) -> ReviewEvent:
-    height, width = fields["image_hw"]
+def _to_event(values: Mapping[str, Any]) -> ReviewEvent:
+    height, width = values["image_hw"]
     return ReviewEvent(
-        seq=fields["seq"],
-        image_sha256=fields["image_sha256"],
+        seq=values["seq"],
+        image_sha256=values["image_sha256"],
         image_hw=(height, width),
-        revision=fields["revision"],
-        action=ReviewAction(fields["action"]),
-        at_utc=from_utc_text(fields["at_utc"]),
-        reviewer=fields["reviewer"],
-        reason=fields["reason"],
-        measurement=None if fields["measurement"] is None else _to_measurement(fields["measurement"]),
-        model=ModelVersion(**fields["model"]),
-        calibration=_to_calibration(fields["calibration"]),
-        age=None if fields["age"] is None else IndependentAge(**fields["age"]),
-        before=_to_outline(fields["before"]),
-        after=_to_outline(fields["after"]),
-        mask_sha256=fields["mask_sha256"],
-        app_version=fields["app_version"],
-        prev_hash=fields["prev_hash"],
+        revision=values["revision"],
+        action=ReviewAction(values["action"]),
+        at_utc=from_utc_text(values["at_utc"]),
+        reviewer=values["reviewer"],
+        reason=values["reason"],
+        measurement=None if values["measurement"] is None else _to_measurement(values["measurement"]),
+        model=ModelVersion(**values["model"]),
+        calibration=_to_calibration(values["calibration"]),
+        age=None if values["age"] is None else IndependentAge(**values["age"]),
+        before=_to_outline(values["before"]),
+        after=_to_outline(values["after"]),
+        mask_sha256=values["mask_sha256"],
+        app_version=values["app_version"],
+        prev_hash=values["prev_hash"],
     )
 
 
@@ -124,21 +124,21 @@ def _from_ellipse(ellipse: Ellipse | None) -> dict[str, float] | None:
     return None if ellipse is None else asdict(ellipse)
 
 
-def _to_ellipse(fields: Mapping[str, float] | None) -> Ellipse | None:
+def _to_ellipse(values: Mapping[str, float] | None) -> Ellipse | None:
     """The ellipse.
 
     Raises:
         ValueError: if the numbers are none.
     """
-    return None if fields is None else Ellipse(**fields)
+    return None if values is None else Ellipse(**values)
 
 
 def _from_outline(outline: Outline) -> dict[str, Any]:
     return {"ellipse_px": _from_ellipse(outline.ellipse_px), "hc_mm": outline.hc_mm}
 
 
-def _to_outline(fields: Mapping[str, Any]) -> Outline:
-    return Outline(_to_ellipse(fields["ellipse_px"]), fields["hc_mm"])
+def _to_outline(values: Mapping[str, Any]) -> Outline:
+    return Outline(_to_ellipse(values["ellipse_px"]), values["hc_mm"])
 
 
 def _from_calibration(calibration: Calibration) -> dict[str, Any]:
@@ -152,19 +152,32 @@ def _from_calibration(calibration: Calibration) -> dict[str, Any]:
     }
 
 
-def _to_calibration(fields: Mapping[str, Any]) -> Calibration:
-    size = fields["pixel_size_xy_mm"]
+def _to_calibration(values: Mapping[str, Any]) -> Calibration:
+    size = values["pixel_size_xy_mm"]
     return Calibration(
         pixel_size_xy_mm=None if size is None else (size[0], size[1]),
-        source=CalibrationSource(fields["source"]),
-        detail=fields["detail"],
-        warnings=tuple(fields["warnings"]),
-        other_sizes_xy_mm=tuple((across, down) for across, down in fields.get("other_sizes_xy_mm", ())),
+        source=CalibrationSource(values["source"]),
+        detail=values["detail"],
+        warnings=tuple(values["warnings"]),
+        other_sizes_xy_mm=tuple((across, down) for across, down in values.get("other_sizes_xy_mm", ())),
     )
 
 
+def from_quality(quality: Quality) -> dict[str, float]:
+    """The quality figures; one that was added later is left out where it is not known, as in earlier records."""
+    values = ((item, getattr(quality, item.name)) for item in fields(quality))
+    return {item.name: value for item, value in values if item.metadata["is_original"] or value is not None}
+
+
+def _to_interval(values: Mapping[str, Any]) -> Interval | None:
+    limits_mm = values["hc_interval_mm"]
+    if limits_mm is None:
+        return None
+    return Interval(limits_mm[0], limits_mm[1], values["expected_error_mm"], values["hc_interval_level"])
+
+
 def _from_measurement(measurement: ModelMeasurement) -> dict[str, Any]:
-    model = measurement.interval_model
+    interval, model = measurement.interval, measurement.interval_model
     return {
         "model": asdict(measurement.model),
         "status": str(measurement.status),
@@ -172,22 +185,24 @@ def _from_measurement(measurement: ModelMeasurement) -> dict[str, Any]:
         "ellipse_px": _from_ellipse(measurement.ellipse_px),
         "confidence": measurement.confidence,
         "flags": [str(flag) for flag in measurement.flags],
-        **{name: getattr(measurement, name) for name in _EVIDENCE},
-        "hc_interval_mm": None if measurement.hc_interval_mm is None else list(measurement.hc_interval_mm),
+        **from_quality(measurement.quality),
+        "hc_interval_mm": None if interval is None else [interval.low_mm, interval.high_mm],
+        "hc_interval_level": None if interval is None else interval.coverage,
+        "expected_error_mm": None if interval is None else interval.expected_error_mm,
         **({} if model is None else {"interval_model": model.to_section()}),  # absent in earlier versions
     }
 
 
-def _to_measurement(fields: Mapping[str, Any]) -> ModelMeasurement:
-    interval, model = fields["hc_interval_mm"], fields.get("interval_model")
+def _to_measurement(values: Mapping[str, Any]) -> ModelMeasurement:
+    model = values.get("interval_model")
     return ModelMeasurement(
-        model=ModelVersion(**fields["model"]),
-        status=fields["status"],
-        reason=fields["reason"],
-        ellipse_px=_to_ellipse(fields["ellipse_px"]),
-        confidence=fields["confidence"],
-        flags=tuple(fields["flags"]),
-        **{name: fields[name] for name in _EVIDENCE},
-        hc_interval_mm=None if interval is None else (interval[0], interval[1]),
+        model=ModelVersion(**values["model"]),
+        status=values["status"],
+        reason=values["reason"],
+        ellipse_px=_to_ellipse(values["ellipse_px"]),
+        confidence=values["confidence"],
+        flags=tuple(values["flags"]),
+        quality=Quality.from_values(values),
+        interval=_to_interval(values),
         interval_model=None if model is None else IntervalModel.from_section(model, "the record"),
     )

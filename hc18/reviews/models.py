@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NewType
@@ -14,6 +14,7 @@ from fetal_hc.errors import FetalHCError
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration
 from hc18.measure.interval_model import Interval, IntervalModel
+from hc18.measure.outline import Quality
 from hc18.obstetrics.gestational_age import IndependentAge
 
 CaseId = NewType("CaseId", int)
@@ -87,12 +88,8 @@ class ModelMeasurement:
         ellipse_px: in px of the stored image, pixel centres at integers; None if none was found.
         confidence: score of the detection, 0 to 1.
         flags: `hc18.measure.measurement.Flag` values.
-        residual_percent: distance of the mask's contour from the ellipse, in percent of the mean semi-axis.
-        disagreement_percent: of two ways to fit the ellipse, in percent of the circumference.
-        mask_entropy: how undecided the mask is, 0 to ln 2.
-        hc_interval_mm: predictive interval of the circumference, with the calibration of the measurement.
-        hc_interval_level: share of references that such intervals hold, 0 to 1.
-        expected_error_mm: expected |error| of the circumference, with the calibration of the measurement.
+        quality: of the outline, as the detection stage shows it.
+        interval: of the circumference, with the calibration of the measurement; None if there was none.
         interval_model: what the interval follows from, so that another pixel size gives its own; None in records of
             earlier versions and for models without one.
     """
@@ -103,12 +100,8 @@ class ModelMeasurement:
     ellipse_px: Ellipse | None = None
     confidence: float | None = None
     flags: tuple[str, ...] = ()
-    residual_percent: float | None = None
-    disagreement_percent: float | None = None
-    mask_entropy: float | None = None
-    hc_interval_mm: tuple[float, float] | None = None
-    hc_interval_level: float | None = None
-    expected_error_mm: float | None = None
+    quality: Quality = field(default_factory=Quality)
+    interval: Interval | None = None
     interval_model: IntervalModel | None = None
 
 

@@ -11,7 +11,7 @@ from hc18.geometry.pixel_size import Calibration
 from hc18.measure.flags import Flag
 from hc18.measure.interval_model import Interval
 from hc18.measure.measurement import apply_pixel_size, to_mm
-from hc18.reviews.adapters import recorded_interval, to_outline_px
+from hc18.reviews.adapters import to_outline_px
 from hc18.reviews.models import CaseState, Decision, ModelMeasurement, Outline, ReviewAction, ReviewEvent, ReviewRefused
 from hc18.reviews.validation import ReviewRequest, check_request
 
@@ -97,7 +97,7 @@ def _first_state(event: ReviewEvent) -> CaseState:
             f"the case begins with '{event.action}' as revision {event.revision}; expected 'measured' as revision 1"
         )
     outline = to_outline(measurement.ellipse_px, event.calibration)
-    model_values = _model_values(measurement, event.calibration, recorded_interval(measurement))
+    model_values = _model_values(measurement, event.calibration, measurement.interval)
     agrees = event.before == Outline() and _is_same_outline(event.after, outline)
     if not agrees or event.model != measurement.model:
         raise ReviewRefused("the first event's outlines or model do not agree with its measurement")
@@ -158,7 +158,7 @@ def _changed(state: CaseState, event: ReviewEvent) -> CaseState:
         case ReviewAction.MEASURED:
             measurement = event.measurement or state.measurement
             state = replace(state, measured_at_utc=event.at_utc)
-            return _with_model_values(state, measurement, recorded_interval(measurement))
+            return _with_model_values(state, measurement, measurement.interval)
 
 
 def _with_model_values(state: CaseState, measurement: ModelMeasurement, recorded: Interval | None) -> CaseState:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from fetal_hc.errors import DatasetError
-from hc18.measure.interval_model import FEATURES, IntervalModel, QualityFeatures
+from hc18.measure.interval_model import FEATURES, IntervalModel
 
 COVERAGE = 0.90
 LARGE_ERROR_MM = 4.0
@@ -31,19 +31,21 @@ class LabelledMeasurement:
     Attributes:
         filename: name of the image.
         group: images of one group (an examination) stay together when a calibration is validated.
-        quality: quality features of the measurement.
+        hc_mm: measured circumference, mm.
+        features: all of `FEATURES`, by name.
         reference_hc_mm: reference circumference, mm.
     """
 
     filename: str
     group: str
-    quality: QualityFeatures
+    hc_mm: float
+    features: Mapping[str, float]
     reference_hc_mm: float
 
     @property
     def error_mm(self) -> float:
         """|measured - reference|, mm."""
-        return abs(self.quality.hc_mm - self.reference_hc_mm)
+        return abs(self.hc_mm - self.reference_hc_mm)
 
 
 def fit_interval_model(
@@ -64,7 +66,7 @@ def fit_interval_model(
         DatasetError: if there are too few measurements.
     """
     check_count(len(measured))
-    design = feature_matrix([item.quality for item in measured], features)
+    design = feature_matrix([item.features for item in measured], features)
     errors_mm = np.array([item.error_mm for item in measured])
     center, spread = design.mean(axis=0), design.std(axis=0) + 1e-9
     intercept, slopes = _fit_scale((design - center) / spread, errors_mm, coverage)
@@ -85,11 +87,11 @@ def scale_to_errors(model: IntervalModel, measured: Sequence[LabelledMeasurement
         DatasetError: if there are too few measurements.
     """
     check_count(len(measured))
-    expected_sum_mm = sum(model.expected_error_mm(item.quality) for item in measured)
+    expected_sum_mm = sum(model.expected_error_mm(item.features) for item in measured)
     ratio = max(sum(item.error_mm for item in measured), _ERROR_FLOOR_MM) / expected_sum_mm
     model = replace(model, intercept=model.intercept + math.log(ratio))
     errors_mm = np.array([item.error_mm for item in measured])
-    expected_mm = np.array([model.expected_error_mm(item.quality) for item in measured])
+    expected_mm = np.array([model.expected_error_mm(item.features) for item in measured])
     others = expected_mm[errors_mm <= LARGE_ERROR_MM]
     return replace(
         model,
@@ -108,9 +110,9 @@ def check_count(n_images: int) -> None:
         raise DatasetError(f"{n_images} measured images; a calibration needs at least {MIN_IMAGES}")
 
 
-def feature_matrix(quality: Sequence[QualityFeatures], features: Sequence[str]) -> NDArray[np.float64]:
-    """Features (n, len(features)) of n measurements."""
-    return np.array([[FEATURES[name](item) for name in features] for item in quality])
+def feature_matrix(measured: Sequence[Mapping[str, float]], names: Sequence[str]) -> NDArray[np.float64]:
+    """The named features (n, len(names)) of n measurements."""
+    return np.array([[features[name] for name in names] for features in measured])
 
 
 def _fit_scale(

@@ -11,8 +11,7 @@ from fetal_hc.errors import DatasetError, raise_problems
 from fetal_hc.io.coco import read_coco
 from fetal_hc.io.tables import from_safe_cell
 from hc18.measure.details import read_details
-from hc18.measure.interval_model import QualityFeatures
-from hc18.measure.outline import Quality
+from hc18.measure.interval_model import find_features
 from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow
 from hc18.uncertainty.calibration import LabelledMeasurement
 
@@ -37,19 +36,18 @@ def read_labelled_measurements(details: Path, labelled: Path) -> tuple[list[Labe
             problems.append(f"{name}: {missing}; score the folder and convert it with tools/convert_hc18.py")
         elif row.hc_mm is None:
             unmeasured.append(name)
-        elif (quality := _quality(row)) is None:
+        elif (features := _features(row)) is None:
             problems.append(f"{name}: {details} lacks its quality features; score it again with tools/score.py")
         else:
-            measured.append(
-                LabelledMeasurement(name, str(image.extra.get("examination", name)), quality, reference_hc_mm)
-            )
+            group = str(image.extra.get("examination", name))
+            measured.append(LabelledMeasurement(name, group, row.hc_mm, features, reference_hc_mm))
     if problems:
         raise_problems(DatasetError, problems, f"{details}: cannot calibrate with it")
     return measured, unmeasured
 
 
-def read_common_quality(*files: Path) -> list[list[QualityFeatures]]:
-    """The quality features in each of several details files, of the images that all of them have measured.
+def read_common_features(*files: Path) -> list[list[dict[str, float]]]:
+    """The features in each of several details files, of the images that all of them have measured.
 
     Args:
         files: details; an image may have several rows in one file, of several networks.
@@ -57,9 +55,9 @@ def read_common_quality(*files: Path) -> list[list[QualityFeatures]]:
     Raises:
         DatasetError: if a file cannot be read.
     """
-    measured = [[(row.file_name, q) for row in read_details(path) if (q := _quality(row))] for path in files]
+    measured = [[(row.file_name, found) for row in read_details(path) if (found := _features(row))] for path in files]
     common = set.intersection(*({name for name, _ in rows} for rows in measured))
-    return [[quality for name, quality in rows if name in common] for rows in measured]
+    return [[features for name, features in rows if name in common] for rows in measured]
 
 
 def out_of_fold_table(pairs: Iterable[tuple[Path, Path]]) -> str:
@@ -90,6 +88,5 @@ def out_of_fold_table(pairs: Iterable[tuple[Path, Path]]) -> str:
     return buffer.getvalue()
 
 
-def _quality(row: MeasurementRow) -> QualityFeatures | None:
-    quality = Quality(row.residual_percent, row.disagreement_percent, row.mask_entropy)
-    return QualityFeatures.from_quality(row.hc_mm, quality)
+def _features(row: MeasurementRow) -> dict[str, float] | None:
+    return None if row.hc_mm is None else find_features(row.hc_mm, row.quality)

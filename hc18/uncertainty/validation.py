@@ -108,7 +108,7 @@ def cross_validate(
     validated = []
     for item in measured:
         model = models[fold_of[item.group]]
-        found, expected_mm = model.assess(item.quality), model.expected_error_mm(item.quality)
+        found, expected_mm = model.assess(item.hc_mm, item.features), model.expected_error_mm(item.features)
         limits_mm = (found.low_mm, found.high_mm)
         validated.append(ValidatedInterval(item, limits_mm, expected_mm, model.needs_review(found)))
     return validated

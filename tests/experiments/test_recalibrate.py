@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,40 +13,40 @@ import pytest
 from experiments.recalibrate import fit_reference_run, main, transfer_calibration, validate_reference_run
 from fetal_hc.errors import DatasetError
 from hc18.measure.head_model import load_model
-from hc18.measure.interval_model import QualityFeatures
 from hc18.measure.rows import MEASUREMENT_TABLE
 from hc18.uncertainty.calibration import LabelledMeasurement, fit_interval_model
 from hc18.uncertainty.validation import report_validation
-from tests.measured_errors import errors_of_known_spread, write_fold
+from tests.measured_errors import errors_of_known_spread, features_of, write_fold
 from tests.synthetic_model import write_bright_object_model
 
 
 def more_confident(item: LabelledMeasurement) -> LabelledMeasurement:
     """The same error, seen by a network whose masks are sharper, above all in bad images."""
-    quality = replace(item.quality, mask_entropy=0.7 * 0.05 * (item.quality.mask_entropy / 0.05) ** 0.5)
-    return replace(item, quality=quality)
+    entropy = math.log(0.7) + 0.5 * item.features["entropy"]  # a logarithm
+    return replace(item, features={**item.features, "entropy": entropy})
 
 
 def test_calibration_is_transferred_to_a_network_that_is_more_confident_without_being_better() -> None:
     measured = errors_of_known_spread(1500)
     confident = [more_confident(item) for item in measured]
     model = fit_interval_model(measured)
-    transferred = transfer_calibration(model, [item.quality for item in confident], [item.quality for item in measured])
+    features, confident_features = ([item.features for item in items] for items in (measured, confident))
+    transferred = transfer_calibration(model, confident_features, features)
     for item, confident_item in zip(measured[:50], confident[:50], strict=True):
-        assert transferred.expected_error_mm(confident_item.quality) == pytest.approx(
-            model.expected_error_mm(item.quality), rel=0.01
+        assert transferred.expected_error_mm(confident_item.features) == pytest.approx(
+            model.expected_error_mm(item.features), rel=0.01
         )
     with pytest.raises(DatasetError, match="12 measured images"):
-        transfer_calibration(model, [item.quality for item in measured[:12]], [item.quality for item in measured])
+        transfer_calibration(model, features[:12], features)
 
 
 def test_reference_run_with_few_images_of_its_own_is_covered() -> None:
     measured = errors_of_known_spread(1600)
     better = [
-        replace(item, reference_hc_mm=item.quality.hc_mm + 0.7 * (item.reference_hc_mm - item.quality.hc_mm))
+        replace(item, reference_hc_mm=item.hc_mm + 0.7 * (item.reference_hc_mm - item.hc_mm))
         for item in map(more_confident, measured)
     ]
-    unlabelled = ([item.quality for item in better[:200]], [item.quality for item in measured[:200]])
+    unlabelled = ([item.features for item in better[:200]], [item.features for item in measured[:200]])
     validated = validate_reference_run(measured[200:1200], better[1200:], *unlabelled)
     report = report_validation(validated)
     assert report.groups["all"][1] == pytest.approx(0.9, abs=0.03)
@@ -54,14 +55,14 @@ def test_reference_run_with_few_images_of_its_own_is_covered() -> None:
     assert expected_mm == pytest.approx(np.mean([item.measured.error_mm for item in validated]), rel=0.05)
     # What the fit to the folds alone would say of it.
     alone = fit_interval_model(measured[200:1200])
-    assert expected_mm > 1.2 * np.mean([alone.expected_error_mm(item.quality) for item in better[1200:]])
+    assert expected_mm > 1.2 * np.mean([alone.expected_error_mm(item.features) for item in better[1200:]])
 
 
 def test_reference_run_needs_some_images_of_its_own() -> None:
     measured = errors_of_known_spread(100)
-    quality = [item.quality for item in measured]
+    features = [item.features for item in measured]
     with pytest.raises(DatasetError, match="12 measured images"):
-        fit_reference_run(measured, measured[:12], quality, quality)
+        fit_reference_run(measured, measured[:12], features, features)
 
 
 def write_more_confident(details: Path, target: Path, factor: float) -> Path:
@@ -92,9 +93,8 @@ def test_model_without_unseen_images_gets_the_calibration_of_one_like_it(
     plain, transferred = found
     assert plain is not None
     assert transferred is not None
-    quality = QualityFeatures(200.0, 1.0, 0.1, 0.05)
-    expected_mm = transferred.expected_error_mm(replace(quality, mask_entropy=0.025))
-    assert expected_mm == pytest.approx(plain.expected_error_mm(quality), rel=0.01)
+    expected_mm = transferred.expected_error_mm(features_of(200.0, mask_entropy=0.025))
+    assert expected_mm == pytest.approx(plain.expected_error_mm(features_of(200.0)), rel=0.01)
     lines = last.read_text(encoding="utf-8").splitlines()[:20]
     last.write_text("\n".join(lines) + "\n", encoding="utf-8")
     assert main([*files, option, str(reference), str(labelled), *unlabelled]) == 2

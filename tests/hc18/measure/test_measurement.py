@@ -58,7 +58,8 @@ def test_large_expected_error_is_flagged() -> None:
 
 
 def test_fits_that_could_not_be_compared_are_flagged_without_an_interval() -> None:
-    found = apply_pixel_size(replace(OUTLINE, quality=Quality(1.0, None, 0.05)), from_table(0.15), MODEL)
+    model = replace(MODEL, weights={"disagreement": 0.1, "entropy": 0.5})
+    found = apply_pixel_size(replace(OUTLINE, quality=Quality(1.0, None, 0.05)), from_table(0.15), model)
     assert (found.interval, found.flags) == (None, (Flag.TOUCHES_BORDER, Flag.UNCERTAIN))
 
 

@@ -6,6 +6,8 @@ from dataclasses import fields, replace
 import pytest
 
 from hc18.geometry.ellipse import Ellipse
+from hc18.measure.interval_model import Interval
+from hc18.measure.outline import Quality
 from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
 
 FULL = MeasurementRow(
@@ -22,13 +24,10 @@ FULL = MeasurementRow(
     pixel_size_xy_mm=(0.2, 0.3),
     pixel_size_source="dicom_region",
     calibration="region 1",
-    hc_interval_mm=(171.1, 180.0 / 7.0 + 150.0),
-    expected_error_mm=1.7,
-    residual_percent=1.25,
-    disagreement_percent=0.125,
-    mask_entropy=0.0625,
-    hc_interval_coverage=0.9,
+    interval=Interval(171.1, 180.0 / 7.0 + 150.0, 1.7, 0.9),
+    quality=Quality(1.25, 0.125, 0.0625),
     model_sha256="abc",
+    other_sizes_xy_mm=((0.25, 0.3),),
 )
 
 

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from hc18.geometry.ellipse import Ellipse
+from hc18.measure.interval_model import Interval
+from hc18.measure.outline import Quality
 from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
 
 MEASURED = MeasurementRow(
@@ -20,12 +22,8 @@ MEASURED = MeasurementRow(
     image_hw=(540, 800),
     pixel_size_xy_mm=(0.2, 0.2),
     pixel_size_source="csv",
-    hc_interval_mm=(171.5, 179.12345678),
-    expected_error_mm=1.5,
-    residual_percent=1.25,
-    disagreement_percent=0.125,
-    mask_entropy=0.0625,
-    hc_interval_coverage=0.9,
+    interval=Interval(171.5, 179.12345678, 1.5, 0.9),
+    quality=Quality(1.25, 0.125, 0.0625),
     model_sha256="abc",
     other_sizes_xy_mm=((0.25, 0.3), (0.1, 0.1)),
 )

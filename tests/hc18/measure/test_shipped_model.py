@@ -16,7 +16,7 @@ from hc18.measure.measurement import Measurement
 from hc18.measure.pipeline import measure_frame
 from hc18.phantoms.phantom import DistractorKind, render_distractor, render_phantom
 from hc18.phantoms.spec import sample_spec
-from hc18.uncertainty.labelled_measurements import read_common_quality
+from hc18.uncertainty.labelled_measurements import read_common_features
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +70,11 @@ def test_intervals_are_about_as_wide_as_those_of_the_network_before_the_last_sta
 ) -> None:
     folder = repository_root / "experiments" / "calibration"
     names = ("folds_unlabelled.csv", "reference_run_unlabelled.csv", "model_unlabelled.csv")
-    of_folds, of_reference, of_model = read_common_quality(*(folder / name for name in names))
+    of_folds, of_reference, of_model = read_common_features(*(folder / name for name in names))
     assert len(of_folds) == 5 * len(of_reference) == 5 * len(of_model)
     intervals = model.intervals
     assert intervals is not None
     # The card: 8.0 mm for the network before the last stage.
-    found = [intervals.assess(quality) for quality in of_model]
-    widths_mm = [interval.high_mm - interval.low_mm for interval in found]
+    widths_mm = [2.0 * intervals.interval_factor * intervals.expected_error_mm(features) for features in of_model]
     assert 6.0 < np.mean(widths_mm) < 10.0
     assert intervals.n_images == 801

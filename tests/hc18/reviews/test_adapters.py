@@ -16,7 +16,7 @@ from hc18.geometry.pixel_size import (
     uncalibrated,
 )
 from hc18.measure.flags import Flag, Status
-from hc18.measure.interval_model import IntervalModel
+from hc18.measure.interval_model import Interval, IntervalModel
 from hc18.measure.measurement import apply_pixel_size
 from hc18.measure.outline import HeadOutline, Quality
 from hc18.measure.rows import MeasurementRow, RowStatus
@@ -34,8 +34,8 @@ NOTHING = HeadOutline(failure=Status.NO_HEAD, reason="C:\\scans\\doe.png and /ho
 def test_measurement_just_made_keeps_its_evidence(sqlite_store: ReviewStore) -> None:
     found = from_measurement(MODEL, FOUND, LEVEL)
     assert (found.status, found.confidence, found.flags) == ("ok", 0.9, ("low_score", "uncertain"))
-    assert FOUND.interval is not None
-    assert (found.hc_interval_mm, found.hc_interval_level) == ((FOUND.interval.low_mm, FOUND.interval.high_mm), 0.9)
+    assert (found.quality, found.interval) == (OUTLINE.quality, FOUND.interval)
+    assert found.interval is not None
     sqlite_store.register_case(new_case(1, found=found), "ann")
     assert sqlite_store.state(1).measurement == found
     assert sqlite_store.state(1).interval == FOUND.interval
@@ -142,10 +142,9 @@ def test_row_keeps_its_ellipse_and_evidence() -> None:
         ellipse_px=ellipse,
         confidence=0.5,
         flags=("low_score",),
-        hc_interval_mm=(1.0, 2.0),
-        expected_error_mm=0.5,
-        mask_entropy=0.1,
+        interval=Interval(1.0, 2.0, 0.5),
+        quality=Quality(mask_entropy=0.1),
     )
     found = from_score_row(MODEL, row)
     assert (found.ellipse_px, found.confidence, found.flags) == (ellipse, 0.5, ("low_score",))
-    assert (found.hc_interval_mm, found.expected_error_mm, found.mask_entropy) == ((1.0, 2.0), 0.5, 0.1)
+    assert (found.interval, found.quality) == (Interval(1.0, 2.0, 0.5), Quality(mask_entropy=0.1))

@@ -10,13 +10,15 @@ from fetal_hc.errors import DatasetError
 from hc18.dicom import pixel_sha256
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import from_table
-from hc18.measure.interval_model import IntervalModel, QualityFeatures
+from hc18.measure.interval_model import IntervalModel
+from hc18.measure.outline import Quality
 from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
 from hc18.reviews import batch_import
 from hc18.reviews.batch_import import ImportedRow, KnownModel, import_batch
 from hc18.reviews.models import ModelVersion, ReviewAction
 from hc18.reviews.store import ReviewStore
 from tests.hc18.reviews.cases import IMAGE_HW, MODEL_ELLIPSE, PIXEL_SIZE_MM, image_of
+from tests.measured_errors import features_of
 from tests.synthetic_dicom import region, written
 
 SHA256 = "cd" * 32
@@ -156,13 +158,16 @@ def test_late_pixel_size_of_an_imported_image_gives_its_interval(sqlite_store: R
     _write_image(tmp_path / "images", "1.png", 1)
     intervals = IntervalModel(0.5, {"log_hc": 1.0}, 2.0, 0.9, 100.0, 160)
     known = KnownModel(ModelVersion("hc18", "0.1.0", SHA256), intervals)
-    figures = {"residual_percent": 1.0, "disagreement_percent": 0.1, "mask_entropy": 0.05}
-    row = _row("1.png", status=RowStatus.NO_PIXEL_SIZE, pixel_size_xy_mm=None, pixel_size_source="none", **figures)
+    quality = Quality(1.0, 0.1, 0.05)
+    row = _row(
+        "1.png", status=RowStatus.NO_PIXEL_SIZE, pixel_size_xy_mm=None, pixel_size_source="none", quality=quality
+    )
     _import(sqlite_store, tmp_path, row, models={SHA256: known})
     assert sqlite_store.state(1).interval is None
     state = sqlite_store.append(1, 1, ReviewAction.CALIBRATE, "ann", calibration=from_table(PIXEL_SIZE_MM))
     assert state.model_outline.hc_mm is not None
-    assert state.interval == intervals.assess(QualityFeatures(state.model_outline.hc_mm, 1.0, 0.1, 0.05))
+    hc_mm = state.model_outline.hc_mm
+    assert state.interval == intervals.assess(hc_mm, features_of(hc_mm, 1.0, 0.1, 0.05))
 
 
 def test_second_pixel_size_of_a_row_stays_a_flag_with_both_values(sqlite_store: ReviewStore, tmp_path: Path) -> None:
@@ -215,6 +220,6 @@ def test_table_that_is_none_is_refused(sqlite_store: ReviewStore, tmp_path: Path
 
 def test_missing_values_of_older_tables_are_unknown(sqlite_store: ReviewStore, tmp_path: Path) -> None:
     _write_image(tmp_path / "images", "1.png", 1)
-    details = _write_details(tmp_path / "details.csv", replace(_row("1.png"), mask_entropy=None))
+    details = _write_details(tmp_path / "details.csv", replace(_row("1.png"), quality=Quality()))
     list(import_batch(sqlite_store, details, tmp_path / "images", "ann"))
-    assert sqlite_store.state(1).measurement.mask_entropy is None
+    assert sqlite_store.state(1).measurement.quality == Quality()

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, CalibrationSource, uncalibrated
+from hc18.measure.interval_model import Interval
+from hc18.measure.outline import Quality
 from hc18.obstetrics.gestational_age import IndependentAge
 from hc18.reviews.canonical import GENESIS_HASH, body_sha256, from_body, from_utc_text, to_body, to_utc_text
 from hc18.reviews.models import ModelMeasurement, ModelVersion, Outline, ReviewAction, ReviewEvent
@@ -28,12 +30,8 @@ EVENT = ReviewEvent(
         ellipse_px=Ellipse(400.5, 270.25, 200.0, 150.0, 0.5),
         confidence=0.75,
         flags=("low_score",),
-        residual_percent=1.5,
-        disagreement_percent=0.5,
-        mask_entropy=0.0625,
-        hc_interval_mm=(400.0, 429.0),
-        hc_interval_level=0.9,
-        expected_error_mm=2.5,
+        quality=Quality(1.5, 0.5, 0.0625),
+        interval=Interval(400.0, 429.0, 2.5, 0.9),
     ),
     model=MODEL,
     calibration=Calibration((0.25, 0.5), CalibrationSource.DICOM_REGION, "from region 1", ("odd",)),

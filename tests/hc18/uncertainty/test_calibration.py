@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from fetal_hc.errors import DatasetError
-from hc18.measure.interval_model import QualityFeatures
 from hc18.uncertainty.calibration import (
     LabelledMeasurement,
     conformal_quantile,
@@ -17,7 +16,7 @@ from hc18.uncertainty.validation import (
     risk_coverage,
     validate_intervals,
 )
-from tests.measured_errors import errors_of_known_spread
+from tests.measured_errors import errors_of_known_spread, features_of
 
 
 def test_conformal_quantile_counts_one_more_than_it_has():
@@ -33,7 +32,7 @@ def test_fit_finds_what_the_error_grows_with():
     assert model.weights["entropy"] == pytest.approx(1.0, abs=0.15)
     assert model.weights["residual"] == pytest.approx(0.0, abs=0.2)
     # |error| of a normal distribution is 0.798 of its standard deviation on average
-    typical = QualityFeatures(180.0, 1.2, 0.2, 0.05)
+    typical = features_of(180.0)
     assert model.expected_error_mm(typical) == pytest.approx(0.798 * 1.8, rel=0.1)
 
 
@@ -41,7 +40,7 @@ def test_weights_are_never_negative():
     rng = np.random.default_rng(1)
     measured = [
         LabelledMeasurement(
-            str(i), str(i), QualityFeatures(200.0, float(r), 0.1, 0.05), 200.0 + rng.normal(0, 3 / (1 + r))
+            str(i), str(i), 200.0, features_of(200.0, float(r), 0.1), 200.0 + rng.normal(0, 3 / (1 + r))
         )
         for i, r in enumerate(rng.uniform(0, 5, 400))
     ]
@@ -58,23 +57,19 @@ def test_coverage_on_other_examinations_is_what_was_asked_for(coverage: float):
 
 def test_few_wild_errors_of_small_heads_do_not_widen_the_intervals_of_the_others():
     wild = [
-        replace(item, reference_hc_mm=item.quality.hc_mm + 20.0)
-        if index % 16 == 0 and item.quality.hc_mm < 140
-        else item
+        replace(item, reference_hc_mm=item.hc_mm + 20.0) if index % 16 == 0 and item.hc_mm < 140 else item
         for index, item in enumerate(errors_of_known_spread(2000))
     ]
     plain, stirred = fit_interval_model(errors_of_known_spread(2000)), fit_interval_model(wild)
-    large = QualityFeatures(300.0, 1.2, 0.2, 0.05)
-    width_mm, stirred_mm = (item.high_mm - item.low_mm for item in (plain.assess(large), stirred.assess(large)))
+    found = (model.assess(300.0, features_of(300.0)) for model in (plain, stirred))
+    width_mm, stirred_mm = (item.high_mm - item.low_mm for item in found)
     assert stirred_mm == pytest.approx(width_mm, rel=0.1)
 
 
 def test_width_follows_the_spread():
     validated = validate_intervals(errors_of_known_spread(600))
     widths = np.array([item.interval_mm[1] - item.interval_mm[0] for item in validated])
-    sd_mm = np.array(
-        [0.01 * item.measured.quality.hc_mm * item.measured.quality.mask_entropy / 0.05 for item in validated]
-    )
+    sd_mm = np.array([0.01 * item.measured.hc_mm * np.exp(item.measured.features["entropy"]) for item in validated])
     assert np.corrcoef(np.log(widths), np.log(sd_mm))[0, 1] > 0.98
 
 
@@ -95,7 +90,7 @@ def test_marks_catch_what_known_spreads_allow():
 def test_a_case_is_judged_without_its_examination():
     measured = errors_of_known_spread(200)
     outlier = measured[0]
-    wild = LabelledMeasurement(outlier.filename, outlier.group, outlier.quality, outlier.reference_hc_mm + 500.0)
+    wild = replace(outlier, reference_hc_mm=outlier.reference_hc_mm + 500.0)
     usual, changed = (validate_intervals([first, *measured[1:]])[:2] for first in (outlier, wild))
     assert usual[0].interval_mm == changed[0].interval_mm
     assert usual[1].interval_mm == changed[1].interval_mm  # same examination
@@ -110,8 +105,8 @@ def test_risk_coverage_starts_with_the_safest_and_ends_with_all():
 
 def test_no_large_error_leaves_the_sensitivity_open():
     measured = [
-        LabelledMeasurement(str(i), str(i), QualityFeatures(100.0 + i / 10, 1, 0.1, 0.05), 100.0 + i / 10 + i % 3)
-        for i in range(60)
+        LabelledMeasurement(str(i), str(i), hc_mm, features_of(hc_mm, 1.0, 0.1), hc_mm + i % 3)
+        for i, hc_mm in enumerate(np.arange(100.0, 106.0, 0.1).tolist())
     ]
     assert math.isnan(report_validation(validate_intervals(measured)).sensitivity)
 

@@ -124,7 +124,7 @@ def _table(validated: Sequence[ValidatedInterval]) -> str:
     lines = ["filename,reference_hc_mm,hc_mm,error_mm,expected_error_mm,hc_low_mm,hc_high_mm,covered,review"]
     for item in validated:
         measured, (low_mm, high_mm) = item.measured, item.interval_mm
-        hc_mm, error_mm = measured.quality.hc_mm, measured.error_mm
+        hc_mm, error_mm = measured.hc_mm, measured.error_mm
         numbers = (measured.reference_hc_mm, hc_mm, error_mm, item.expected_error_mm, low_mm, high_mm)
         text = ",".join(f"{number:.4f}" for number in numbers)
         lines.append(f"{measured.filename},{text},{int(item.is_covered)},{int(item.needs_review)}")
