@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import cv2
@@ -157,9 +158,32 @@ def build_loss_loader(
     return _data_loader(dataset, cfg.DATALOADER.NUM_WORKERS, sampler=items, batch_size=cfg.TEST.IMS_PER_BATCH)
 
 
+@contextmanager
+def one_opencv_thread() -> Iterator[None]:
+    """Keeps OpenCV to one thread for the length of a block in which worker processes are forked.
+
+    The cores belong to the network and to the other workers. A forked worker must not change the number itself: it has
+    no threads of the pool that it inherits, and would wait for them for ever.
+    """
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+class _WorkerLoader(DataLoader[dict[str, Any]]):
+    """DataLoader whose workers use one thread of OpenCV."""
+
+    def __iter__(self) -> Any:
+        with one_opencv_thread():  # the workers start here
+            return super().__iter__()
+
+
 def _data_loader(dataset: MappedDataset, n_workers: int, **sampling: Any) -> DataLoader[dict[str, Any]]:
     """DataLoader whose batches stay lists of dicts."""
-    return DataLoader(dataset, num_workers=n_workers, collate_fn=list, worker_init_fn=_one_thread, **sampling)
+    return _WorkerLoader(dataset, num_workers=n_workers, collate_fn=list, worker_init_fn=_one_thread, **sampling)
 
 
 def _computes_on_gpu(cfg: CfgNode) -> bool:
@@ -167,8 +191,9 @@ def _computes_on_gpu(cfg: CfgNode) -> bool:
 
 
 def _one_thread(_worker_id: int) -> None:
-    """Keeps OpenCV in a worker process to one thread: the cores belong to the network and to the other workers."""
-    cv2.setNumThreads(1)
+    """Keeps OpenCV to one thread in a worker process that was not forked, see `one_opencv_thread`."""
+    if cv2.getNumThreads() != 1:
+        cv2.setNumThreads(1)
 
 
 def _shared_seed(seed: int) -> int:

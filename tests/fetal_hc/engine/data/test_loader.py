@@ -1,4 +1,5 @@
 import itertools
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +46,25 @@ def test_loading_leaves_the_callers_opencv_threads_alone(small: CfgNode, records
         next(iter(build_test_loader(small, MASK_RCNN, "", records)))
         assert cv2.getNumThreads() == 3
     finally:
+        cv2.setNumThreads(before)
+
+
+def test_workers_start_after_opencv_has_used_threads(small: CfgNode, records: list[dict[str, Any]]) -> None:
+    """A forked worker that changed the number of threads waited for ever for threads that it does not have."""
+
+    def give_up(_signal: int, _frame: object) -> None:
+        raise TimeoutError("the workers give no batch")
+
+    small.DATALOADER.NUM_WORKERS = 2
+    before, handler = cv2.getNumThreads(), signal.signal(signal.SIGALRM, give_up)
+    try:
+        cv2.setNumThreads(4)
+        cv2.GaussianBlur(np.zeros((4000, 4000, 3), np.uint8), (31, 31), 5)
+        signal.alarm(120)
+        assert len(take(build_train_loader(small, MASK_RCNN, records), 2)) == 2
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, handler)
         cv2.setNumThreads(before)
 
 
