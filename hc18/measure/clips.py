@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from fetal_hc.batch.message_log import MessageLog
 from hc18.measure.flags import flag_text
@@ -13,6 +13,32 @@ from hc18.measure.rows import MeasurementRow, RowStatus
 DOUBTFUL_SHARE = 0.5  # of the frames; more than that and the clip is named
 _FRAME_NUMBER = re.compile(r"#\d+$")
 _DECODED = frozenset({RowStatus.OK, RowStatus.NO_PIXEL_SIZE, RowStatus.NO_HEAD, RowStatus.FIT_FAILED})
+
+
+class ClipTally:
+    """Counts the doubtful frames of one clip."""
+
+    def __init__(self) -> None:
+        self.n_frames = self.n_doubtful = 0
+        self.flags: Counter[str] = Counter()
+
+    def add(self, flags: Iterable[str], *, has_ellipse: bool) -> None:
+        """Counts a frame that could be decoded."""
+        found = set(flags)
+        self.n_frames += 1
+        self.n_doubtful += bool(found) or not has_ellipse
+        self.flags.update(found)
+
+    def warning(self, name: str) -> str:
+        """One sentence on the clip of this name; empty if it is no clip or most of its frames are fine."""
+        if self.n_frames < 2 or self.n_doubtful <= DOUBTFUL_SHARE * self.n_frames:
+            return ""
+        said = ", ".join(f"{flag_text(flag).name} {count}" for flag, count in self.flags.most_common(3))
+        return (
+            f"{name}: {self.n_doubtful} of {self.n_frames} frames are flagged or show no head"
+            f"{f' ({said})' if said else ''}; the clip may not show the plane of a fetal head, so check it before you "
+            "use any of its frames"
+        )
 
 
 class ClipWatch:
@@ -37,35 +63,16 @@ class ClipWatch:
         for warning in warnings:
             self._warnings.add(warning)
         if row.status in _DECODED:
-            self._n_frames += 1
-            self._n_doubtful += bool(row.flags) or row.ellipse_px is None
-            self._flags.update(row.flags)
+            self._tally.add(row.flags, has_ellipse=row.ellipse_px is not None)
 
     def close(self) -> None:
         """Ends the clip that was collected."""
-        if self._name and self._n_frames > 1 and self._n_doubtful > DOUBTFUL_SHARE * self._n_frames:
-            self._log.add(clip_warning(self._name, self._n_doubtful, self._n_frames, self._flags))
+        warning = self._tally.warning(self._name) if self._name else ""
+        if warning:
+            self._log.add(warning)
         else:
             self._log.extend(self._warnings)
         self._begin("")
 
     def _begin(self, name: str) -> None:
-        self._name, self._warnings = name, MessageLog()
-        self._n_frames = self._n_doubtful = 0
-        self._flags: Counter[str] = Counter()
-
-
-def clip_warning(name: str, n_doubtful: int, n_frames: int, flags: Counter[str]) -> str:
-    """One sentence on a clip.
-
-    Args:
-        name: of the file.
-        n_doubtful: frames that are flagged or show no head.
-        n_frames: all that could be decoded.
-        flags: number of frames with each flag.
-    """
-    said = ", ".join(f"{flag_text(flag).name} {count}" for flag, count in flags.most_common(3))
-    return (
-        f"{name}: {n_doubtful} of {n_frames} frames are flagged or show no head{f' ({said})' if said else ''}; "
-        "the clip may not show the plane of a fetal head, so check it before you use any of its frames"
-    )
+        self._name, self._warnings, self._tally = name, MessageLog(), ClipTally()

@@ -7,6 +7,7 @@ interval and flags.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,7 @@ from fetal_hc.io.storage import read_image_file
 from fetal_hc.model.preprocess import to_grey
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, choose_pixel_size, from_user
+from hc18.measure.clips import ClipTally
 from hc18.measure.flags import Status
 from hc18.measure.frames import ImageFrames, check_side, open_frames
 from hc18.measure.head_model import HeadModel
@@ -53,6 +55,8 @@ def measure(
 ) -> Measurement | list[Measurement]:
     """The head circumference in an image; a list with one measurement per frame for a file with several frames.
 
+    A warning names a clip most of whose frames are flagged or show no head.
+
     Args:
         image: a PNG, JPEG, TIFF, BMP or DICOM file, or uint8 pixels, (H, W) or (H, W, 3) RGB.
         model: of `load_model`.
@@ -78,6 +82,9 @@ def measure(
         ).measurement
         for index in range(frames.n_frames)
     ]
+    doubt = _doubt("the array" if isinstance(image, np.ndarray) else os.fspath(image), found)
+    if doubt:
+        warnings.warn(doubt, stacklevel=2)
     return found if len(found) > 1 else found[0]
 
 
@@ -149,6 +156,14 @@ def _open_image(image: str | os.PathLike[str] | NDArray[np.uint8]) -> ImageFrame
     image_rgb = np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image
     check_side((image_rgb.shape[0], image_rgb.shape[1]))
     return ImageFrames(1, lambda _index: image_rgb, lambda _index: image_rgb)
+
+
+def _doubt(name: str, measured: Sequence[Measurement]) -> str:
+    """What is to be said about a whole clip, as batches say it; empty for nothing."""
+    tally = ClipTally()
+    for frame in measured:
+        tally.add(frame.flags, has_ellipse=frame.ellipse_px is not None)
+    return tally.warning(name)
 
 
 def _calibrate_frame(

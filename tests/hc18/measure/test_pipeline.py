@@ -132,6 +132,15 @@ def test_public_face_gives_one_measurement_per_frame(tmp_path):
     assert [item.status for item in found] == [Status.OK, Status.NO_HEAD]
 
 
+def test_clip_without_heads_is_warned_of(tmp_path):
+    path = tmp_path / "clip.dcm"
+    path.write_bytes(written(np.zeros((3, 120, 160, 3), dtype=np.uint8)))
+    model = hc18.load_model(write_bright_object_model(tmp_path / "m.onnx", head_spec(min_size=0)))
+    with pytest.warns(UserWarning, match=r"clip\.dcm: 3 of 3 frames are flagged or show no head"):
+        found = hc18.measure(path, model)
+    assert [frame.status for frame in found] == [Status.NO_HEAD] * 3
+
+
 def test_array_that_is_not_an_image_is_refused():
     with pytest.raises(ImageError, match="expected uint8"):
         hc18.measure(np.zeros((100, 100)), FixedModel())
