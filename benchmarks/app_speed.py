@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
+from fetal_hc_cli import new_parser
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import from_table
 from hc18.phantoms.folder import write_phantom_folder
@@ -44,10 +45,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--images", type=int, default=8, metavar="N", help="uploads timed (default: %(default)s)")
     parser.add_argument("--queue", type=int, default=10_000, metavar="N", help="cases listed (default: %(default)s)")
     return parser

@@ -20,6 +20,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from fetal_hc_cli import new_parser
 from hc18.dataset.convert import REPORT_FILE
 
 MAX_SECONDS_PER_IMAGE = 8.0 / 801  # 801 images in 8 s
@@ -28,8 +29,7 @@ _N_CORES = 2
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(description=description, epilog=epilog)
+    parser = new_parser(__doc__)
     parser.add_argument("--root", type=Path, required=True, metavar="HC18_DIR", help="folder holding training_set/")
     parser.add_argument("--runs", type=int, choices=range(1, 11), default=3, help="timed runs (default: %(default)s)")
     return parser

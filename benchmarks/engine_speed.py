@@ -35,8 +35,8 @@ from fetal_hc.engine.train.backend import choose_engine
 from fetal_hc.engine.train.distributed import select_device
 from fetal_hc.engine.train.events import TrainingEvents
 from fetal_hc.engine.train.trainer import Trainer
-from fetal_hc.errors import FetalHCError
 from fetal_hc.io.interruption import StopRequest
+from fetal_hc_cli import new_parser, reports_bad_input
 
 MIN_RATIO = 0.98
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "smoke" / "mask_rcnn_R_18_FPN_phantoms.yaml"
@@ -46,10 +46,7 @@ Step = Callable[[int], None]
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--config-file", type=Path, default=CONFIG, metavar="FILE", help="default: the smoke training")
     parser.add_argument("--block", type=int, default=3, help="iterations of one engine in a row (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=10, help="timed pairs of blocks (default: %(default)s)")
@@ -59,21 +56,18 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore")
     logging.disable(logging.INFO)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        try:
-            overrides = [*options.overrides, "OUTPUT_DIR", folder, "SEED", "1"]
-            cfg = load_config((rcnn.ARCHITECTURE,), options.config_file, overrides)
-            choose_engine("detectron2", cfg, rcnn.ARCHITECTURE)
-            ours = stack.enter_context(_builtin_step(cfg))
-            theirs = stack.enter_context(_detectron2_step(cfg))
-        except FetalHCError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
+        overrides = [*options.overrides, "OUTPUT_DIR", folder, "SEED", "1"]
+        cfg = load_config((rcnn.ARCHITECTURE,), options.config_file, overrides)
+        choose_engine("detectron2", cfg, rcnn.ARCHITECTURE)
+        ours = stack.enter_context(_builtin_step(cfg))
+        theirs = stack.enter_context(_detectron2_step(cfg))
         return _compare(cfg, ours, theirs, options)
 
 

@@ -19,7 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.batch_runs import Sample, run_batches, score_command, write_manifest, write_phantoms
-from fetal_hc.errors import FetalHCError
+from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.measure.head_model import bundled_model_path
 
 MAX_CHANGE_PERCENT = 5.0  # of memory and throughput
@@ -29,30 +29,24 @@ _INTERVAL_S = 0.2
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="default: the shipped model")
     parser.add_argument("--images", type=int, default=10_000, metavar="N", help="default: %(default)s")
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    try:
-        model = options.model or bundled_model_path()
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            manifest = write_manifest(folder / "manifest.csv", write_phantoms(folder / "phantoms"), options.images)
-            (samples,) = run_batches(
-                [score_command(manifest, model, folder / "s.csv")], interval_s=_INTERVAL_S, with_memory=True
-            )
-            passed = [_memory(samples, options.images), _throughput(samples, options.images)]
-            passed.append(_resume(folder, manifest, model, options.images, samples))
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    model = options.model or bundled_model_path()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        manifest = write_manifest(folder / "manifest.csv", write_phantoms(folder / "phantoms"), options.images)
+        (samples,) = run_batches(
+            [score_command(manifest, model, folder / "s.csv")], interval_s=_INTERVAL_S, with_memory=True
+        )
+        passed = [_memory(samples, options.images), _throughput(samples, options.images)]
+        passed.append(_resume(folder, manifest, model, options.images, samples))
     return 0 if all(passed) else 1
 
 

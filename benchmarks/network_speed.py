@@ -23,6 +23,7 @@ from fetal_hc.engine import rcnn
 from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.config import load_config
 from fetal_hc.model.preprocess import InputSpec, to_network_input
+from fetal_hc_cli import new_parser
 from hc18.geometry.pixel_size import from_table
 from hc18.measure.head_model import HeadModel, bundled_model_path, load_model
 from hc18.measure.pipeline import measure_frame
@@ -37,10 +38,7 @@ Image = NDArray[np.uint8]
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="default: the shipped model")
     parser.add_argument("--rounds", type=int, default=8, help="timed pairs (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="threads of each network (default: %(default)s)")

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from fetal_hc.errors import FetalHCError
+from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import from_table
 from hc18.reviews.models import ModelMeasurement, ModelVersion, NewCase, ReviewAction, SoftMask
@@ -35,21 +36,18 @@ _PER_TRANSACTION = 100
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--count", type=int, default=N_CASES, help=f"number of cases (default {N_CASES})")
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            is_fast = _measure(str(Path(folder) / "reviews.db"), options.count)
-            if url := os.environ.get("FETAL_HC_POSTGRES_URL"):
-                is_fast &= _measure(url, options.count)
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    with tempfile.TemporaryDirectory() as folder:
+        is_fast = _measure(str(Path(folder) / "reviews.db"), options.count)
+        if url := os.environ.get("FETAL_HC_POSTGRES_URL"):
+            is_fast &= _measure(url, options.count)
     return 0 if is_fast else 1
 
 

@@ -29,9 +29,9 @@ from benchmarks.batch_runs import (
 from benchmarks.score_speed import MAX_OUTSIDE_PERCENT, median_ms, refinement_ms
 from fetal_hc.batch.checkpoint.shards import ShardWriter
 from fetal_hc.batch.tasks import ImageTask, TaskResult
-from fetal_hc.errors import FetalHCError
 from fetal_hc.io.storage import read_image_file
 from fetal_hc.model.preprocess import to_network_input
+from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.geometry.pixel_size import from_table
 from hc18.measure.frames import open_frames
 from hc18.measure.head_model import bundled_model_path, load_model
@@ -51,32 +51,26 @@ _INTERVAL_S = 0.05
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="default: the shipped model")
     parser.add_argument("--images", type=int, default=1000, metavar="N", help="images per run (default: %(default)s)")
     parser.add_argument("--ray", action="store_true", help="compare with a local Ray (needs the extra scale)")
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     if hasattr(os, "sched_setaffinity"):  # inherited by the runs
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:_N_CORES])
-    try:
-        model = options.model or bundled_model_path()
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            phantoms = write_phantoms(folder / "phantoms")
-            manifest = write_manifest(folder / "manifest.csv", phantoms, options.images)
-            passed = [_second_process(folder, manifest, model, options.images), _stages(folder, phantoms, model)]
-            if options.ray:
-                passed.append(_ray(folder, manifest, model))
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    model = options.model or bundled_model_path()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        phantoms = write_phantoms(folder / "phantoms")
+        manifest = write_manifest(folder / "manifest.csv", phantoms, options.images)
+        passed = [_second_process(folder, manifest, model, options.images), _stages(folder, phantoms, model)]
+        if options.ray:
+            passed.append(_ray(folder, manifest, model))
     return 0 if all(passed) else 1
 
 

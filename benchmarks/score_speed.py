@@ -25,6 +25,7 @@ from benchmarks.process_memory import MemorySample, run_sampled
 from fetal_hc.errors import FetalHCError
 from fetal_hc.io.images import read_image
 from fetal_hc.model.preprocess import to_grey, to_network_input
+from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.geometry.pixel_size import from_table
 from hc18.measure.head_model import HeadModel, bundled_model_path, load_model
 from hc18.measure.measurement import apply_pixel_size
@@ -43,10 +44,7 @@ _N_PHANTOMS = 40
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="default: the shipped model")
     parser.add_argument("--images", type=int, default=400, metavar="N", help="images timed (default: %(default)s)")
     parser.add_argument(
@@ -56,21 +54,18 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     if hasattr(os, "sched_setaffinity"):  # inherited by the runs
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:_N_CORES])
-    try:
-        model = options.model or bundled_model_path()
-        with tempfile.TemporaryDirectory() as folder:
-            phantoms = _write_phantoms(Path(folder) / "phantoms")
-            passed = [_speed(Path(folder), phantoms, model, options.images, options.runner)]
-            if options.memory_images:
-                passed.append(_constancy(Path(folder), phantoms, model, options.memory_images, options.runner))
-            passed.append(_stages(phantoms, model))
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    model = options.model or bundled_model_path()
+    with tempfile.TemporaryDirectory() as folder:
+        phantoms = _write_phantoms(Path(folder) / "phantoms")
+        passed = [_speed(Path(folder), phantoms, model, options.images, options.runner)]
+        if options.memory_images:
+            passed.append(_constancy(Path(folder), phantoms, model, options.memory_images, options.runner))
+        passed.append(_stages(phantoms, model))
     return 0 if all(passed) else 1
 
 

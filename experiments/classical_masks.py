@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 
 from face_mask.predict.classical import METHODS
 from face_mask.training.mask_evaluation import score_mask
-from fetal_hc.errors import DatasetError, FetalHCError
+from fetal_hc.errors import DatasetError
 from fetal_hc.io.atomic import write_text_atomic
 from fetal_hc.io.coco import read_coco, resolve_image_path
 from fetal_hc.io.images import read_image
 from fetal_hc.io.masks import rle_to_mask
+from fetal_hc_cli import new_parser, reports_bad_input
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--coco", type=Path, required=True, metavar="FILE", help="COCO JSON with mask pixels")
     parser.add_argument("--output", type=Path, metavar="FILE", help="CSV with the scores of every image")
     return parser
@@ -59,19 +60,14 @@ def to_csv(names: Sequence[str], scores: Mapping[str, Sequence[tuple[float, floa
     return "\n".join(lines) + "\n"
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    try:
-        cases = read_cases(options.coco)
-        scores = {
-            name: [score_mask(method(image), truth) for _, image, truth in cases] for name, method in METHODS.items()
-        }
-        if options.output:
-            names = [name for name, _, _ in cases]
-            write_text_atomic(options.output, to_csv(names, scores))
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    cases = read_cases(options.coco)
+    scores = {name: [score_mask(method(image), truth) for _, image, truth in cases] for name, method in METHODS.items()}
+    if options.output:
+        names = [name for name, _, _ in cases]
+        write_text_atomic(options.output, to_csv(names, scores))
     print(f"{len(cases)} images of {options.coco.name}, mean (sd) in percent")
     for name, rows in scores.items():
         mean, deviation = 100.0 * np.mean(rows, axis=0), 100.0 * np.std(rows, axis=0)

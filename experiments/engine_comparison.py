@@ -24,7 +24,7 @@ from fetal_hc.engine.checkpoints.checkpoint import seed_everything, write_checkp
 from fetal_hc.engine.config import load_config
 from fetal_hc.engine.train.events import read_metrics
 from fetal_hc.engine.train.training_job import JobOptions, start_job
-from fetal_hc.errors import FetalHCError
+from fetal_hc_cli import new_parser, reports_bad_input
 from fetal_hc_cli.training.architectures import ARCHITECTURES, MASK_RCNN
 
 ENGINES = ("builtin", "detectron2")
@@ -32,10 +32,7 @@ COLUMNS = ("engine", "box AP", "mask AP", "ADF (mm)", "failed", "last total loss
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--config-file", type=Path, required=True, metavar="FILE", help="configuration to train")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of both trainings (replaced)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: %(default)s)")
@@ -43,15 +40,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore")
-    try:
-        rows = _train_both(options.config_file, options.output, tuple(options.overrides))
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    rows = _train_both(options.config_file, options.output, tuple(options.overrides))
     for cells in (COLUMNS, ("---",) * len(COLUMNS), *rows):
         print(f"| {' | '.join(cells)} |")
     return 0

@@ -20,8 +20,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from experiments.recalibrate import validate_reference_run
-from fetal_hc.errors import ConfigError, FetalHCError, raise_problems
+from fetal_hc.errors import ConfigError, raise_problems
 from fetal_hc.io.atomic import write_text_atomic
+from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.dataset.convert import TRAIN_FILE, VAL_FILE, convert_hc18
 from hc18.evaluation.evaluate import evaluate_labelled
 from hc18.evaluation.score_summary import GroupSummary, Statistics
@@ -202,10 +203,7 @@ def write_pages(root: Path = ROOT) -> list[str]:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--write", action="store_true", help="put the file's figures into the pages")
     parser.add_argument("--measure", type=Path, metavar="HC18_DIR", help="compute accuracy and intervals first")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=TEXT", help="figures that another command printed")
@@ -213,24 +211,21 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     options = parser.parse_args(argv)
     if bool(options.set) != bool(options.command):
         parser.error("--set and --command belong together")
-    try:
-        new = _given(options.set, options.command)
-        if options.measure is not None:
-            new |= measure_figures(options.measure)
-        if new:
-            write_figures({**read_figures(), **new})
-        if new or options.write:
-            for page in write_pages():
-                print(f"{page}: changed")
-        outdated = find_outdated()
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    new = _given(options.set, options.command)
+    if options.measure is not None:
+        new |= measure_figures(options.measure)
+    if new:
+        write_figures({**read_figures(), **new})
+    if new or options.write:
+        for page in write_pages():
+            print(f"{page}: changed")
+    outdated = find_outdated()
     for sentence in outdated:
         print(sentence)
     print(f"{len(outdated)} outdated figures in {len(find_pages())} pages")

@@ -18,6 +18,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fetal_hc_cli import new_parser
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE_FOLDERS = ("fetal_hc", "hc18", "face_mask", "app", "tools", "benchmarks", "experiments")
 SMALL_FILE_LINES = 50
@@ -205,7 +207,7 @@ def count_all(root: Path, ci_seconds: float | None) -> list[Figure]:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = new_parser(__doc__)
     parser.add_argument("--ci-seconds", type=float, metavar="N", help="what a cold .ci/run took")
     return parser
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fetal_hc.errors import FetalHCError, MeasurementError
+from fetal_hc.errors import MeasurementError
 from fetal_hc.io.masks import polygon_to_coverage
+from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.dataset.convert import head_polygon
 from hc18.dataset.folder import read_training_set
 from hc18.dataset.labelled_image import LabelledImage
@@ -27,21 +28,18 @@ SUPERSAMPLE = 8
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = new_parser(__doc__)
     parser.add_argument("--root", type=Path, required=True, metavar="HC18_DIR", help="folder holding training_set/")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes (default: %(default)s)")
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    try:
-        cases = read_training_set(options.root, progress=True)
-        with ProcessPoolExecutor(max(options.workers, 1)) as pool:
-            mask_hc_mm = np.array(list(pool.map(mask_hc, cases, chunksize=16)))
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    cases = read_training_set(options.root, progress=True)
+    with ProcessPoolExecutor(max(options.workers, 1)) as pool:
+        mask_hc_mm = np.array(list(pool.map(mask_hc, cases, chunksize=16)))
     fitted_hc_mm = np.array([case.fitted_hc_mm for case in cases])
     annotation_error_mm = fitted_hc_mm - [case.hc_mm for case in cases]
     mask_error_mm = mask_hc_mm - fitted_hc_mm

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 
 from face_mask.models.two_head import aligned_iou
-from fetal_hc.errors import DatasetError, FetalHCError
+from fetal_hc.errors import DatasetError
 from fetal_hc.io.coco import read_coco
+from fetal_hc_cli import new_parser, reports_bad_input
 
 
 def read_faces(path: Path) -> tuple[list[int], np.ndarray]:
@@ -41,22 +42,16 @@ def read_faces(path: Path) -> tuple[list[int], np.ndarray]:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     for part in ("train", "val"):
         parser.add_argument(f"--{part}", type=Path, required=True, metavar="FILE", help=f"COCO file, {part}")
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    try:
-        (classes, boxes), (true_classes, true_boxes) = read_faces(options.train), read_faces(options.val)
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    (classes, boxes), (true_classes, true_boxes) = read_faces(options.train), read_faces(options.val)
     commonest, _ = Counter(classes).most_common(1)[0]
     guess = np.tile(np.median(boxes, axis=0), (len(true_boxes), 1))
     overlap = aligned_iou(torch.from_numpy(guess), torch.from_numpy(true_boxes)).numpy()

@@ -9,7 +9,7 @@ A model that was trained on every labelled image has no held-out error of its ow
 of the folds (--out-of-fold) say what the error grows with. A reference run (--reference-run) is a training like that of
 the model which had some images left: its errors say how large the error is. The quality features of all three on images
 without labels (--unlabelled) make them comparable, because the longer a training, the more confident its masks.
-Without --reference-run this is tools/calibrate_trust.py for folds alone; --longer is the earlier name of the option.
+Without --reference-run this is `fetal-hc calibrate` for folds alone; --longer is the earlier name of the option.
 
 Exit code: 0 done; 1 the overall coverage is outside 88 to 92 %; 2 bad input, nothing written.
 """
@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from fetal_hc_cli import reports_bad_input
 from fetal_hc_cli.training import calibrate
 from hc18.measure.interval_model import IntervalModel
 from hc18.uncertainty.calibration import (
@@ -59,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     options = parser.parse_args(argv)

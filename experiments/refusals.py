@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fetal_hc.errors import DatasetError, FetalHCError
+from fetal_hc.errors import DatasetError
 from fetal_hc.io.coco import read_coco, resolve_image_path
 from fetal_hc.io.images import read_image
+from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.dicom import read_dicom
 from hc18.geometry.pixel_size import from_table
 from hc18.measure.head_model import HeadModel, bundled_model_path, load_model
@@ -41,10 +42,7 @@ NamedImage = tuple[str, NDArray[np.uint8]]
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="default: the shipped model")
     parser.add_argument("--count", type=int, default=40, metavar="N", help="images of each kind (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=77, help="of the first image (default: %(default)s)")
@@ -54,18 +52,15 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    try:
-        predictor = load_model(options.model or bundled_model_path(), num_threads=2)
-        passed = True
-        for group in _groups(options):
-            passed &= _count(predictor, *group)
-        if options.heads is not None:
-            passed &= _count_missed(predictor, options.heads)
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    predictor = load_model(options.model or bundled_model_path(), num_threads=2)
+    passed = True
+    for group in _groups(options):
+        passed &= _count(predictor, *group)
+    if options.heads is not None:
+        passed &= _count_missed(predictor, options.heads)
     return 0 if passed else 1
 
 

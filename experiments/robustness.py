@@ -21,9 +21,9 @@ from tqdm import tqdm
 
 from experiments.labelled_heads import LabelledHead, read_labelled_heads
 from experiments.perturbations import DEGRADATIONS, Degraded
-from fetal_hc.errors import FetalHCError
 from fetal_hc.io.atomic import write_text_atomic
 from fetal_hc.io.images import read_image
+from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.geometry.pixel_size import from_table
 from hc18.measure.head_model import HeadModel, bundled_model_path, load_model
 from hc18.measure.pipeline import measure_frame
@@ -56,10 +56,7 @@ class Row:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--coco", type=Path, required=True, metavar="FILE.json", help="of tools/convert_hc18.py")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for table and plot")
     parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="default: the shipped model")
@@ -67,17 +64,14 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    try:
-        cases = read_labelled_heads(options.coco, options.limit)
-        predictor = load_model(options.model or bundled_model_path(), num_threads=2)
-        rows = list(_measure_all(predictor, cases))
-        options.output.mkdir(parents=True, exist_ok=True)
-        _write_table(options.output / "robustness.csv", rows)
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    cases = read_labelled_heads(options.coco, options.limit)
+    predictor = load_model(options.model or bundled_model_path(), num_threads=2)
+    rows = list(_measure_all(predictor, cases))
+    options.output.mkdir(parents=True, exist_ok=True)
+    _write_table(options.output / "robustness.csv", rows)
     _plot(rows).savefig(options.output / "robustness.png", dpi=110)
     clean = rows[0].adf_kept
     print(f"{'damage':<10}{'strength':>9}{'ADF mm':>9}{'kept ADF':>10}{'flagged':>9}{'refused':>9}  > 4 mm (set aside)")

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fetal_hc.errors import FetalHCError
 from fetal_hc.io.masks import mask_grid_to_image_affine, polygon_to_coverage
+from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.dataset.folder import read_training_set
 from hc18.dataset.labelled_image import LabelledImage
 from hc18.geometry.ellipse import Ellipse
@@ -33,19 +33,16 @@ MASK_KINDS = ("area coverage", "blurred 0.7 cells", "blurred 1.2 cells", "sigmoi
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = new_parser(__doc__)
     parser.add_argument("--root", type=Path, required=True, metavar="HC18_DIR", help="folder holding training_set/")
     parser.add_argument("--heads", type=int, default=300, metavar="N", help="heads to render (default: %(default)s)")
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    try:
-        cases = read_training_set(options.root, progress=True)
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    cases = read_training_set(options.root, progress=True)
     heads = [case for case in cases if not case.annotation.touches_border]
     heads = [heads[index] for index in np.linspace(0, len(heads) - 1, min(options.heads, len(heads))).astype(int)]
     print(f"{len(heads)} heads of {options.root}; error of HC in mm: DF / ADF")

@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from experiments.labelled_heads import LabelledHead, read_labelled_heads
-from fetal_hc.errors import ConfigError, FetalHCError
+from fetal_hc.errors import ConfigError
 from fetal_hc.io.images import read_image
 from fetal_hc.io.masks import mask_grid_to_image_affine
+from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.evaluation.evaluate import ReferenceCase, score_case
 from hc18.evaluation.score_summary import ScoredImage, summarise
 from hc18.geometry.ellipse import Ellipse
@@ -42,10 +43,7 @@ REFINED = "contour, refined by the second look"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument(
         "--fold",
         nargs="+",
@@ -59,27 +57,24 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     scores: dict[str, list[ScoredImage]] = {}
     spreads_mm: list[float] = []
-    try:
-        wanted = None if options.also_in is None else {head.path.name for head in read_labelled_heads(options.also_in)}
-        if len({len(fold) for fold in options.fold}) > 1 or len(options.fold[0]) < 2:
-            raise ConfigError("--fold: expected one or more models, as many in every fold, and then the images")
-        for *models, images in options.fold:
-            predictors = [load_model(model, num_threads=2) for model in models]
-            heads = [head for head in read_labelled_heads(images) if wanted is None or head.path.name in wanted]
-            for head in tqdm(heads, images.name, disable=None):
-                found = _variants(predictors, read_image(head.path))
-                for name, ellipse_px in found.items():
-                    scores.setdefault(name, []).append(_score(head, ellipse_px))
-                spreads_mm.append(_spread_mm(head, list(found.values())[: len(MIRRORS)]))
-        if not scores:
-            raise ConfigError(f"--also-in {options.also_in}: names no image of any fold; expected one that shares some")
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    wanted = None if options.also_in is None else {head.path.name for head in read_labelled_heads(options.also_in)}
+    if len({len(fold) for fold in options.fold}) > 1 or len(options.fold[0]) < 2:
+        raise ConfigError("--fold: expected one or more models, as many in every fold, and then the images")
+    for *models, images in options.fold:
+        predictors = [load_model(model, num_threads=2) for model in models]
+        heads = [head for head in read_labelled_heads(images) if wanted is None or head.path.name in wanted]
+        for head in tqdm(heads, images.name, disable=None):
+            found = _variants(predictors, read_image(head.path))
+            for name, ellipse_px in found.items():
+                scores.setdefault(name, []).append(_score(head, ellipse_px))
+            spreads_mm.append(_spread_mm(head, list(found.values())[: len(MIRRORS)]))
+    if not scores:
+        raise ConfigError(f"--also-in {options.also_in}: names no image of any fold; expected one that shares some")
     print(f"{'variant':<40}{'images':>7}{'failed':>7}{'ADF mm':>8}{'p95':>7}{'DF mm':>8}{'DSC %':>7}{'HD mm':>7}")
     for name, cases in scores.items():
         print(f"{name:<40}{_row(cases)}")

@@ -1,6 +1,22 @@
 """Commands of the project, one module each; `fetal-hc`, `face-mask` and `tools/*.py` call them."""
 
 import argparse
+import functools
+import sys
+from collections.abc import Sequence
+from typing import Protocol
+
+from fetal_hc.errors import FetalHCError
+
+BAD_INPUT = 2  # exit code
+
+
+class Main(Protocol):
+    """A command: takes its arguments, those of the process by default, and returns its exit code."""
+
+    def __call__(self, argv: Sequence[str] | None = None) -> int:
+        """Runs the command."""
+        ...
 
 
 def new_parser(docstring: str | None) -> argparse.ArgumentParser:
@@ -9,3 +25,17 @@ def new_parser(docstring: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+
+
+def reports_bad_input(main: Main) -> Main:
+    """Makes a command print an error that its user can repair, without a traceback, and return 2."""
+
+    @functools.wraps(main)
+    def reporting_main(argv: Sequence[str] | None = None) -> int:
+        try:
+            return main(argv)
+        except FetalHCError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return BAD_INPUT
+
+    return reporting_main

@@ -15,8 +15,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fetal_hc.errors import ConfigError, DatasetError, FetalHCError, Problem, fatal_problems
-from fetal_hc_cli import new_parser
+from fetal_hc.errors import ConfigError, DatasetError, Problem, fatal_problems
+from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.dataset.folder import TEST_TABLE, check_folder
 from hc18.dataset.pixel_size_table import read_pixel_sizes
 from hc18.dataset.submission import check_submission
@@ -35,16 +35,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     options = parser.parse_args(argv)
     if options.root is None and options.submission is None:
         parser.error("one of the arguments --root --submission is required")
-    try:
-        problems = _find_problems(options)
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    problems = _find_problems(options)
     for problem in problems:
         print(f"{'error' if problem.fatal else 'warning'}: {problem}")
     n_errors = len(fatal_problems(problems))

@@ -8,12 +8,11 @@ Exit code: 0 written; 2 bad input, nothing written.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from fetal_hc.errors import FetalHCError
-from fetal_hc_cli import new_parser
+from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.dataset.external_heads import COLUMNS, write_external_heads
 
 
@@ -26,15 +25,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    try:
-        if options.output.exists() and not options.overwrite:
-            raise FetalHCError(f"{options.output}: exists already; choose another name or add --overwrite")
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        count = write_external_heads(options.table, options.images, options.output)
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if options.output.exists() and not options.overwrite:
+        raise FetalHCError(f"{options.output}: exists already; choose another name or add --overwrite")
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    count = write_external_heads(options.table, options.images, options.output)
     print(f"{count} heads in {options.output}")
     return 0

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from face_mask.data.classes import ClassMap
 from face_mask.data.convert import READERS, ConversionOptions, PhotoConversion, convert_face_mask
-from fetal_hc.errors import FetalHCError
+from fetal_hc_cli import new_parser, reports_bad_input
 
 _SHOWN_WARNINGS = 5
 
 
 def build_parser() -> argparse.ArgumentParser:
     defaults = ConversionOptions()
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument("--format", choices=sorted(READERS), required=True, help="layout of the dataset")
     parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="folder of the dataset")
     parser.add_argument(
@@ -60,24 +60,21 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    try:
-        chosen = ConversionOptions(
-            val_fraction=options.val_fraction,
-            seed=options.seed,
-            class_map=ClassMap.from_options(options.class_map) if options.class_map else None,
-            strict=options.strict,
-            single_face=options.single_face,
-            min_crop_area_px=options.min_crop_area,
-            n_overlays=options.overlays,
-            name=options.name,
-            progress=True,
-        )
-        report = convert_face_mask(options.format, options.root, options.output, chosen)
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    chosen = ConversionOptions(
+        val_fraction=options.val_fraction,
+        seed=options.seed,
+        class_map=ClassMap.from_options(options.class_map) if options.class_map else None,
+        strict=options.strict,
+        single_face=options.single_face,
+        min_crop_area_px=options.min_crop_area,
+        n_overlays=options.overlays,
+        name=options.name,
+        progress=True,
+    )
+    report = convert_face_mask(options.format, options.root, options.output, chosen)
     _print_report(report, options.output)
     return 0
 

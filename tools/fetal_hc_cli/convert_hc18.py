@@ -7,14 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fetal_hc.errors import FetalHCError
+from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.dataset.convert import REPORT_FILE, Hc18Conversion, convert_hc18
 
 _SHOWN_WARNINGS = 5
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument(
         "--root",
         type=Path,
@@ -38,20 +38,17 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    try:
-        report = convert_hc18(
-            options.root,
-            options.output,
-            n_folds=options.folds,
-            val_fold=options.val_fold,
-            seed=options.seed,
-            progress=True,
-        )
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    report = convert_hc18(
+        options.root,
+        options.output,
+        n_folds=options.folds,
+        val_fold=options.val_fold,
+        seed=options.seed,
+        progress=True,
+    )
     _print_report(report, options.output)
     return 0
 

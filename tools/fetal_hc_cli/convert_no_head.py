@@ -1,6 +1,6 @@
 """Lists a folder of images without a head as a COCO dataset without annotations, to train with beside HC18.
 
-    python tools/convert_no_head.py --images photographs --count 200 --output datasets/no_head_photos.json
+    fetal-hc convert-negatives --images photographs --count 200 --output datasets/no_head_photos.json
 
 Exit code: 0 written; 2 bad input, nothing written.
 """
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fetal_hc.errors import FetalHCError
-from fetal_hc_cli import new_parser
+from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.phantoms.negatives import write_no_head_json
 
 
@@ -27,16 +27,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    try:
-        if options.output.exists() and not options.overwrite:
-            raise FetalHCError(f"{options.output}: exists already; choose another name or add --overwrite")
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        count = write_no_head_json(options.images, options.output, max_count=options.count, seed=options.seed)
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if options.output.exists() and not options.overwrite:
+        raise FetalHCError(f"{options.output}: exists already; choose another name or add --overwrite")
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    count = write_no_head_json(options.images, options.output, max_count=options.count, seed=options.seed)
     print(f"{count} images without a head in {options.output}")
     return 0
 

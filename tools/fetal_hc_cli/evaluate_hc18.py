@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fetal_hc.errors import ConfigError, FetalHCError
+from fetal_hc.errors import ConfigError
 from fetal_hc.io.atomic import write_text_atomic
-from fetal_hc_cli import new_parser
+from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.evaluation.evaluate import HcEvaluation, evaluate_labelled, evaluate_submission
 from hc18.measure.details import read_details
 
@@ -22,7 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = new_parser(__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--submission", type=Path, metavar="CSV", help="ellipses in mm, in the challenge's format")
-    source.add_argument("--details", type=Path, metavar="CSV", help="details of tools/score.py; needs no submission")
+    source.add_argument("--details", type=Path, metavar="CSV", help="details of fetal-hc score; needs no submission")
     parser.add_argument(
         "--root",
         type=Path,
@@ -41,13 +41,10 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    try:
-        evaluation = _run(options)
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    evaluation = _run(options)
     print(evaluation.to_table())
     return 1 if evaluation.failed else 0
 

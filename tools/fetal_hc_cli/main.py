@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fetal_hc_cli import BAD_INPUT
+
 PROJECT_PACKAGES = ("fetal_hc", "hc18", "face_mask", "fetal_hc_app", "fetal_hc_cli")
-BAD_INPUT = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fetal_hc.errors import FetalHCError
+from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.phantoms.folder import FULL_IMAGE_HW, SMALL_IMAGE_HW, write_phantom_folder
 from hc18.phantoms.negatives import write_no_head_folder
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument("--output", type=Path, required=True, help="folder to create")
     parser.add_argument("--count", type=int, default=24, help="annotated images in training_set (default 24)")
     parser.add_argument("--test-count", type=int, default=4, help="images in test_set (default 4)")
@@ -26,26 +26,23 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     image_hw = SMALL_IMAGE_HW if options.size == "small" else FULL_IMAGE_HW
-    try:
-        cases = []
-        if options.count or options.test_count:
-            cases = write_phantom_folder(
-                options.output,
-                options.count,
-                options.test_count,
-                options.seed,
-                image_hw=image_hw,
-                overwrite=options.overwrite,
-                progress=True,
-            )
-        if options.no_head:
-            write_no_head_folder(options.output, options.no_head, options.seed, image_hw=image_hw, progress=True)
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    cases = []
+    if options.count or options.test_count:
+        cases = write_phantom_folder(
+            options.output,
+            options.count,
+            options.test_count,
+            options.seed,
+            image_hw=image_hw,
+            overwrite=options.overwrite,
+            progress=True,
+        )
+    if options.no_head:
+        write_no_head_folder(options.output, options.no_head, options.seed, image_hw=image_hw, progress=True)
     print(f"{len(cases)} phantoms and {options.no_head} images without a head in {options.output}")
     return 0
 

@@ -1,7 +1,7 @@
 r"""Show what a model file holds, or turn an older one into a bundle.
 
-    python tools/model.py info hc18/shipped/hc18.zip
-    python tools/model.py convert old.onnx output/old.zip --name mine --model-version 1.0.0
+    fetal-hc model info hc18/shipped/hc18.zip
+    fetal-hc model convert old.onnx output/old.zip --name mine --model-version 1.0.0
 
 `info` prints the manifest of a bundle after its members were checked, as JSON; --config prints the configuration of the
 detector's training instead. `convert` changes no number: the networks stay as they are. Single .onnx files can also be
@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fetal_hc.errors import ConfigError, FetalHCError
+from fetal_hc.errors import ConfigError
 from fetal_hc.io.documents import parse_json
 from fetal_hc.model.bundle import TRAINING, ModelBundle
 from fetal_hc.model.checksum import file_sha256
-from fetal_hc_cli import new_parser
+from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.measure.head_model import HEAD_CLASSES, HeadModel
 
 
@@ -65,13 +65,10 @@ def identity_changes(options: argparse.Namespace) -> dict[str, Any]:
     return changes
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    try:
-        print(_info(options) if options.command == "info" else _convert(options))
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    print(_info(options) if options.command == "info" else _convert(options))
     return 0
 
 

@@ -1,7 +1,7 @@
 """Measure head circumferences: images and pixel sizes -> challenge submission and a details row for every image.
 
-    python tools/score.py --images HC18/test_set --pixel-sizes HC18/test_set_pixel_size.csv --output submission.csv
-    python tools/score.py --manifest archive.csv --output archive_submission.csv --resume
+    fetal-hc score --images HC18/test_set --pixel-sizes HC18/test_set_pixel_size.csv --output submission.csv
+    fetal-hc score --manifest archive.csv --output archive_submission.csv --resume
 
 Exit code: 0 every image was measured; 1 some were not (they are named, the others are written); 2 bad input or no way
 to go on; 130 stopped by Ctrl-C. Finished results are kept until the output files are complete; --resume continues.
@@ -16,9 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fetal_hc.batch.settings import RUNNER_NAMES
-from fetal_hc.errors import FetalHCError
 from fetal_hc.io.interruption import stop_at_signals
-from fetal_hc_cli import new_parser
+from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.measure.batches import BatchInterrupted, MeasureSettings, measure_batch, open_source
 
 INTERRUPTED = 130
@@ -73,6 +72,7 @@ def _add_worker_options(group: argparse._ArgumentGroup) -> None:
     )
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     options = parser.parse_args(argv)
@@ -95,9 +95,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         source = open_source(options.images, options.pixel_sizes, options.manifest)
         summary = measure_batch(source, options.output, details, settings)
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except BatchInterrupted as interrupt:
         print(interrupt, file=sys.stderr)
         return INTERRUPTED

@@ -13,8 +13,8 @@ import re
 import sys
 from collections.abc import Sequence
 
-from fetal_hc.errors import ConfigError, FetalHCError
-from fetal_hc_cli import new_parser
+from fetal_hc.errors import ConfigError
+from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.reviews.models import StoreDamaged
 from hc18.reviews.store import ReviewStore
 from hc18.reviews.verify import Verification
@@ -37,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     try:
@@ -45,9 +46,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"database: {error}", file=sys.stderr)
         print("the record is NOT intact: the database itself is damaged")
         return 1
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     for problem in result.problems:
         print(f"{problem.kind}: {problem}", file=sys.stderr)
     print(_to_text(result))

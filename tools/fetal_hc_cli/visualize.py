@@ -1,8 +1,8 @@
 """Draw references (blue) and predictions (orange) on images: one PNG each, contact sheets, and a CSV of the figures.
 
-    python tools/visualize.py --root HC18 --submission submission.csv --worst --limit 40 --output output/worst
-    python tools/visualize.py --coco datasets/hc18_val.json --model hc18/shipped/hc18.zip --output output/val
-    python tools/visualize.py --images HC18/test_set --pixel-sizes HC18/test_set_pixel_size.csv --details details.csv
+    fetal-hc visualize --root HC18 --submission submission.csv --worst --limit 40 --output output/worst
+    fetal-hc visualize --coco datasets/hc18_val.json --model hc18/shipped/hc18.zip --output output/val
+    fetal-hc visualize --images HC18/test_set --pixel-sizes HC18/test_set_pixel_size.csv --details details.csv
                               --output output/test
 
 Exit code: 0 done; 1 some images could not be read; 2 bad input.
@@ -15,9 +15,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fetal_hc.errors import FetalHCError
 from fetal_hc.model.cores import usable_cores
-from fetal_hc_cli import new_parser
+from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.evaluation.overlay_items import (
     OverlayItem,
     read_coco_cases,
@@ -40,8 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
     images.add_argument("--images", type=Path, metavar="DIR", help="images without references; needs --pixel-sizes")
     parser.add_argument("--pixel-sizes", type=Path, metavar="CSV", help="table of pixel sizes for --images")
     predictions = parser.add_mutually_exclusive_group()
-    predictions.add_argument("--submission", type=Path, metavar="CSV", help="ellipses written by tools/score.py")
-    predictions.add_argument("--details", type=Path, metavar="CSV", help="details written by tools/score.py")
+    predictions.add_argument("--submission", type=Path, metavar="CSV", help="ellipses written by fetal-hc score")
+    predictions.add_argument("--details", type=Path, metavar="CSV", help="details written by fetal-hc score")
     predictions.add_argument("--model", type=Path, metavar="FILE", help="measure with this model")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the pictures")
     parser.add_argument("--names", nargs="+", metavar="FILE", help="only these images")
@@ -52,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     options = parser.parse_args(argv)
@@ -59,13 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--images and --pixel-sizes belong together")
     if options.limit is not None and options.limit < 1:
         parser.error(f"--limit is {options.limit}; expected at least 1")
-    try:
-        cases = _with_predictions(_read_cases(options), options)
-        cases = worst_first(cases)[: options.limit] if options.worst else cases
-        n_unreadable = write_gallery(cases, options.output, overwrite=options.overwrite, progress=True)
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    cases = _with_predictions(_read_cases(options), options)
+    cases = worst_first(cases)[: options.limit] if options.worst else cases
+    n_unreadable = write_gallery(cases, options.output, overwrite=options.overwrite, progress=True)
     print(f"{len(cases) - n_unreadable} of {len(cases)} images drawn: {options.output / 'index.png'}")
     return 1 if n_unreadable else 0
 

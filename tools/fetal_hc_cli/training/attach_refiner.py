@@ -1,10 +1,10 @@
 r"""Put an outline refiner into the bundle of the detector whose outlines it refines, and name the result.
 
-    python tools/attach_refiner.py --model output/int8.onnx --refiner output/refiner.onnx --output output/hc18.zip \
+    fetal-hc attach-refiner --model output/int8.onnx --refiner output/refiner.onnx --output output/hc18.zip \
         --name hc18 --model-version 1.0.0
 
-The refiner is what tools/export_model.py wrote for configs/hc18/outline_refiner.yaml. A calibration stored in the model
-is dropped: calibrate again with tools/calibrate_trust.py.
+The refiner is what fetal-hc export wrote for configs/hc18/outline_refiner.yaml. A calibration stored in the model
+is dropped: calibrate again with fetal-hc calibrate.
 
 Exit code: 0 done; 2 bad input, nothing written.
 """
@@ -14,9 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fetal_hc.errors import FetalHCError
 from fetal_hc.model.checksum import file_sha256
-from fetal_hc_cli import new_parser
+from fetal_hc_cli import new_parser, reports_bad_input
 from fetal_hc_cli.model import add_identity_options, identity_changes
 from hc18.training.bundle_parts import attach_refiner, read_head_bundle
 
@@ -30,14 +29,11 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    try:
-        bundle = attach_refiner(read_head_bundle(options.model), options.refiner)
-        bundle.replace(**identity_changes(options)).write(options.output)
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    bundle = attach_refiner(read_head_bundle(options.model), options.refiner)
+    bundle.replace(**identity_changes(options)).write(options.output)
     size = options.output.stat().st_size
     print(f"{options.output}: {size / 1e6:.1f} MB, SHA-256 {file_sha256(options.output)}")
     return 0

@@ -1,6 +1,6 @@
 """Average the weights of two or more checkpoints of one training's stages.
 
-    python tools/average_checkpoints.py --weights stage2/model_final.pth stage3/model_final.pth --output average.pth
+    fetal-hc average --weights stage2/model_final.pth stage3/model_final.pth --output average.pth
 
 Exit code: 0 written; 2 bad input, nothing written.
 """
@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fetal_hc.engine.checkpoints.checkpoint import average_checkpoints
-from fetal_hc.errors import FetalHCError
 from fetal_hc.model.checksum import file_sha256
-from fetal_hc_cli import new_parser
+from fetal_hc_cli import new_parser, reports_bad_input
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -25,13 +24,10 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    try:
-        average_checkpoints(options.weights, options.output)
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    average_checkpoints(options.weights, options.output)
     print(f"{options.output}: mean of {len(options.weights)} checkpoints, SHA-256 {file_sha256(options.output)}")
     return 0
 

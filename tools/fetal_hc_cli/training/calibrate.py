@@ -1,6 +1,6 @@
 """Calibrate the intervals of a model, from measurements of images it was not trained on, and store them in its bundle.
 
-    python tools/calibrate.py --out-of-fold fold0_details.csv datasets/hc18_val.json \
+    fetal-hc calibrate --out-of-fold fold0_details.csv datasets/hc18_val.json \
         --model model.zip --output calibrated.zip --report output/intervals
 
 Give --out-of-fold once per fold: the details of the model that was not trained on the images of the JSON file. Prints
@@ -17,9 +17,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fetal_hc.errors import FetalHCError
 from fetal_hc.io.atomic import write_text_atomic
 from fetal_hc.model.checksum import file_sha256
+from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.measure.interval_model import IntervalModel
 from hc18.reports.interval_figure import interval_figure
 from hc18.training.bundle_parts import add_intervals, read_head_bundle
@@ -40,10 +40,7 @@ Fit = Callable[[Sequence[LabelledMeasurement]], tuple[IntervalModel, str]]
 
 def build_parser(text: str = __doc__ or "") -> argparse.ArgumentParser:
     """The options of a calibration; `text` describes the command."""
-    description, _, epilog = text.partition("\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(text)
     parser.add_argument(
         "--out-of-fold",
         nargs=2,
@@ -62,6 +59,7 @@ def build_parser(text: str = __doc__ or "") -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     return run(parser, parser.parse_args(argv), lambda measured: (fit_interval_model(measured), ""))
@@ -71,27 +69,23 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace, fit: Fit) 
     """Validates intervals on all folds, fits the model to store, writes what the options ask for; the exit code."""
     if (options.model is None) != (options.output is None):
         parser.error("--model and --output belong together")
-    try:
-        measured, unmeasured = [], []
-        for details, labelled in options.out_of_fold:
-            found, without = read_labelled_measurements(details, labelled)
-            measured += found
-            unmeasured += without
-        rows = out_of_fold_table(options.out_of_fold) if options.rows is not None else ""
-        validated = validate_intervals(measured)
-        report = report_validation(validated)
-        model, remarks = fit(measured)
-        if options.output is not None:
-            add_intervals(read_head_bundle(options.model), model).write(options.output)
-        if options.rows is not None:
-            write_text_atomic(options.rows, rows)
-        if options.report is not None:
-            options.report.mkdir(parents=True, exist_ok=True)
-            write_text_atomic(options.report / "intervals.csv", _table(validated))
-            interval_figure(validated, report, COVERAGE).savefig(options.report / "intervals.png", dpi=110)
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    measured, unmeasured = [], []
+    for details, labelled in options.out_of_fold:
+        found, without = read_labelled_measurements(details, labelled)
+        measured += found
+        unmeasured += without
+    rows = out_of_fold_table(options.out_of_fold) if options.rows is not None else ""
+    validated = validate_intervals(measured)
+    report = report_validation(validated)
+    model, remarks = fit(measured)
+    if options.output is not None:
+        add_intervals(read_head_bundle(options.model), model).write(options.output)
+    if options.rows is not None:
+        write_text_atomic(options.rows, rows)
+    if options.report is not None:
+        options.report.mkdir(parents=True, exist_ok=True)
+        write_text_atomic(options.report / "intervals.csv", _table(validated))
+        interval_figure(validated, report, COVERAGE).savefig(options.report / "intervals.png", dpi=110)
     print(summary(report, len(unmeasured)))
     if remarks:
         print(remarks)

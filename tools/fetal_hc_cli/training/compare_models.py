@@ -1,6 +1,6 @@
 """Compare finished trainings: a table of chosen metrics as CSV, and a bar chart.
 
-    python tools/compare_models.py --runs output/face_mask/two_head_* --metrics classification/accuracy box/mean_IoU
+    face-mask compare --runs output/face_mask/two_head_* --metrics classification/accuracy box/mean_IoU
                                    --reported two_head_scratch_7=79.44,20.05 --output output/face_mask/two_head.png
 
 --reported gives the figures of others for a run, in the order of --metrics. Exit code: 0 done; 2 bad input.
@@ -19,11 +19,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fetal_hc.engine.evaluation.results import flatten_results
-from fetal_hc.errors import ConfigError, DatasetError, FetalHCError
+from fetal_hc.errors import ConfigError, DatasetError
 from fetal_hc.io.atomic import write_bytes_atomic, write_text_atomic
 from fetal_hc.io.documents import parse_json
 from fetal_hc.io.tables import to_csv_text
-from fetal_hc_cli import new_parser
+from fetal_hc_cli import new_parser, reports_bad_input
 
 _OURS, _REPORTED = "#0072B2", "#E69F00"
 
@@ -132,14 +132,11 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    try:
-        reported = parse_reported(options.reported, len(options.metrics))
-        table = compare(options.runs, options.metrics, reported, options.output)
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    reported = parse_reported(options.reported, len(options.metrics))
+    table = compare(options.runs, options.metrics, reported, options.output)
     print(f"{options.output} (figures: {table})")
     return 0
 

@@ -1,7 +1,7 @@
 r"""Train and score one configuration on every fold of its data, and print mean and standard deviation of every metric.
 
-    python tools/cross_validate.py --config-file configs/face_mask/residual_unet.yaml --folds 3 OUTPUT_DIR output/cv
-    python tools/cross_validate.py --config-file configs/hc18/mask_rcnn_R_18_FPN.yaml --folds 5 \
+    face-mask cross-validate --config-file configs/face_mask/residual_unet.yaml --folds 3 OUTPUT_DIR output/cv
+    fetal-hc cross-validate --config-file configs/hc18/mask_rcnn_R_18_FPN.yaml --folds 5 \
         --datasets hc18_train hc18_val --group-key examination OUTPUT_DIR output/hc18_cv
 
 The folds divide the union of DATASETS.TRAIN and DATASETS.TEST, or of --datasets; then what else the configuration
@@ -19,8 +19,7 @@ from pathlib import Path
 
 from fetal_hc.engine.search.cross_validation import cross_validate
 from fetal_hc.engine.train.training_job import JobOptions
-from fetal_hc.errors import FetalHCError
-from fetal_hc_cli import new_parser
+from fetal_hc_cli import new_parser, reports_bad_input
 from fetal_hc_cli.training.architectures import ARCHITECTURES
 from hc18.training.hc_evaluation import POOLED_TASKS
 
@@ -45,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     options = JobOptions(
@@ -54,19 +54,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         resume=arguments.resume,
         overwrite=arguments.overwrite,
     )
-    try:
-        outcome = cross_validate(
-            options,
-            arguments.folds,
-            datasets=arguments.datasets,
-            group_key=arguments.group_key,
-            seed=arguments.fold_seed,
-            only=arguments.only,
-            pooled_tasks=POOLED_TASKS,
-        )
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    outcome = cross_validate(
+        options,
+        arguments.folds,
+        datasets=arguments.datasets,
+        group_key=arguments.group_key,
+        seed=arguments.fold_seed,
+        only=arguments.only,
+        pooled_tasks=POOLED_TASKS,
+    )
     if isinstance(outcome, int):
         return outcome
     print(f"{len(outcome.folds)} folds, mean and standard deviation")

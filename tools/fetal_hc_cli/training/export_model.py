@@ -1,10 +1,10 @@
 r"""Export a trained checkpoint to a model that needs no torch, checked against the eager network before it is kept.
 
-    python tools/export_model.py --config-file configs/hc18/mask_rcnn_R_18_FPN.yaml \
+    fetal-hc export --config-file configs/hc18/mask_rcnn_R_18_FPN.yaml \
         --weights output/hc18_R_18_FPN/model_final.pth --output output/hc18.zip --half
 
 An outline refiner (configs/hc18/outline_refiner.yaml) is exported in the same way, without --half, --class-names and
---check-images; tools/attach_refiner.py then puts it into the bundle of a detector.
+--check-images; fetal-hc attach-refiner then puts it into the bundle of a detector.
 
 A name that ends in .onnx gives a single ONNX file, any other name a bundle (docs/data_formats.md).
 
@@ -20,9 +20,9 @@ from pathlib import Path
 from fetal_hc.engine.architecture import find_architecture
 from fetal_hc.engine.config import load_config
 from fetal_hc.engine.export.onnx_export import ExportOptions
-from fetal_hc.errors import ConfigError, ExportMismatch, FetalHCError
+from fetal_hc.errors import ConfigError, ExportMismatch
 from fetal_hc.io.images import read_image
-from fetal_hc_cli import new_parser
+from fetal_hc_cli import new_parser, reports_bad_input
 from fetal_hc_cli.training.architectures import ARCHITECTURES
 from hc18.training.refiner_export import render_check_images
 
@@ -43,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -57,9 +58,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ExportMismatch as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     worst = ", ".join(f"{name} {value:.2g}" for name, value in report.differences.items())
     print(f"{report.path}: {report.size_bytes / 1e6:.1f} MB, SHA-256 {report.sha256}")
     print(f"agrees with the eager network on {report.n_compared} {report.compared}; largest differences: {worst}")

@@ -1,8 +1,8 @@
 r"""Make the shipped model again, from the HC18 folder to the calibrated bundle; continues where it stopped.
 
-    python tools/make_model.py --hc18 HC18 --work output/model \
+    fetal-hc make-model --hc18 HC18 --work output/model \
         --faces face_mask_classification/without_mask --crowds face_mask_detection/images
-    python tools/make_model.py --smoke --work output/model_smoke
+    fetal-hc make-model --smoke --work output/model_smoke
 
 The steps and their reasons are in model_recipe.py next to this file; --dry-run prints them as commands. A step whose
 output exists is skipped, and an interrupted training goes on from its last checkpoint. Everything, also the result
@@ -22,9 +22,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from fetal_hc.errors import ConfigError, FetalHCError
+from fetal_hc.errors import ConfigError
 from fetal_hc.io.atomic import write_text_atomic
-from fetal_hc_cli import new_parser
+from fetal_hc_cli import new_parser, reports_bad_input
 from fetal_hc_cli.training.model_recipe import CONFIGS, Recipe, Step
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -42,20 +42,17 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    try:
-        recipe = _recipe(options)
-        steps = recipe.steps
-        if not options.dry_run:
-            _remember(recipe)
-        for number, step in enumerate(steps, 1):
-            code = _take(step, f"[{number}/{len(steps)}] {step.name}", dry_run=options.dry_run)
-            if code:
-                return code
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    recipe = _recipe(options)
+    steps = recipe.steps
+    if not options.dry_run:
+        _remember(recipe)
+    for number, step in enumerate(steps, 1):
+        code = _take(step, f"[{number}/{len(steps)}] {step.name}", dry_run=options.dry_run)
+        if code:
+            return code
     if not options.dry_run:
         print(f"the model is {recipe.work / 'hc18.zip'}")
     return 0
@@ -68,7 +65,7 @@ def _recipe(options: argparse.Namespace) -> Recipe:
         ConfigError: if they contradict each other, or the recipes of a checkout are missing.
     """
     if not (CHECKOUT / CONFIGS).is_dir():
-        raise ConfigError(f"{CHECKOUT / CONFIGS}: is not there; run tools/make_model.py in a checkout of the project")
+        raise ConfigError(f"{CHECKOUT / CONFIGS}: is not there; run fetal-hc make-model in a checkout of the project")
     if options.smoke == (options.hc18 is not None):
         raise ConfigError("give either --hc18 DIR or --smoke")
     work = options.work.resolve()

@@ -1,6 +1,6 @@
 """Draw what a finished training found: confusion matrices, ROC curves and a sheet of predictions.
 
-    python tools/plot_predictions.py --run output/face_mask/classifier_mobilenet_v2
+    face-mask plot-predictions --run output/face_mask/classifier_mobilenet_v2
 
 Every classification_NAME.csv in the folder gets confusion_NAME.png and roc_NAME.png; predictions_NAME.png
 shows images of each dataset in DATASETS.TEST, truth in blue, prediction in orange.
@@ -25,10 +25,10 @@ from fetal_hc.engine.architecture import build_model, find_architecture
 from fetal_hc.engine.checkpoints import checkpoint
 from fetal_hc.engine.config import CONFIG_NAME, load_config
 from fetal_hc.engine.data.datasets import load_dataset
-from fetal_hc.errors import ConfigError, DatasetError, FetalHCError, raise_if_fatal
+from fetal_hc.errors import ConfigError, DatasetError, raise_if_fatal
 from fetal_hc.io.atomic import write_bytes_atomic
 from fetal_hc.io.tables import read_table, to_numbers
-from fetal_hc_cli import new_parser
+from fetal_hc_cli import new_parser, reports_bad_input
 from fetal_hc_cli.training.architectures import ARCHITECTURES
 
 _PREFIX = "classification_"
@@ -137,15 +137,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    try:
-        if options.limit < 1:
-            raise ConfigError(f"--limit {options.limit}: expected 1 or more images")
-        written = [*plot_tables(options.run), *plot_sheets(options.run, options.limit, options.overrides)]
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if options.limit < 1:
+        raise ConfigError(f"--limit {options.limit}: expected 1 or more images")
+    written = [*plot_tables(options.run), *plot_sheets(options.run, options.limit, options.overrides)]
     print("\n".join(str(path) for path in written))
     return 0
 

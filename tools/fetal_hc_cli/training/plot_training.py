@@ -1,10 +1,10 @@
 """Draw losses, learning rate and evaluation results of a training from its metrics.json.
 
-    python tools/plot_training.py --metrics output/r18/metrics.json --output output/r18/training.png
+    fetal-hc plot --metrics output/r18/metrics.json --output output/r18/training.png
 
 Beside the picture, `training.csv` holds every point that was drawn. Several files are compared, loss by loss:
 
-    python tools/plot_training.py --metrics a/metrics.json b/metrics.json --labels first second --output losses.png
+    fetal-hc plot --metrics a/metrics.json b/metrics.json --labels first second --output losses.png
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fetal_hc.errors import ConfigError, DatasetError, FetalHCError, raise_problems
+from fetal_hc.errors import ConfigError, DatasetError, raise_problems
 from fetal_hc.io.atomic import write_bytes_atomic, write_text_atomic
 from fetal_hc.io.documents import parse_json
 from fetal_hc.io.tables import to_csv_text
-from fetal_hc_cli import new_parser
+from fetal_hc_cli import new_parser, reports_bad_input
 
 # Okabe and Ito's colours, told apart with any colour vision.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#F0E442")
@@ -221,14 +221,11 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    try:
-        labels = options.labels or [path.resolve().parent.name for path in options.metrics]
-        table = write_plot(options.metrics, labels, options.output, overwrite=options.overwrite)
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    labels = options.labels or [path.resolve().parent.name for path in options.metrics]
+    table = write_plot(options.metrics, labels, options.output, overwrite=options.overwrite)
     print(f"{options.output} (points: {table})")
     return 0
 

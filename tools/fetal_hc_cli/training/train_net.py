@@ -1,6 +1,6 @@
 """Train a model, or evaluate one with --eval-only, as a YAML configuration says.
 
-    python tools/train_net.py --config-file configs/hc18/mask_rcnn_R_50_FPN.yaml OUTPUT_DIR output/r50
+    fetal-hc train --config-file configs/hc18/mask_rcnn_R_50_FPN.yaml OUTPUT_DIR output/r50
 
 Exit code: 0 done; 1 the results miss TEST.EXPECTED_RESULTS; 2 bad input; 128 + signal when SIGTERM or SIGINT ended the
 training early, after a checkpoint was written (continue with --resume).
@@ -14,8 +14,7 @@ from pathlib import Path
 from fetal_hc.engine.train.backend import ENGINES
 from fetal_hc.engine.train.distributed import Machines
 from fetal_hc.engine.train.training_job import JobOptions, start_job
-from fetal_hc.errors import FetalHCError
-from fetal_hc_cli import new_parser
+from fetal_hc_cli import new_parser, reports_bad_input
 from fetal_hc_cli.training.architectures import ARCHITECTURES
 
 
@@ -46,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_intermixed_args(argv)  # options may stand before and after KEY VALUE
     options = JobOptions(
@@ -58,12 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         overwrite=arguments.overwrite,
         wants_gpus=arguments.num_gpus is not None,
     )
-    try:
-        machines = Machines(arguments.num_machines, arguments.machine_rank, arguments.dist_url)
-        return start_job(options, 1 if arguments.num_gpus is None else arguments.num_gpus, machines)
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    machines = Machines(arguments.num_machines, arguments.machine_rank, arguments.dist_url)
+    return start_job(options, 1 if arguments.num_gpus is None else arguments.num_gpus, machines)
 
 
 if __name__ == "__main__":

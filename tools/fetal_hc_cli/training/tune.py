@@ -1,6 +1,6 @@
 """Search for dense layers, dropout and learning rate of a classifier or a two-head detector.
 
-    python tools/tune.py --config-file configs/face_mask/two_head_mobilenet_v2_2.yaml --trials 20 OUTPUT_DIR output/tune
+    face-mask tune --config-file configs/face_mask/two_head_mobilenet_v2_2.yaml --trials 20 OUTPUT_DIR output/tune
 
 The study is an SQLite file, OUTPUT_DIR/study.db unless --storage names another; trials.csv in its folder lists all.
 Ctrl-C ends the search after the running iteration; --resume continues it. Exit code: 0 done; 2 bad input; 128 + signal.
@@ -16,8 +16,7 @@ from pathlib import Path
 from fetal_hc.engine.config import load_config
 from fetal_hc.engine.search.tuning import TRIALS_NAME, TuningOptions, tune
 from fetal_hc.engine.train.training_job import JobOptions
-from fetal_hc.errors import FetalHCError
-from fetal_hc_cli import new_parser
+from fetal_hc_cli import new_parser, reports_bad_input
 from fetal_hc_cli.training.architectures import ARCHITECTURES
 
 
@@ -32,6 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     try:
@@ -42,9 +42,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted between two trainings; continue with --resume", file=sys.stderr)
         return 130
-    except FetalHCError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     complete = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
     print(f"{len(study.trials)} trials, {len(complete)} complete; all in {storage.with_name(TRIALS_NAME)}")
     if complete:
