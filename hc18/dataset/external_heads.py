@@ -40,7 +40,8 @@ def write_external_heads(table: Path, images: Path, output: Path) -> int:
     """
     cells = read_table(table, COLUMNS, _KNOWN, what="a table of ellipses")
     raise_if_any([*cells.problems, *cells.uneven_problems()], f"{table} cannot be used")
-    entries, problems = [], []
+    entries: list[tuple[CocoImage, CocoAnnotation]] = []
+    problems = []
     for line, row in sorted(cells.cells.to_dict("index").items(), key=lambda item: str(item[1]["filename"])):
         try:
             entries.append(_entry(len(entries) + 1, {str(key): str(value) for key, value in row.items()}, images))

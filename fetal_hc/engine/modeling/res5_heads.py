@@ -50,7 +50,8 @@ class Res5ROIHeads(ROIHeads):
         """loss_cls, loss_box_reg and, with masks, loss_mask."""
         regions = [self._sample(boxes, target) for boxes, target in zip(proposals, targets, strict=True)]
         shared = self._shared(features, [region.boxes for region in regions])
-        losses = self.box_predictor.losses(*self.box_predictor(shared.mean(dim=[2, 3])), *concatenate(regions))
+        scores, deltas = self.box_predictor(shared.mean(dim=[2, 3]))
+        losses = self.box_predictor.losses(scores, deltas, *concatenate(regions))
         if self.mask_head is not None:
             rows = [self._masked_rows(region, target) for region, target in zip(regions, targets, strict=True)]
             chosen, classes = torch.cat(rows), torch.cat([region.classes for region in regions])

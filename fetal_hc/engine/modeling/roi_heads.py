@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -94,6 +95,9 @@ def concatenate(regions: Sequence[SampledRegions]) -> tuple[Tensor, Tensor, Tens
 
 class StandardROIHeads(ROIHeads):
     """Box branch and, with MODEL.MASK_ON, mask branch, each on features pooled for it."""
+
+    box_head: Any  # a BoxHead, or a list of one per stage of a cascade
+    box_predictor: Any  # a BoxPredictor, or a list
 
     def __init__(self, cfg: CfgNode, channels: Mapping[str, int], strides: Mapping[str, int]) -> None:
         super().__init__(cfg)

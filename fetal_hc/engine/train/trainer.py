@@ -189,7 +189,7 @@ class Trainer:
             raise _divergence(str(error), iteration, batch) from error
         self.optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(_total(losses)).backward()
-        watched = getattr(self.model, "training_metrics", dict)()
+        watched: dict[str, torch.Tensor] = getattr(self.model, "training_metrics", dict)()
         values, metrics, signal_number = _shared_values(losses, watched, stop.signal_number)
         _check_finite(values, iteration, batch)
         self._scaler.unscale_(self.optimizer)
