@@ -20,6 +20,7 @@ from fetal_hc.io.atomic import write_text_atomic
 from fetal_hc.io.coco import read_coco, resolve_image_path
 from fetal_hc.io.images import read_image
 from fetal_hc.io.masks import rle_to_mask
+from fetal_hc.io.tables import to_csv_text
 from fetal_hc_cli import new_parser, reports_bad_input
 
 
@@ -53,11 +54,12 @@ def read_cases(path: Path) -> list[tuple[str, NDArray[np.uint8], NDArray[np.bool
 
 def to_csv(names: Sequence[str], scores: Mapping[str, Sequence[tuple[float, float, float]]]) -> str:
     """Scores of every image and method as CSV text."""
-    lines = ["file_name,method,IoU,Dice,pixel_accuracy"]
-    for method, rows in scores.items():
-        for name, row in zip(names, rows, strict=True):
-            lines.append(",".join((name, method, *(f"{value:.4f}" for value in row))))
-    return "\n".join(lines) + "\n"
+    rows = (
+        (name, method, *(f"{value:.4f}" for value in row))
+        for method, of_images in scores.items()
+        for name, row in zip(names, of_images, strict=True)
+    )
+    return to_csv_text(("file_name", "method", "IoU", "Dice", "pixel_accuracy"), rows)
 
 
 @reports_bad_input

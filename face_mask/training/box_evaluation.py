@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from face_mask.models.whole_image import ImagePrediction
-from face_mask.training.classification_evaluation import write_rows
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.data.datasets import DetectionDataset
 from fetal_hc.engine.evaluation.results import details_path
 from fetal_hc.engine.modeling.boxes import pairwise_iou
 from fetal_hc.engine.train import distributed
+from fetal_hc.io.tables import write_csv
 
 TASK = "box"
 
@@ -53,11 +53,12 @@ class BoxEvaluator:
         overlaps = np.array([_iou(found[image_id], self._truth[image_id]) for image_id in ids])
         if self._details_path is not None and distributed.is_main():
             sides = ("x0", "y0", "x1", "y1")
-            rows: list[Sequence[Any]] = [("file_name", "iou", *sides, *(f"true_{side}" for side in sides))]
+            columns = ("file_name", "iou", *sides, *(f"true_{side}" for side in sides))
+            rows = []
             for image_id, overlap in zip(ids, overlaps, strict=True):
                 numbers = [f"{value:.2f}" for value in (*found[image_id], *self._truth[image_id])]
                 rows.append((Path(self._files[image_id]).name, f"{overlap:.4f}", *numbers))
-            write_rows(self._details_path, rows)
+            write_csv(self._details_path, columns, rows)
         return {
             TASK: {
                 "mean_IoU": 100.0 * float(overlaps.mean()),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -19,7 +17,7 @@ from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.data.datasets import DetectionDataset
 from fetal_hc.engine.evaluation.results import details_path
 from fetal_hc.engine.train import distributed
-from fetal_hc.io.atomic import write_text_atomic
+from fetal_hc.io.tables import write_csv
 
 TASK = "classification"
 
@@ -77,28 +75,22 @@ class ClassificationEvaluator:
 
     def _write_details(self, ids: Sequence[Any], truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> None:
         assert self._details_path is not None
-        rows: list[Sequence[Any]] = [("file_name", "truth", "predicted", *(f"p_{name}" for name in self._names))]
+        rows = []
         for image_id, true, row in zip(ids, truth, probabilities, strict=True):
             predicted = self._names[int(row.argmax())]
             rows.append((Path(self._files[image_id]).name, self._names[true], predicted, *(f"{p:.6g}" for p in row)))
-        write_rows(self._details_path, rows)
+        columns = ("file_name", "truth", "predicted", *(f"p_{name}" for name in self._names))
+        write_csv(self._details_path, columns, rows)
         counts = count_confusions(truth, probabilities)
-        table: list[Sequence[Any]] = [("truth", *self._names)]
-        table += [(name, *row.tolist()) for name, row in zip(self._names, counts, strict=True)]
-        write_rows(self._details_path.with_name(f"confusion_{self._details_path.name}"), table)
+        table = [(name, *row.tolist()) for name, row in zip(self._names, counts, strict=True)]
+        confusion_path = self._details_path.with_name(f"confusion_{self._details_path.name}")
+        write_csv(confusion_path, ("truth", *self._names), table)
 
 
 def build_classification_evaluator(cfg: CfgNode, dataset: DetectionDataset) -> ClassificationEvaluator:
     """The evaluator of one dataset, with its details in OUTPUT_DIR."""
     details = details_path(cfg.OUTPUT_DIR, TASK, dataset.name)
     return ClassificationEvaluator(dataset.records, dataset.class_names, cfg.TEST.POSITIVE_CLASS, details)
-
-
-def write_rows(path: Path, rows: Sequence[Sequence[Any]]) -> None:
-    """Writes a CSV atomically."""
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    write_text_atomic(path, buffer.getvalue())
 
 
 def count_confusions(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face_mask.models.whole_image import MaskPrediction
-from face_mask.training.classification_evaluation import write_rows
 from face_mask.training.square_mapper import union_mask
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.data.datasets import DetectionDataset
@@ -20,6 +19,7 @@ from fetal_hc.engine.evaluation.results import details_path
 from fetal_hc.engine.structures import Detections
 from fetal_hc.engine.train import distributed
 from fetal_hc.io.masks import paste_soft_mask
+from fetal_hc.io.tables import write_csv
 
 TASK = "mask"
 THRESHOLD = 0.5
@@ -68,10 +68,11 @@ class MaskEvaluator:
         ids = sorted(scores)
         values = np.array([scores[image_id] for image_id in ids]).reshape(-1, len(METRICS))
         if self._details_path is not None and distributed.is_main():
-            rows: list[Sequence[Any]] = [("file_name", *METRICS)]
-            for image_id, row in zip(ids, values, strict=True):
-                rows.append((Path(self._records[image_id]["file_name"]).name, *(f"{value:.4f}" for value in row)))
-            write_rows(self._details_path, rows)
+            rows = [
+                (Path(self._records[image_id]["file_name"]).name, *(f"{value:.4f}" for value in row))
+                for image_id, row in zip(ids, values, strict=True)
+            ]
+            write_csv(self._details_path, ("file_name", *METRICS), rows)
         means = 100.0 * values.mean(axis=0) if ids else np.full(len(METRICS), math.nan)
         results = {name: float(mean) for name, mean in zip(METRICS, means, strict=True)}
         results["IoU_sd"] = 100.0 * float(values[:, 0].std()) if ids else math.nan

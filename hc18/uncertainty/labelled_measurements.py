@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from pathlib import Path
 
 from fetal_hc.errors import DatasetError, raise_problems
 from fetal_hc.io.coco import read_coco
-from fetal_hc.io.tables import from_safe_cell
+from fetal_hc.io.tables import from_safe_cell, read_table, to_csv_text
 from hc18.measure.details import read_details
 from hc18.measure.interval_model import find_features
 from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow
@@ -69,23 +67,23 @@ def out_of_fold_table(pairs: Iterable[tuple[Path, Path]]) -> str:
     Raises:
         DatasetError: if a file cannot be read, or an image has two rows.
     """
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, MEASUREMENT_TABLE.names, restval="", extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
+    columns = MEASUREMENT_TABLE.names
+    rows: list[list[str]] = []
     seen: set[str] = set()
     for details, labelled in pairs:
         read_details(details)  # refuses any other table
         names = {Path(image.file_name).name for image in read_coco(labelled).images}
-        with details.open(encoding="utf-8-sig", newline="") as stream:
-            rows = [row for row in csv.DictReader(stream) if from_safe_cell(row["filename"]) in names]
-        twice = sorted(seen.intersection(row["filename"] for row in rows))
+        table = read_table(details, ("filename",), columns[1:])
+        cells = zip(*(table.column(name) for name in columns), strict=True)
+        found = [list(row) for row in cells if from_safe_cell(row[0]) in names]
+        twice = sorted(seen.intersection(row[0] for row in found))
         if twice:
             raise DatasetError(
                 f"{labelled}: {twice[0]} and {len(twice) - 1} more have a row already; name each image once"
             )
-        seen.update(row["filename"] for row in rows)
-        writer.writerows(rows)
-    return buffer.getvalue()
+        seen.update(row[0] for row in found)
+        rows += found
+    return to_csv_text(columns, rows)
 
 
 def _features(row: MeasurementRow) -> dict[str, float] | None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fetal_hc.io.atomic import write_text_atomic
+from fetal_hc.io.tables import to_csv_text
 from fetal_hc.model.checksum import file_sha256
 from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.measure.interval_model import IntervalModel
@@ -34,6 +35,10 @@ from hc18.uncertainty.labelled_measurements import out_of_fold_table, read_label
 from hc18.uncertainty.validation import ValidatedInterval, ValidationReport, report_validation, validate_intervals
 
 COVERAGE_BOUNDS = (0.88, 0.92)
+_COLUMNS = (
+    "filename", "reference_hc_mm", "hc_mm", "error_mm", "expected_error_mm", "hc_low_mm", "hc_high_mm", "covered",
+    "review",
+)  # fmt: skip
 # Measurements of all folds -> interval model, and remarks to print.
 Fit = Callable[[Sequence[LabelledMeasurement]], tuple[IntervalModel, str]]
 
@@ -115,14 +120,14 @@ def summary(report: ValidationReport, n_unmeasured: int) -> str:
 
 
 def _table(validated: Sequence[ValidatedInterval]) -> str:
-    lines = ["filename,reference_hc_mm,hc_mm,error_mm,expected_error_mm,hc_low_mm,hc_high_mm,covered,review"]
+    rows = []
     for item in validated:
         measured, (low_mm, high_mm) = item.measured, item.interval_mm
         hc_mm, error_mm = measured.hc_mm, measured.error_mm
         numbers = (measured.reference_hc_mm, hc_mm, error_mm, item.expected_error_mm, low_mm, high_mm)
-        text = ",".join(f"{number:.4f}" for number in numbers)
-        lines.append(f"{measured.filename},{text},{int(item.is_covered)},{int(item.needs_review)}")
-    return "\n".join(lines) + "\n"
+        texts = (f"{number:.4f}" for number in numbers)
+        rows.append((measured.filename, *texts, int(item.is_covered), int(item.needs_review)))
+    return to_csv_text(_COLUMNS, rows)
 
 
 if __name__ == "__main__":
