@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Generic
 
-from fetal_hc.batch.message_log import MessageLog
+from fetal_hc.batch.summary import MessageLog
 from fetal_hc.batch.tasks import Facts
 
 

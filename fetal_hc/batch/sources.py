@@ -15,8 +15,8 @@ from typing import Generic
 
 from fetal_hc.batch.folder_files import find_files
 from fetal_hc.batch.manifest import MANIFEST_SUFFIXES, ManifestRow, manifest_folder, read_manifest
-from fetal_hc.batch.message_log import MessageLog
 from fetal_hc.batch.rules import FolderTable, SourceRules
+from fetal_hc.batch.summary import MessageLog
 from fetal_hc.batch.tasks import Facts, ImageTask
 from fetal_hc.errors import ConfigError, DatasetError
 from fetal_hc.io.storage import check_url, file_stamp, is_url, open_binary

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from fetal_hc.batch.message_log import MessageLog
+from fetal_hc.batch.summary import MessageLog
 from hc18.measure.flags import flag_text
 from hc18.measure.rows import MeasurementRow, RowStatus
 

@@ -12,10 +12,10 @@ from typing import ClassVar
 
 from fetal_hc.batch.manifest import ManifestRow
 from fetal_hc.batch.manifest import read_manifest as read_any_manifest
-from fetal_hc.batch.message_log import MessageLog
 from fetal_hc.batch.rules import FolderTable, SourceRules, Stated
 from fetal_hc.batch.sources import ImageSource, Location
 from fetal_hc.batch.sources import open_source as open_any_source
+from fetal_hc.batch.summary import MessageLog
 from fetal_hc.errors import raise_if_fatal
 from fetal_hc.io.images import is_image_file
 from fetal_hc.io.tables import to_number

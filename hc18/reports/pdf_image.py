@@ -21,7 +21,7 @@ _CASING = Color(0, 0, 0, alpha=0.55)  # under every line, so that it shows on br
 
 
 @dataclass(frozen=True, slots=True)
-class Outline:
+class DrawnEllipse:
     """An ellipse in px of the original image, with its colour ("#rrggbb") and whether it is dashed."""
 
     ellipse_px: Ellipse
@@ -36,7 +36,7 @@ class OutlinedImage(Flowable):
         self,
         image_rgb: NDArray[np.uint8],
         origin_xy: tuple[int, int],
-        outlines: Sequence[Outline],
+        outlines: Sequence[DrawnEllipse],
         largest_wh_pt: tuple[float, float],
     ) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class OutlinedImage(Flowable):
             self._draw_outline(canvas, outline)
         canvas.restoreState()
 
-    def _draw_outline(self, canvas: Canvas, outline: Outline) -> None:
+    def _draw_outline(self, canvas: Canvas, outline: DrawnEllipse) -> None:
         """One ellipse: y turns upwards, and pixel centres move to half-integers."""
         ellipse, scale = outline.ellipse_px, self._scale
         canvas.saveState()

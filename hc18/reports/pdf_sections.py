@@ -17,7 +17,7 @@ from hc18.obstetrics.gestational_age import age_text
 from hc18.obstetrics.growth import percentile_text
 from hc18.reports.case import CALIBRATION_TEXTS, DECISION_TEXTS, Report, interval_text, status_text, utc_text
 from hc18.reports.growth_chart import growth_chart
-from hc18.reports.pdf_image import Outline, OutlinedImage
+from hc18.reports.pdf_image import DrawnEllipse, OutlinedImage
 from hc18.reports.pdf_text import BOLD, MONOSPACED, REGULAR, markup_paragraph, paragraph, to_markup
 from hc18.reviews.models import Decision
 
@@ -56,7 +56,7 @@ def images(case: Report) -> list[Flowable]:
     shown_rgb, origin_xy = _visible_part(case)
     if case.decision is not Decision.CORRECTED or reviewer is None:
         rejected = case.decision is Decision.REJECTED
-        outlines = [] if model is None else [Outline(model, MODEL_COLOR, is_dashed=rejected)]
+        outlines = [] if model is None else [DrawnEllipse(model, MODEL_COLOR, is_dashed=rejected)]
         text = "Ellipse of the model" + (", rejected by the reviewer (dashed)" if rejected else "")
         caption = _caption(text, MODEL_COLOR) if outlines else paragraph("No head was found.", centered=True)
         picture = OutlinedImage(shown_rgb, origin_xy, outlines, (CONTENT_WIDTH_PT, 84.0 * mm))
@@ -64,9 +64,9 @@ def images(case: Report) -> list[Flowable]:
         widths = [CONTENT_WIDTH_PT]
     else:
         largest = (CONTENT_WIDTH_PT / 2.0 - _GAP_PT, 76.0 * mm)
-        before = [] if model is None else [Outline(model, MODEL_COLOR)]
-        after = [Outline(outline.ellipse_px, outline.color, is_dashed=True) for outline in before]
-        after.append(Outline(reviewer, REVIEWER_COLOR))
+        before = [] if model is None else [DrawnEllipse(model, MODEL_COLOR)]
+        after = [DrawnEllipse(outline.ellipse_px, outline.color, is_dashed=True) for outline in before]
+        after.append(DrawnEllipse(reviewer, REVIEWER_COLOR))
         cells = [
             [OutlinedImage(shown_rgb, origin_xy, outlines, largest) for outlines in (before, after)],
             [_caption("Before: model", MODEL_COLOR), _caption("After: reviewer (model dashed)", REVIEWER_COLOR)],

@@ -14,7 +14,7 @@ from fetal_hc_app.panels.drawing import drawing_panel, fields_panel
 from fetal_hc_app.panels.exports import exports_panel
 from fetal_hc_app.panels.growth import growth_panel
 from fetal_hc_app.panels.history import history_panel
-from fetal_hc_app.panels.result import age_panel, circumference_panel, trust_panel
+from fetal_hc_app.panels.result import age_panel, circumference_panel, quality_panel
 from hc18.geometry.ellipse import Ellipse
 from hc18.obstetrics.gestational_age import gestational_ages
 from hc18.obstetrics.growth import intergrowth_hc
@@ -51,7 +51,7 @@ def case_panel(case_id: CaseId) -> None:
         _numbers(case, draft, reference)
         has_size_fields = _decision(case, draft, is_stale=is_stale, is_locked=is_locked)
         measurement = case.state.measurement
-        trust_panel(
+        quality_panel(
             case.state.flags, measurement.status, measurement.reason, measurement.confidence, case.state.calibration
         )
     _sections(case, draft, has_size_fields=has_size_fields, is_locked=is_locked)

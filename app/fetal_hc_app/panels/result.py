@@ -69,7 +69,7 @@ def age_panel(ages: Sequence[GestationalAge], growth: GrowthAssessment, independ
         st.caption(f":material/info: {wording.plain(warning)}")
 
 
-def trust_panel(
+def quality_panel(
     flags: Sequence[str], status: str, reason: str, confidence: float | None, calibration: Calibration
 ) -> None:
     """Where the pixel size comes from, how sure the model is, and what to look at."""

@@ -18,7 +18,7 @@ from fetal_hc.batch.checkpoint.shards import (
     read_extent,
     sync_folder,
 )
-from fetal_hc.batch.message_log import MessageLog
+from fetal_hc.batch.summary import MessageLog
 from fetal_hc.batch.tasks import TaskResult
 from fetal_hc.errors import ConfigError, DatasetError, FetalHCError, raise_problems
 from fetal_hc.io.atomic import is_temporary_name

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fetal_hc.batch.message_log import MessageLog
-from fetal_hc.batch.summary import BatchSummary, Tally
+from fetal_hc.batch.summary import BatchSummary, MessageLog, Tally
 from fetal_hc.errors import DatasetError
 from hc18.measure.rows import MeasurementRow, RowStatus
 

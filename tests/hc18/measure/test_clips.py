@@ -2,7 +2,7 @@
 
 import pytest
 
-from fetal_hc.batch.message_log import MessageLog
+from fetal_hc.batch.summary import MessageLog
 from hc18.geometry.ellipse import Ellipse
 from hc18.measure.clips import ClipWatch
 from hc18.measure.rows import MeasurementRow, RowStatus

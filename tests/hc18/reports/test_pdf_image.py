@@ -12,7 +12,7 @@ from reportlab.pdfgen.canvas import Canvas
 
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.outline_fit import fit_outline_points
-from hc18.reports.pdf_image import Outline, OutlinedImage
+from hc18.reports.pdf_image import DrawnEllipse, OutlinedImage
 
 COLOR = "#E69F00"
 PT_PER_PX = 10
@@ -36,7 +36,7 @@ def test_ellipse_lies_where_it_was_measured(tmp_path: Path, origin_xy: tuple[int
     ellipse = Ellipse(30.3, 21.7, 18.5, 11.2, 2.6)
     moved = Ellipse(30.3 + origin_xy[0], 21.7 + origin_xy[1], 18.5, 11.2, 2.6)
     grey = np.zeros((48, 64, 3), np.uint8)
-    flowable = OutlinedImage(grey, origin_xy, [Outline(moved, COLOR)], (64 * PT_PER_PX, 48 * PT_PER_PX))
+    flowable = OutlinedImage(grey, origin_xy, [DrawnEllipse(moved, COLOR)], (64 * PT_PER_PX, 48 * PT_PER_PX))
     page = render(flowable, tmp_path)
     wanted = [int(COLOR[start : start + 2], 16) for start in (1, 3, 5)]
     rows, columns = np.nonzero(np.abs(page - wanted).sum(axis=2) < 120)
