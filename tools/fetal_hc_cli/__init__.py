@@ -4,9 +4,10 @@ import argparse
 import functools
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
-from fetal_hc.errors import FetalHCError
+from fetal_hc.errors import ConfigError, FetalHCError
 
 BAD_INPUT = 2  # exit code
 
@@ -39,3 +40,13 @@ def reports_bad_input(main: Main) -> Main:
             return BAD_INPUT
 
     return reporting_main
+
+
+def check_may_write(output: Path, *, overwrite: bool) -> None:
+    """Returns if a file may be written: it does not exist, or may be replaced.
+
+    Raises:
+        ConfigError: if it exists and may not be replaced.
+    """
+    if output.exists() and not overwrite:
+        raise ConfigError(f"{output}: exists already; choose another name or add --overwrite")

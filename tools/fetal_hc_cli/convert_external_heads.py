@@ -11,8 +11,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from fetal_hc.errors import FetalHCError
-from fetal_hc_cli import new_parser, reports_bad_input
+from fetal_hc_cli import check_may_write, new_parser, reports_bad_input
 from hc18.dataset.external_heads import COLUMNS, write_external_heads
 
 
@@ -28,8 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
 @reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    if options.output.exists() and not options.overwrite:
-        raise FetalHCError(f"{options.output}: exists already; choose another name or add --overwrite")
+    check_may_write(options.output, overwrite=options.overwrite)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     count = write_external_heads(options.table, options.images, options.output)
     print(f"{count} heads in {options.output}")

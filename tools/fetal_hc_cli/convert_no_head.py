@@ -12,8 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fetal_hc.errors import FetalHCError
-from fetal_hc_cli import new_parser, reports_bad_input
+from fetal_hc_cli import check_may_write, new_parser, reports_bad_input
 from hc18.phantoms.negatives import write_no_head_json
 
 
@@ -30,8 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
 @reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    if options.output.exists() and not options.overwrite:
-        raise FetalHCError(f"{options.output}: exists already; choose another name or add --overwrite")
+    check_may_write(options.output, overwrite=options.overwrite)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     count = write_no_head_json(options.images, options.output, max_count=options.count, seed=options.seed)
     print(f"{count} images without a head in {options.output}")

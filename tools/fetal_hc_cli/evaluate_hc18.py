@@ -11,9 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fetal_hc.errors import ConfigError
 from fetal_hc.io.atomic import write_text_atomic
-from fetal_hc_cli import new_parser, reports_bad_input
+from fetal_hc_cli import check_may_write, new_parser, reports_bad_input
 from hc18.evaluation.evaluate import HcEvaluation, evaluate_labelled, evaluate_submission
 from hc18.measure.details import read_details
 
@@ -51,8 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> HcEvaluation:
     """The evaluation, saved as JSON if asked for."""
-    if options.json is not None and options.json.exists() and not options.overwrite:
-        raise ConfigError(f"{options.json}: exists already; give another name or --overwrite")
+    if options.json is not None:
+        check_may_write(options.json, overwrite=options.overwrite)
     if options.submission is not None:
         evaluation = evaluate_submission(options.submission, options.root, subset=options.subset, progress=True)
     else:

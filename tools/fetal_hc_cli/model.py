@@ -21,7 +21,7 @@ from fetal_hc.errors import ConfigError
 from fetal_hc.io.documents import parse_json
 from fetal_hc.model.bundle import TRAINING, ModelBundle
 from fetal_hc.model.checksum import file_sha256
-from fetal_hc_cli import new_parser, reports_bad_input
+from fetal_hc_cli import check_may_write, new_parser, reports_bad_input
 from hc18.measure.head_model import HEAD_CLASSES, HeadModel
 
 
@@ -89,8 +89,7 @@ def _convert(options: argparse.Namespace) -> str:
     except ModuleNotFoundError as error:
         raise ConfigError(f"convert needs the library {error.name}; pip install 'fetal-hc[train]'") from error
 
-    if options.output.exists() and not options.overwrite:
-        raise ConfigError(f"{options.output}: exists already; choose another name or add --overwrite")
+    check_may_write(options.output, overwrite=options.overwrite)
     read_head_bundle(options.file).replace(**identity_changes(options)).write(options.output)
     megabytes = options.output.stat().st_size / 1e6
     return f"{options.output}: {megabytes:.1f} MB, SHA-256 {file_sha256(options.output)}"
