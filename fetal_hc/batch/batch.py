@@ -41,6 +41,8 @@ class BatchPlan(Generic[Facts, RowT]):
         outputs: the result files by what the summary calls them; the checkpoint directory lies beside the first.
         write: writes them from all rows, each as a whole or not at all; its second argument says whether existing files
             may be replaced by different ones.
+        read_finished: what became of this batch, if the result files that exist are complete and those of exactly this
+            batch; else None. Its argument is the threads of a process.
         notice: last line of the summary; empty for none.
     """
 
@@ -48,6 +50,7 @@ class BatchPlan(Generic[Facts, RowT]):
     identity: Mapping[str, str]
     outputs: Mapping[str, Path]
     write: Callable[[Iterator[RowT], bool], Tally]
+    read_finished: Callable[[int], Tally | None]
     notice: str = ""
 
 
@@ -57,7 +60,8 @@ def run_batch(
     """Processes all images and writes the result files.
 
     Finished results are kept in a checkpoint directory until then. A batch that ended early, however it ended, is
-    continued with `settings.resume` and gives the same files as one that was never interrupted.
+    continued with `settings.resume` and gives the same files as one that was never interrupted. One that is complete
+    stays as it is.
 
     Args:
         source: the images.
@@ -74,6 +78,11 @@ def run_batch(
     default = str(outputs[0].with_name(outputs[0].name + FOLDER_SUFFIX))
     checkpoint = CheckpointDirectory(settings.checkpoint or default, plan.make_work(1).table)
     begun = _read_begun(checkpoint, settings)
+    if begun is None and settings.resume and not settings.overwrite and all(path.is_file() for path in outputs):
+        tally = plan.read_finished(plan_workers(settings, source.n_tasks).n_threads)
+        if tally is not None:
+            notice = "\n".join(filter(None, ("this batch is complete already; nothing was changed", plan.notice)))
+            return _to_summary(source, plan, tally, tally.n_rows, started, notice)
     may_exist = settings.overwrite or begun is not None
     check_outputs(outputs, (*source.tables, model), overwrite=may_exist)
     with Batch(source, plan, checkpoint, settings, begun) as batch:
@@ -84,14 +93,21 @@ def run_batch(
             checkpoint.remove()
         except KeyboardInterrupt as interrupt:
             raise BatchInterrupted("stopped; the results are complete; --resume tidies up") from interrupt
+    return _to_summary(source, plan, tally, batch.n_rows_before, started, plan.notice)
+
+
+def _to_summary(
+    source: ImageSource[Facts], plan: BatchPlan[Facts, RowT], tally: Tally, n_before: int, started: float, notice: str
+) -> BatchSummary:
+    """The summary of a batch that began at `started`, of which an earlier run had finished so many rows."""
     return BatchSummary(
         outputs=dict(plan.outputs),
         tally=tally,
         table_problems=source.problems,
         n_ignored=source.n_ignored,
-        n_before=batch.n_rows_before,
+        n_before=n_before,
         seconds=time.perf_counter() - started,
-        notice=plan.notice,
+        notice=notice,
     )
 
 

@@ -16,6 +16,7 @@ from fetal_hc.batch.sources import ImageSource, Location
 from fetal_hc.batch.summary import BatchSummary, Tally
 from fetal_hc.errors import ConfigError
 from fetal_hc.model.checksum import check_checksum, file_sha256
+from hc18.measure.finished_results import read_finished
 from hc18.measure.head_model import bundled_model_path
 from hc18.measure.pixel_size_rules import TablePixelSize, open_source
 from hc18.measure.result_files import write_results
@@ -78,7 +79,8 @@ def measure_batch(
     """Measures all images and writes both result files, each as a whole or not at all.
 
     Finished results are kept in a checkpoint directory until then. A batch that ended early, however it ended, is
-    continued with `settings.resume` and gives the same files as one that was never interrupted.
+    continued with `settings.resume` and gives the same files as one that was never interrupted. One that is complete
+    stays as it is.
 
     Args:
         source: the images.
@@ -93,14 +95,19 @@ def measure_batch(
     """
     model = _checked_model(settings)
     model_sha256 = file_sha256(model)
+
+    def make_work(n_threads: int) -> MeasureWork:
+        return MeasureWork(model, n_threads, settings.min_score, model_sha256)
+
     plan = BatchPlan(
-        make_work=lambda n_threads: MeasureWork(model, n_threads, settings.min_score, model_sha256),
+        make_work=make_work,
         identity={
             "model (SHA-256)": model_sha256,
             "smallest score": "of the model" if settings.min_score is None else repr(settings.min_score),
         },
         outputs={"submission": submission, "details": details},
         write=partial(_write, submission, details),
+        read_finished=lambda n_threads: read_finished(source, make_work(n_threads), submission, details),
         notice=DISCLAIMER,
     )
     return run_batch(source, plan, model, settings)

@@ -38,22 +38,45 @@ def write_results(rows: Iterable[MeasurementRow], submission: Path, details: Pat
             _csv_file(new_details, details, MEASUREMENT_TABLE.names) as write_details,
             _csv_file(new_submission, submission, SUBMISSION_COLUMNS) as write_submission,
         ):
-            tally = Tally()
-            clips = ClipWatch(tally.warnings)
+            count = RowCount(submission)
             for row in rows:
-                tally.add(row)
-                clips.add(row, _implausible(row, submission))
+                in_submission = count.add(row)
                 write_details(MEASUREMENT_TABLE.to_texts(row))
-                if row.status != RowStatus.OK or row.ellipse_mm is None:
-                    continue
-                if problem := name_problem(row.file_name):
-                    tally.left_out.add(f"{submission}: {problem}")
-                    continue
-                write_submission(to_submission_row(row.file_name, row.ellipse_mm))
-            clips.close()
+                if in_submission is not None:
+                    write_submission(in_submission)
+            count.close()
         if not may_replace:
             _check_same(((new_details, details), (new_submission, submission)))
-    return tally
+    return count.tally
+
+
+class RowCount:
+    """Counts the rows of a batch in their order, and decides which of them the submission has.
+
+    Attributes:
+        tally: what became of the rows.
+    """
+
+    def __init__(self, submission: Path) -> None:
+        """Begins with no row; `submission` is named in messages."""
+        self.tally = Tally()
+        self._submission = submission
+        self._clips = ClipWatch(self.tally.warnings)
+
+    def add(self, row: MeasurementRow) -> list[str] | None:
+        """Counts a row; its cells in the submission, or None if it has none there."""
+        self.tally.add(row)
+        self._clips.add(row, _implausible(row, self._submission))
+        if row.status != RowStatus.OK or row.ellipse_mm is None:
+            return None
+        if problem := name_problem(row.file_name):
+            self.tally.left_out.add(f"{self._submission}: {problem}")
+            return None
+        return to_submission_row(row.file_name, row.ellipse_mm)
+
+    def close(self) -> None:
+        """Notes what can be said after the last row."""
+        self._clips.close()
 
 
 def _implausible(row: MeasurementRow, submission: Path) -> list[str]:

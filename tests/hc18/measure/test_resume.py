@@ -1,8 +1,10 @@
 """Batches that end early continue where they were, and give the files of a batch that was never interrupted."""
 
 import json
+import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -108,10 +110,69 @@ def test_resume_of_nothing_begins(runs: Runs) -> None:
     runs.check()
 
 
-def test_finished_batch_is_not_measured_again(runs: Runs) -> None:
-    runs.run(resume=True)
+def test_finished_batch_is_complete_already_and_is_not_measured_again(runs: Runs) -> None:
+    first = runs.run()
+    summary = runs.run(resume=True)
+    assert "this batch is complete already; nothing was changed" in summary.to_text()
+    assert (summary.n_before, summary.tally.to_json()) == (N_IMAGES, first.tally.to_json())
+    runs.check()
+
+
+def _measure_others(runs: Runs) -> None:
+    """Other pictures of the same names and shape, older than the results."""
+    for name in ("000_HC.png", "003_HC.png"):
+        path = runs.images / name
+        state = path.stat()
+        path.write_bytes((runs.images / "006_HC.png").read_bytes())
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+def _edit(name: str, old: str, new: str, count: int = 1) -> Callable[[Runs], None]:
+    """Replaces a text in a result file or in the manifest."""
+
+    def edit(runs: Runs) -> None:
+        path = runs.images / name if name == "m.csv" else runs.output / name
+        text = re.sub(old, new, path.read_text(), count=count)
+        assert text != path.read_text()
+        path.write_text(text)
+
+    return edit
+
+
+OTHER_BATCHES: dict[str, Callable[[Runs], None]] = {
+    "an image more": _edit("m.csv", "(000_HC.png)(,.*\n)", r"\1\2another.png\2"),
+    "an image less": _edit("m.csv", "001_HC.png,.*\n", ""),
+    "another order": _edit("m.csv", "(002_HC.png,.*\n)(001_HC.png,.*\n)", r"\2\1"),
+    "another pixel size": _edit("m.csv", "(005_HC.png),.*", r"\1,0.123"),
+    "a newer image": lambda runs: (runs.images / "001_HC.png").touch(),
+    "other pictures": _measure_others,
+    "a row of the details less": _edit("d.csv", "007_HC.png,.*\n", ""),
+    "a row of the submission less": _edit("s.csv", "001_HC.png,.*\n", ""),
+    "a row of the submission more": _edit("s.csv", "$", "another.png,1,1,1,1,1\n"),
+    "another ellipse in the submission": _edit("s.csv", r"(001_HC.png,)\d", r"\g<1>1"),
+    "a file that is no table": lambda runs: (runs.output / "d.csv").write_bytes(b"\xff\0") and None,
+}
+
+
+@pytest.mark.parametrize("change", OTHER_BATCHES.values(), ids=OTHER_BATCHES)
+def test_results_of_another_batch_are_not_taken_for_this_one(runs: Runs, change: Callable[[Runs], None]) -> None:
+    runs.run()
+    change(runs)
+    before = [(runs.output / name).read_bytes() for name in ("s.csv", "d.csv")]
     with pytest.raises(ConfigError, match="exists already"):
         runs.run(resume=True)
+    assert [(runs.output / name).read_bytes() for name in ("s.csv", "d.csv")] == before
+
+
+@pytest.mark.parametrize("changes", [{"min_score": 0.4}, {"model": "another"}])
+def test_results_of_other_settings_are_not_taken_for_this_batch(
+    runs: Runs, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    runs.run()
+    if "model" in changes:
+        changes = {"model": write_bright_object_model(tmp_path / "m.onnx", head_spec(min_size=0), score=0.8)}
+    with pytest.raises(ConfigError, match="exists already"):
+        runs.run(resume=True, **changes)
     runs.check()
 
 
