@@ -12,6 +12,7 @@ from PIL import Image
 from pydicom.uid import RLELossless
 
 from hc18.geometry.ellipse import Ellipse
+from tests.faults import interruptions
 from tests.faults.damage import damaged_bytes, damaged_text
 from tests.synthetic_dicom import dicom_file, encoded, region, to_bytes, ultrasound, written
 from tests.synthetic_heads import draw_head, write_head_folder
@@ -38,11 +39,15 @@ class FaultKind:
         make: a damaged file.
         read: reads it the way a user's file is read; returns what became of it. An error of the family
             (`FetalHCError`) is a refusal with a sentence, any other error is a fault.
+        n_per_process: how many one process tries, one after the other.
+        is_input: whether files are damaged; else `make` gives random bytes, from which `read` draws what it disturbs.
     """
 
     name: str
     make: Callable[[np.random.Generator], bytes]
     read: Callable[[bytes, Path], str]
+    n_per_process: int = 100
+    is_input: bool = True
 
 
 def _picked(files: tuple[bytes, ...], rng: np.random.Generator) -> bytes:
@@ -247,6 +252,10 @@ def _batch_file(rng: np.random.Generator) -> bytes:
     return _picture(rng) if rng.random() < 0.5 else damaged_bytes(_picked(good_dicom_files()[:5], rng), rng)
 
 
+def _random_bytes(rng: np.random.Generator) -> bytes:
+    return rng.bytes(8)
+
+
 KINDS = (
     FaultKind("picture", _picture, read_frames),
     FaultKind("DICOM", _dicom, read_frames),
@@ -257,6 +266,14 @@ KINDS = (
     FaultKind("configuration", _config, _read_with(read_config, "config.yaml")),
     FaultKind("COCO JSON", _coco, _read_with(read_annotations, "coco.json")),
     FaultKind("file in a batch", _batch_file, measure_folder),
+)
+INTERRUPTION_KINDS = (
+    FaultKind("killed batch", _random_bytes, interruptions.killed_batch, 50, is_input=False),
+    FaultKind("two Ctrl-C", _random_bytes, interruptions.two_interrupts, 5, is_input=False),
+    FaultKind("two writers of one output", _random_bytes, interruptions.two_writers_of_one_output, 20, is_input=False),
+    FaultKind(
+        "two writers of one review store", _random_bytes, interruptions.two_writers_of_one_store, 20, is_input=False
+    ),
 )
 
 

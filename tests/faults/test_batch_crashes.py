@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.bad_names import write_odd_entries
+from tests.faults.processes import descendants, is_running
 from tests.synthetic_heads import write_head_folder
 
 N_IMAGES = 4
@@ -95,26 +96,6 @@ def test_batch_killed_at_random_moments_is_finished_by_the_next_run(command: Com
     command.check()
 
 
-def _is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def _descendants(pid: int) -> set[int]:
-    found = set[int]()
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdecimal():
-            try:
-                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            except (OSError, IndexError):
-                continue
-            if parent == pid:
-                found |= {int(folder.name), *_descendants(int(folder.name))}
-    return found
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads process states from /proc")
 @pytest.mark.parametrize("n_signals", [1, 2, 3])
@@ -130,7 +111,7 @@ def test_impatient_person_gets_the_prompt_back_and_no_process_sleeps_on(command:
         while not list(shards.glob("shard-*")):
             assert process.poll() is None, process.communicate()
             time.sleep(0.02)
-        workers = _descendants(process.pid)
+        workers = descendants(process.pid)
         for _ in range(n_signals):
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGINT)  # what a terminal does: all processes get it
@@ -139,9 +120,9 @@ def test_impatient_person_gets_the_prompt_back_and_no_process_sleeps_on(command:
     assert process.returncode in (130, -signal.SIGINT)  # the second if the signal meets a process that is just ending
     assert "Traceback" not in errors
     deadline = time.monotonic() + 30
-    while any(map(_is_running, workers)) and time.monotonic() < deadline:
+    while any(map(is_running, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not any(map(_is_running, workers))
+    assert not any(map(is_running, workers))
 
 
 def test_folder_with_odd_entries_gets_a_row_for_each(command: Command) -> None:

@@ -1,11 +1,13 @@
-"""`make torture MINUTES=10`: damaged files of every kind until the time is over, and one table of what held.
+"""`make torture MINUTES=10`: damaged files, killed batches and rival writers until the time is over, and one table.
 
-Every file is made from the seed and its number, so a line of the report is enough to make it again:
+A Python traceback or warning on the terminal counts as not held. Every trial is made from the seed and its number, so a
+line of the report is enough to make it again:
 `python -m tests.faults.torture --seed SEED --only KIND --first NUMBER --count 1`.
 """
 
 import argparse
 import json
+import os
 import random
 import resource
 import subprocess
@@ -21,13 +23,12 @@ from pathlib import Path
 import numpy as np
 
 from fetal_hc.errors import FetalHCError
-from tests.faults.kinds import KINDS, ROOT
+from tests.faults.kinds import INTERRUPTION_KINDS, KINDS, ROOT
 
-CHUNK = 150  # files per process
 SLOWEST_S = 60.0  # a file that takes longer, on a busy machine, counts as a hang
 START_S = 180.0  # of a process on a busy machine, which imports torch for configurations
 MOST_MEGABYTES = 1_000
-_KINDS = {kind.name: kind for kind in KINDS}
+_KINDS = {kind.name: kind for kind in (*INTERRUPTION_KINDS, *KINDS)}
 
 
 @dataclass
@@ -36,6 +37,7 @@ class Tally:
 
     outcomes: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    n_noisy: int = 0  # processes that said on the terminal what only a programmer understands
     slowest_s: float = 0.0
     peak_megabytes: int = 0
 
@@ -45,7 +47,7 @@ class Tally:
 
     @property
     def n_held(self) -> int:
-        return self.n_tried - self.outcomes["fault"] - self.outcomes["hang"]
+        return self.n_tried - self.outcomes["fault"] - self.outcomes["hang"] - self.n_noisy
 
 
 def run_chunk(name: str, seed: int, first: int, count: int) -> None:
@@ -56,7 +58,8 @@ def run_chunk(name: str, seed: int, first: int, count: int) -> None:
             print(json.dumps({"begins": number}), flush=True)
             started = time.monotonic()
             outcome, detail = _outcome(name, kind.make(np.random.default_rng((seed, number))), Path(folder))
-            megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+            megabytes = max(resource.getrusage(who).ru_maxrss for who in whose) // 1024
             line = {"outcome": outcome, "detail": detail, "s": time.monotonic() - started, "mb": megabytes}
             print(json.dumps(line), flush=True)
 
@@ -70,28 +73,35 @@ def _outcome(name: str, data: bytes, folder: Path) -> tuple[str, str]:
     except FetalHCError as error:
         return ("refused", "") if str(error).strip() else ("fault", "a refusal without a sentence")
     except Exception as error:  # noqa: BLE001  # this is what is looked for
-        return "fault", f"{type(error).__name__}: {error}"[:300]
+        return "fault", f"{type(error).__name__}: {error}"[-600:]
 
 
 def torture(minutes: float, seed: int, names: Sequence[str]) -> dict[str, Tally]:
     """Chunks of all kinds in turn until the time is over."""
     tallies = {name: Tally() for name in names}
-    deadline, first = time.monotonic() + 60.0 * minutes, 0
+    deadline, n_rounds = time.monotonic() + 60.0 * minutes, 0
     while time.monotonic() < deadline:
         for name in names:
             if time.monotonic() < deadline:
-                _run_in_process(tallies[name], name, seed, first)
-        first += CHUNK
+                _run_in_process(tallies[name], name, seed, n_rounds * _KINDS[name].n_per_process)
+        n_rounds += 1
     return tallies
 
 
 def _run_in_process(tally: Tally, name: str, seed: int, first: int) -> None:
     """One chunk in a process of its own, whose death or silence counts against the file that it was reading."""
     command = [sys.executable, "-m", "tests.faults.torture", "--seed", str(seed), "--only", name, "--chunk"]
-    command += ["--first", str(first), "--count", str(CHUNK)]
+    command += ["--first", str(first), "--count", str(_KINDS[name].n_per_process)]
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tools"))),
+    }
     ended = "died"
     try:
-        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=START_S + 5 * SLOWEST_S)
+        result = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=START_S + 5 * SLOWEST_S
+        )
         output, errors = result.stdout, result.stderr
     except subprocess.TimeoutExpired as expired:
         output, errors, ended = (expired.stdout or b"").decode(), "", "hang"
@@ -111,22 +121,22 @@ def _run_in_process(tally: Tally, name: str, seed: int, first: int) -> None:
         tally.outcomes["hang" if ended == "hang" else "fault"] += 1
         tally.problems.append(f"{name}, seed {seed}, file {reading}: {ended} {errors[-300:]}")
     elif "Traceback" in errors or "Warning" in errors:  # the C libraries of Pillow print lines of their own
+        tally.n_noisy += 1
         tally.problems.append(f"{name}, seed {seed}, files from {first}: said on the terminal: {errors[-300:]}")
 
 
 def to_table(tallies: dict[str, Tally]) -> str:
     """The table of all kinds, as Markdown."""
-    lines = [
-        "| kind | tried | held | read | refused | faults | hangs | slowest, s | peak, MB |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    header = ("kind", "tried", "held", "read", "refused", "faults", "hangs", "slowest, s", "peak, MB")
+    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     for name, tally in tallies.items():
         n_read = tally.outcomes["read"] + tally.outcomes["partly refused"]
-        cells = (name, tally.n_tried, tally.n_held, n_read, tally.outcomes["refused"], tally.outcomes["fault"])
-        rest = (tally.outcomes["hang"], f"{tally.slowest_s:.1f}", tally.peak_megabytes)
-        lines.append("| " + " | ".join(map(str, (*cells, *rest))) + " |")
+        became = (n_read, tally.outcomes["refused"]) if _KINDS[name].is_input else ("", "")
+        failed = (tally.outcomes["fault"] + tally.n_noisy, tally.outcomes["hang"])
+        cells = (name, tally.n_tried, tally.n_held, *became, *failed, f"{tally.slowest_s:.1f}", tally.peak_megabytes)
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
     total = [sum(tally.n_tried for tally in tallies.values()), sum(tally.n_held for tally in tallies.values())]
-    lines.append(f"| all | {total[0]} | {total[1]} | | | | | | |")
+    lines.append(f"| all | {total[0]} | {total[1]} |" + " |" * (len(header) - 3))
     return "\n".join(lines)
 
 
