@@ -69,7 +69,7 @@ class BatchWork(ABC, Generic[Facts, RowT]):
         if isinstance(error, ModelError):
             return self.failed_row(task, Failure.MODEL_FAILED, str(error))
         if isinstance(error, MemoryError):
-            reason = f"{task.path}: does not fit in memory; give the program more memory or fewer --workers"
+            reason = f"{task.path}: does not fit into memory; give the program more memory or fewer --workers"
             return self.failed_row(task, Failure.UNREADABLE, reason)
         return self.failed_row(task, Failure.INTERNAL_ERROR, f"{type(error).__name__}: {error}; please report this")
 

@@ -12,9 +12,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
+from click import Abort
 from streamlit.web.cli import main as run_streamlit
 
 from fetal_hc_app.access import binding_refusal, has_login
@@ -38,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = ["run", str(find_script()), "--server.port", str(options.port)]
     if options.address:
         arguments += ["--server.address", options.address]
-    run_streamlit([*arguments, *options.streamlit_options], prog_name="streamlit", standalone_mode=False)
+    with suppress(Abort):  # Ctrl-C is the way to stop the app
+        run_streamlit([*arguments, *options.streamlit_options], prog_name="streamlit", standalone_mode=False)
     return 0
 
 

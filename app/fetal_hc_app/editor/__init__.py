@@ -108,7 +108,7 @@ def from_payload(payload: object) -> Edit | None:
 
 def ellipse_editor(view: EditorView, key: str) -> None:
     """Shows the editor; what is drawn in it comes back through `read_edit(key)` in the next run."""
-    _mount(key=key, data=_to_payload(view), on_edit_change=_nothing, on_shown_change=_nothing)
+    _mount(key=key, data={**_to_payload(view), "case": key}, on_edit_change=_nothing, on_shown_change=_nothing)
 
 
 def _state_of(key: str) -> Mapping[str, Any]:

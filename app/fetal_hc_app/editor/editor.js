@@ -37,7 +37,13 @@ const KEYS = {
   q: (e, n) => { e.angle -= n * TURN_RAD; },
 };
 
+const RESEND_MS = 2000;         // until an edit that a new server has not confirmed is sent once more
+const MAX_RESENDS = 10;
+
 const editors = new WeakMap();
+// Last edit of each case that no server has confirmed: {ellipse, session}. It outlives the editor, because a page that
+// reconnects may draw its editor anew.
+const unconfirmed = new Map();
 
 export default function (component) {
   const { parentElement } = component;
@@ -72,6 +78,7 @@ class Editor {
   }
 
   close() {
+    clearTimeout(this.timer);
     this.observer.disconnect();
     this.abort.abort();
   }
@@ -81,6 +88,13 @@ class Editor {
   update(data, send) {
     this.send = send;
     const first = !this.data;
+    const lost = first ? unconfirmed.get(data.case) : undefined;
+    if (lost && lost.session !== data.session && !data.read_only) {
+      this.ellipse = { ...lost.ellipse };
+      this.pending = true;
+      this.restart(data);
+      return;
+    }
     if (!first && data.session !== this.data.session) {
       this.restart(data);
       return;
@@ -89,6 +103,7 @@ class Editor {
       return;
     }
     this.pending = false;
+    unconfirmed.delete(data.case);
     this.ellipse = data.ellipse && fromPayload(data.ellipse);
     this.take(data);
   }
@@ -100,7 +115,15 @@ class Editor {
     if (!isUnsaved) this.ellipse = data.ellipse && fromPayload(data.ellipse);
     this.take(data);
     if (this.loaded) this.send("shown", true);
-    if (this.pending) this.sendEdit(true);
+    if (this.pending) this.resend(MAX_RESENDS);
+  }
+
+  // A message that arrives while the new server still builds the page can be dropped, so it is repeated until confirmed.
+  resend(left) {
+    clearTimeout(this.timer);
+    if (!this.pending || left === 0) return;
+    this.sendEdit(true);
+    this.timer = setTimeout(() => this.resend(left - 1), RESEND_MS);
   }
 
   take(data) {
@@ -359,6 +382,7 @@ class Editor {
     this.sent += 1;
     this.pending = true;
     const { session } = this.data;
+    unconfirmed.set(this.data.case, { ellipse: { ...this.ellipse }, session });
     this.send("edit", { seq: this.sent, session, resent, shown: this.loaded, ellipse: toPayload(this.ellipse) });
   }
 
