@@ -102,8 +102,13 @@ def test_fixtures_stay_small() -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_fixtures_are_what_detectron2_computes_now(numbers: dict[str, Any], detections: dict[str, np.ndarray]) -> None:
     now = write_parity_fixtures.compute_numbers()
-    # The networks ran on another processor, whose sums are taken in another order; the rest is plain arithmetic.
-    assert now.pop("training") == approximately(numbers["training"], rel=2e-3)
+    # The networks ran on another processor, whose sums are taken in another order; the rest is plain arithmetic. Hence
+    # the tolerances with which the built-in engine is compared with these files.
+    training = now.pop("training")
+    assert set(training) == set(numbers["training"])
+    for name, expected in numbers["training"].items():
+        assert training[name]["losses"] == pytest.approx(expected["losses"], rel=1e-4), name
+        assert training[name]["gradients"] == pytest.approx(expected["gradients"], rel=2e-3), name
     assert now == approximately({key: value for key, value in numbers.items() if key in now}, rel=1e-6)
     found = write_parity_fixtures.compute_detections()
     assert set(found) == set(detections)
