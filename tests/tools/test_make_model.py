@@ -15,12 +15,12 @@ from fetal_hc_cli.training.make_model import main
 from fetal_hc_cli.training.model_recipe import Recipe
 from hc18.measure.head_model import load_model
 
-RECIPE = Recipe(Path("/hc18"), Path("/work"), {"no_head_faces": Path("/faces"), "no_head_crowds": Path("/crowds")})
+RECIPE = Recipe(Path("/hc18"), Path("/model"), {"no_head_faces": Path("/faces"), "no_head_crowds": Path("/crowds")})
 # By the name of the tool.
 MODULES = {command.module.rpartition(".")[2]: f"fetal_hc_cli.{command.module}" for command in FETAL_HC}
 MODULES["calibrate_trust"] = "experiments.recalibrate"
 CHAIN_VARIABLE = "FETAL_HC_TEST_MODEL_CHAIN"
-SMOKE = Recipe(Path("/work/phantoms"), Path("/work"), n_folds=2, is_smoke=True)
+SMOKE = Recipe(Path("/model/phantoms"), Path("/model"), n_folds=2, is_smoke=True)
 
 
 @pytest.mark.parametrize("recipe", [RECIPE, SMOKE])
@@ -29,7 +29,7 @@ def test_every_file_that_a_step_reads_was_made_by_an_earlier_one(recipe: Recipe)
     unknown = []
     for step in recipe.steps:
         words = " ".join(step.arguments).replace("['", " ").replace("']", " ").split()
-        read = {Path(word) for word in words if word.startswith("/work/") and Path(word).suffix}
+        read = {Path(word) for word in words if word.startswith("/model/") and Path(word).suffix}
         folders = {path.parent for path in made}
         # A step writes its output and files next to it; a cross-validation writes the folders of its folds.
         own = {step.output, *(path for path in read if path.name.startswith(step.name))}
