@@ -39,7 +39,7 @@ from hc18.measure.pipeline import detect_outline
 # Name -> whether columns and rows are reversed.
 MIRRORS = {"as it is": (False, False), "left-right": (True, False), "up-down": (False, True), "both": (True, True)}
 PLAIN = "contour of the mask"
-REFINED = "contour, refined by the second look"
+REFINED = "contour, refined by the refinement stage"
 
 
 def build_parser() -> argparse.ArgumentParser:
