@@ -5,8 +5,9 @@
 
 Each --fold names one or more models and the labelled images that none of them was trained on; the scores are those of
 the images of all folds together, or of those that --also-in names too. Ellipses are averaged as centres and as matrices
-R diag(a, b) R^T, which is linear in the semi-axes. Copies and fits are of the first look; models are compared with all
-looks they have. The last lines tell how far the copies agree with each other, how well their spread tells the error,
+R diag(a, b) R^T, which is linear in the semi-axes. Copies and fits are of the detection stage; models are compared
+with all stages they have. The last lines tell
+how far the copies agree with each other, how well their spread tells the error,
 and whether two models err in the same images.
 Exit code: 0 done; 2 bad input.
 """
