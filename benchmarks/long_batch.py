@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.batch_runs import Sample, run_batches, score_command, write_manifest, write_phantoms
 from fetal_hc_cli import new_parser, reports_bad_input
-from hc18.measure.head_model import bundled_model_path
+from hc18.measurement.head_model import bundled_model_path
 
 MAX_CHANGE_PERCENT = 5.0  # of memory and throughput
 MAX_RESUME_OVERHEAD_S = 2.0

@@ -25,8 +25,8 @@ from fetal_hc.engine.config import load_config
 from fetal_hc.model.preprocess import InputSpec, to_network_input
 from fetal_hc_cli import new_parser
 from hc18.geometry.pixel_size import from_table
-from hc18.measure.head_model import HeadModel, bundled_model_path, load_model
-from hc18.measure.pipeline import measure_frame
+from hc18.measurement.head_model import HeadModel, bundled_model_path, load_model
+from hc18.measurement.pipeline import measure_frame
 from hc18.phantoms.phantom import render_phantom
 from hc18.phantoms.spec import sample_spec
 

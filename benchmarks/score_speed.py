@@ -27,11 +27,11 @@ from fetal_hc.io.images import read_image
 from fetal_hc.model.preprocess import to_grey, to_network_input
 from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.geometry.pixel_size import from_table
-from hc18.measure.head_model import HeadModel, bundled_model_path, load_model
-from hc18.measure.measurement import apply_pixel_size
-from hc18.measure.outline import find_outline
-from hc18.measure.polar_band import N_ANGLES
-from hc18.measure.refiner import refine_outline
+from hc18.measurement.head_model import HeadModel, bundled_model_path, load_model
+from hc18.measurement.measurement import apply_pixel_size
+from hc18.measurement.outline import find_outline
+from hc18.measurement.polar_band import N_ANGLES
+from hc18.measurement.refiner import refine_outline
 from hc18.phantoms.folder import write_phantom_folder
 
 MIN_IMAGES_PER_SECOND = 20.0

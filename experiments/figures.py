@@ -26,7 +26,7 @@ from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.dataset.convert import TRAIN_FILE, VAL_FILE, convert_hc18
 from hc18.evaluation.evaluate import evaluate_labelled
 from hc18.evaluation.score_summary import GroupSummary, Statistics
-from hc18.measure.details import read_details
+from hc18.measurement.details import read_details
 from hc18.uncertainty.labelled_measurements import read_common_features, read_labelled_measurements
 from hc18.uncertainty.validation import ValidationReport, report_validation, validate_intervals
 

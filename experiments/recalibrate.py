@@ -24,7 +24,7 @@ from pathlib import Path
 
 from fetal_hc_cli import reports_bad_input
 from fetal_hc_cli.training import calibrate
-from hc18.measure.interval_model import IntervalModel
+from hc18.measurement.interval_model import IntervalModel
 from hc18.uncertainty.calibration import (
     LabelledMeasurement,
     check_count,

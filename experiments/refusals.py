@@ -27,9 +27,9 @@ from fetal_hc.io.images import read_image
 from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.dicom import read_dicom
 from hc18.geometry.pixel_size import from_table
-from hc18.measure.head_model import HeadModel, bundled_model_path, load_model
-from hc18.measure.measurement import Measurement
-from hc18.measure.pipeline import measure_frame
+from hc18.measurement.head_model import HeadModel, bundled_model_path, load_model
+from hc18.measurement.measurement import Measurement
+from hc18.measurement.pipeline import measure_frame
 from hc18.phantoms.phantom import DistractorKind, render_distractor
 
 IMAGE_HW = (540, 800)

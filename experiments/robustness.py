@@ -25,8 +25,8 @@ from fetal_hc.io.atomic import write_text_atomic
 from fetal_hc.io.images import read_image
 from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.geometry.pixel_size import from_table
-from hc18.measure.head_model import HeadModel, bundled_model_path, load_model
-from hc18.measure.pipeline import measure_frame
+from hc18.measurement.head_model import HeadModel, bundled_model_path, load_model
+from hc18.measurement.pipeline import measure_frame
 
 LARGE_ERROR_MM = 4.0
 MAX_ADF_GROWTH_MM = 1.0

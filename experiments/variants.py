@@ -33,9 +33,9 @@ from hc18.evaluation.evaluate import ReferenceCase, score_case
 from hc18.evaluation.score_summary import ScoredImage, summarise
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.fits import fit_soft_mask
-from hc18.measure.head_model import HeadModel, load_model
-from hc18.measure.outline import MIN_SCORE, find_outline
-from hc18.measure.pipeline import detect_outline
+from hc18.measurement.head_model import HeadModel, load_model
+from hc18.measurement.outline import MIN_SCORE, find_outline
+from hc18.measurement.pipeline import detect_outline
 
 # Name -> whether columns and rows are reversed.
 MIRRORS = {"as it is": (False, False), "left-right": (True, False), "up-down": (False, True), "both": (True, True)}

@@ -13,17 +13,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hc18.measure.head_model import HeadModel as HeadModel
-    from hc18.measure.head_model import load_model as load_model
-    from hc18.measure.measurement import Measurement as Measurement
-    from hc18.measure.pipeline import measure as measure
+    from hc18.measurement.head_model import HeadModel as HeadModel
+    from hc18.measurement.head_model import load_model as load_model
+    from hc18.measurement.measurement import Measurement as Measurement
+    from hc18.measurement.pipeline import measure as measure
+
+_MODULES = {
+    "HeadModel": "hc18.measurement.head_model",
+    "Measurement": "hc18.measurement.measurement",
+    "load_model": "hc18.measurement.head_model",
+    "measure": "hc18.measurement.pipeline",
+}
 
 __all__ = ["HeadModel", "Measurement", "load_model", "measure"]
 
 
 def __getattr__(name: str) -> Any:
     """One of the public names."""
-    if name not in __all__:
+    if name not in _MODULES:
         raise AttributeError(f"module 'hc18' has no attribute '{name}'; expected one of {', '.join(__all__)}")
-    room = import_module("hc18.measure")
-    return room if name == "measure" else getattr(room, name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -8,9 +8,9 @@ import numpy as np
 from fetal_hc.io.coco import write_coco
 from fetal_hc.io.records import CocoCategory, CocoDataset, CocoImage
 from hc18.geometry.ellipse import Ellipse
-from hc18.measure.interval_model import find_features
-from hc18.measure.outline import Quality
-from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
+from hc18.measurement.interval_model import find_features
+from hc18.measurement.outline import Quality
+from hc18.measurement.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
 from hc18.uncertainty.calibration import LabelledMeasurement
 
 ELLIPSE = Ellipse(400.0, 270.5, 160.0, 120.25, 0.5)

@@ -9,7 +9,7 @@ from fetal_hc_app.uploads import ImageFile, StillImage
 from hc18.dataset.pixel_size_table import PixelSizeRow
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, candidate, choose_pixel_size, from_table, from_user
-from hc18.measure.pipeline import measure_frame
+from hc18.measurement.pipeline import measure_frame
 from hc18.reviews.adapters import from_measurement
 from hc18.reviews.models import CaseId, NewCase, SoftMask
 from hc18.reviews.store import ReviewStore

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fetal_hc.model.checksum import file_sha256
 from hc18.geometry.contour import mask_edge_points
-from hc18.measure.head_model import HeadModel, bundled_model_path, load_model
+from hc18.measurement.head_model import HeadModel, bundled_model_path, load_model
 from hc18.reviews.models import CaseId, ModelVersion
 from hc18.reviews.pictures import to_png
 from hc18.reviews.store import ReviewStore

@@ -17,7 +17,7 @@ from hc18.dataset.annotation import fit_annotation
 from hc18.dataset.pixel_size_table import PixelSizeRow, pixel_size_table_from_text
 from hc18.dicom import DicomImage, is_dicom, read_dicom
 from hc18.geometry.ellipse import Ellipse
-from hc18.measure.frames import check_side
+from hc18.measurement.frames import check_side
 
 _ANNOTATION_SUFFIX = "_annotation"
 _MOST_PROBLEMS = 3

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from hc18.geometry.pixel_size import Calibration, CalibrationSource
-from hc18.measure.flags import Status, flag_text
+from hc18.measurement.flags import Status, flag_text
 from hc18.reviews.models import CaseState, Decision, ReviewAction
 from hc18.reviews.queue import QueueFilter, QueueRow
 

@@ -18,9 +18,9 @@ from hc18.dataset.folder import TRAINING_TABLE, scan_training_set
 from hc18.dataset.pixel_size_table import read_pixel_sizes
 from hc18.dataset.submission import read_submission
 from hc18.geometry.ellipse import Ellipse
-from hc18.measure.details import read_details
-from hc18.measure.pixel_size_rules import UNUSABLE, TablePixelSize, open_source
-from hc18.measure.worker import HeadTask, MeasureWork
+from hc18.measurement.details import read_details
+from hc18.measurement.pixel_size_rules import UNUSABLE, TablePixelSize, open_source
+from hc18.measurement.worker import HeadTask, MeasureWork
 
 _OUTLINE_POINTS = 360
 

@@ -25,7 +25,7 @@ from fetal_hc import DISCLAIMER
 from fetal_hc.errors import MeasurementError
 from hc18.dicom import SourceReference
 from hc18.geometry.ellipse import Ellipse
-from hc18.measure.flags import flag_text
+from hc18.measurement.flags import flag_text
 from hc18.obstetrics.gestational_age import age_text
 from hc18.obstetrics.growth_standards import HADLOCK_1984, Standard
 from hc18.reports.case import DECISION_TEXTS, Report, interval_text, status_text

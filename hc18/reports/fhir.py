@@ -16,7 +16,7 @@ from fhir.resources.R4B.observation import Observation
 
 from fetal_hc import DISCLAIMER
 from fetal_hc.errors import MeasurementError, raise_problems
-from hc18.measure.flags import flag_text
+from hc18.measurement.flags import flag_text
 from hc18.obstetrics.gestational_age import GestationalAge, age_text
 from hc18.obstetrics.growth_standards import HADLOCK_1984
 from hc18.reports.case import DECISION_TEXTS, Report, ReportStatus, interval_text, status_text, utc_text

@@ -12,7 +12,7 @@ from reportlab.lib.colors import HexColor
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, Image, KeepTogether, Paragraph, Spacer, Table, TableStyle
 
-from hc18.measure.flags import flag_text
+from hc18.measurement.flags import flag_text
 from hc18.obstetrics.gestational_age import age_text
 from hc18.obstetrics.growth import percentile_text
 from hc18.reports.case import CALIBRATION_TEXTS, DECISION_TEXTS, Report, interval_text, status_text, utc_text

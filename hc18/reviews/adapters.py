@@ -11,11 +11,11 @@ from hc18.geometry.pixel_size import (
     uncalibrated,
     warn_of_other_size,
 )
-from hc18.measure.flags import PIXEL_SIZE_FLAGS, Flag, Status
-from hc18.measure.interval_model import IntervalModel
-from hc18.measure.measurement import Measurement
-from hc18.measure.outline import HeadOutline
-from hc18.measure.rows import MeasurementRow, RowStatus
+from hc18.measurement.flags import PIXEL_SIZE_FLAGS, Flag, Status
+from hc18.measurement.interval_model import IntervalModel
+from hc18.measurement.measurement import Measurement
+from hc18.measurement.outline import HeadOutline
+from hc18.measurement.rows import MeasurementRow, RowStatus
 from hc18.reviews.models import ModelMeasurement, ModelVersion
 
 _REASONS = {

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fetal_hc.errors import DatasetError, FetalHCError, ImageError
-from hc18.measure.details import iterate_details
-from hc18.measure.frames import open_frames
-from hc18.measure.interval_model import IntervalModel
-from hc18.measure.pixel_size_rules import read_manifest
-from hc18.measure.rows import MeasurementRow, RowStatus
+from hc18.measurement.details import iterate_details
+from hc18.measurement.frames import open_frames
+from hc18.measurement.interval_model import IntervalModel
+from hc18.measurement.pixel_size_rules import read_manifest
+from hc18.measurement.rows import MeasurementRow, RowStatus
 from hc18.reviews.adapters import calibration_of_row, from_score_row
 from hc18.reviews.models import ModelVersion, NewCase, Registration
 from hc18.reviews.store import ReviewStore

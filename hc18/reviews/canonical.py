@@ -16,8 +16,8 @@ from typing import Any
 from fetal_hc.errors import FetalHCError
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, CalibrationSource
-from hc18.measure.interval_model import Interval, IntervalModel
-from hc18.measure.outline import Quality
+from hc18.measurement.interval_model import Interval, IntervalModel
+from hc18.measurement.outline import Quality
 from hc18.obstetrics.gestational_age import IndependentAge
 from hc18.reviews.models import ModelMeasurement, ModelVersion, Outline, ReviewAction, ReviewEvent
 

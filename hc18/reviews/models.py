@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from fetal_hc.errors import FetalHCError
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration
-from hc18.measure.interval_model import Interval, IntervalModel
-from hc18.measure.outline import Quality
+from hc18.measurement.interval_model import Interval, IntervalModel
+from hc18.measurement.outline import Quality
 from hc18.obstetrics.gestational_age import IndependentAge
 
 CaseId = NewType("CaseId", int)
@@ -83,11 +83,11 @@ class ModelMeasurement:
 
     Attributes:
         model: which model it was.
-        status: `hc18.measure.measurement.Status` value.
+        status: `hc18.measurement.measurement.Status` value.
         reason: why there is no ellipse or no millimetres, without paths and file names.
         ellipse_px: in px of the stored image, pixel centres at integers; None if none was found.
         confidence: score of the detection, 0 to 1.
-        flags: `hc18.measure.measurement.Flag` values.
+        flags: `hc18.measurement.measurement.Flag` values.
         quality: of the outline, as the detection stage shows it.
         interval: of the circumference, with the calibration of the measurement; None if there was none.
         interval_model: what the interval follows from, so that another pixel size gives its own; None in records of

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration
-from hc18.measure.flags import Flag
-from hc18.measure.interval_model import Interval
-from hc18.measure.measurement import apply_pixel_size, to_mm
+from hc18.measurement.flags import Flag
+from hc18.measurement.interval_model import Interval
+from hc18.measurement.measurement import apply_pixel_size, to_mm
 from hc18.reviews.adapters import to_outline_px
 from hc18.reviews.models import CaseState, Decision, ModelMeasurement, Outline, ReviewAction, ReviewEvent, ReviewRefused
 from hc18.reviews.validation import ReviewRequest, check_request

@@ -17,8 +17,8 @@ from fetal_hc.engine.data.mapper import CACHE_LIMIT_BYTES, ImageCache, Uint8Imag
 from fetal_hc.errors import DatasetError, raise_problems
 from fetal_hc.model.preprocess import to_grey
 from hc18.geometry.ellipse import Ellipse
-from hc18.measure.details import read_details
-from hc18.measure.polar_band import band_input, mirror_radii, relative_radii, sample_band
+from hc18.measurement.details import read_details
+from hc18.measurement.polar_band import band_input, mirror_radii, relative_radii, sample_band
 
 # Largest share of a head's width or height that a cut takes away.
 MAX_CUT_SHARE = 0.3

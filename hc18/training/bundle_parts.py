@@ -7,10 +7,10 @@ from pathlib import Path
 from fetal_hc.engine.checkpoints.exported_model import read_bundle, read_onnx
 from fetal_hc.model.bundle import INTERVALS, REFINER, ModelBundle
 from fetal_hc.model.sessions import open_session
-from hc18.measure.head_model import MEASUREMENT
-from hc18.measure.interval_model import IntervalModel
-from hc18.measure.outline import MIN_SCORE
-from hc18.measure.refiner import REFINER_SECTION, check_refiner_signature
+from hc18.measurement.head_model import MEASUREMENT
+from hc18.measurement.interval_model import IntervalModel
+from hc18.measurement.outline import MIN_SCORE
+from hc18.measurement.refiner import REFINER_SECTION, check_refiner_signature
 
 
 def read_head_bundle(path: Path) -> ModelBundle:

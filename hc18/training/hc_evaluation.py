@@ -21,7 +21,7 @@ from fetal_hc.io.atomic import write_text_atomic
 from hc18.evaluation.evaluate import HcEvaluation, ReferenceCase, collect_scores, evaluate
 from hc18.evaluation.score_summary import GroupSummary, ScoredImage
 from hc18.geometry.ellipse import Ellipse
-from hc18.measure.outline import find_outline
+from hc18.measurement.outline import find_outline
 from hc18.training.outline_refiner import EllipsePrediction
 
 TASK = "hc"

@@ -1,4 +1,4 @@
-"""A network that finds the outline of a head in the unrolled band around a rough one (`hc18.measure.polar_band`).
+"""A network that finds the outline of a head in the unrolled band around a rough one (`hc18.measurement.polar_band`).
 
 At every angle it gives a distribution over radii, whose mean is the outline's place there, and how much that place is
 to count; the ellipse nearest to all places is found by weighted least squares inside the network, so that the training
@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from fetal_hc.engine.config import CfgNode
 from hc18.geometry.ellipse import Ellipse
-from hc18.measure.polar_band import BASIS, N_CHANNELS, RELATIVE_RADII, RIDGE
-from hc18.measure.refiner import refine_outline
+from hc18.measurement.polar_band import BASIS, N_CHANNELS, RELATIVE_RADII, RIDGE
+from hc18.measurement.refiner import refine_outline
 
 # Loss weights. Radii are fractions of the head's radius: 0.01 is a good error, hence the large factors.
 WEIGHTS = {"loss_place": 0.3, "loss_radii": 10.0, "loss_outline": 20.0, "loss_size": 20.0}
@@ -95,7 +95,7 @@ class OutlineRefiner(nn.Module):
         return (logits.softmax(dim=1) * self.relative_radii[None, :, None]).sum(dim=1)
 
     def fit(self, radii: Tensor, weights: Tensor) -> Tensor:
-        """`hc18.measure.polar_band.fit_radii` of a batch, with gradients."""
+        """`hc18.measurement.polar_band.fit_radii` of a batch, with gradients."""
         weighted = self.basis * weights[..., None]
         normal = weighted.transpose(1, 2) @ self.basis + RIDGE * torch.eye(self.basis.shape[1], device=radii.device)
         moved = torch.linalg.solve(normal, weighted.transpose(1, 2) @ (radii - 1.0)[..., None])

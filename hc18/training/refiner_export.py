@@ -1,6 +1,6 @@
 """Exports a trained outline refiner to one ONNX file, which is kept only if it agrees with the eager network.
 
-Graph: `bands` float32 (B, N_CHANNELS, N_RADII, N_ANGLES) of `hc18.measure.polar_band.band_input` -> `radii` and
+Graph: `bands` float32 (B, N_CHANNELS, N_RADII, N_ANGLES) of `hc18.measurement.polar_band.band_input` -> `radii` and
 `weights`, both (B, N_ANGLES).
 """
 
@@ -22,8 +22,8 @@ from fetal_hc.engine.export.onnx_export import OPSET, ExportOptions, ExportRepor
 from fetal_hc.errors import ExportMismatch
 from fetal_hc.io.atomic import write_bytes_atomic
 from fetal_hc.model.sessions import open_session
-from hc18.measure.polar_band import band_input, sample_band
-from hc18.measure.refiner import INPUT_NAME, OUTPUT_NAMES, check_refiner_signature
+from hc18.measurement.polar_band import band_input, sample_band
+from hc18.measurement.refiner import INPUT_NAME, OUTPUT_NAMES, check_refiner_signature
 from hc18.phantoms.phantom import Phantom, render_phantom
 from hc18.phantoms.spec import sample_spec
 from hc18.training.outline_refiner import OutlineRefiner

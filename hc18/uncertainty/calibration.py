@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from fetal_hc.errors import DatasetError
-from hc18.measure.interval_model import FEATURES, IntervalModel
+from hc18.measurement.interval_model import FEATURES, IntervalModel
 
 COVERAGE = 0.90
 LARGE_ERROR_MM = 4.0

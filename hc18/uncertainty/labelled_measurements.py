@@ -8,9 +8,9 @@ from pathlib import Path
 from fetal_hc.errors import DatasetError, raise_problems
 from fetal_hc.io.coco import read_coco
 from fetal_hc.io.tables import from_safe_cell, read_table, to_csv_text
-from hc18.measure.details import read_details
-from hc18.measure.interval_model import find_features
-from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow
+from hc18.measurement.details import read_details
+from hc18.measurement.interval_model import find_features
+from hc18.measurement.rows import MEASUREMENT_TABLE, MeasurementRow
 from hc18.uncertainty.calibration import LabelledMeasurement
 
 

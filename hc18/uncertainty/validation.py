@@ -12,7 +12,7 @@ from scipy.special import erfc
 
 from fetal_hc.errors import DatasetError
 from hc18.evaluation.score_summary import TRIMESTERS, trimester_of
-from hc18.measure.interval_model import FEATURES, IntervalModel
+from hc18.measurement.interval_model import FEATURES, IntervalModel
 from hc18.uncertainty.calibration import (
     COVERAGE,
     LARGE_ERROR_MM,

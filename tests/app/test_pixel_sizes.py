@@ -8,7 +8,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from hc18.geometry.pixel_size import CalibrationSource, from_table
-from hc18.measure.measurement import apply_pixel_size
+from hc18.measurement.measurement import apply_pixel_size
 from hc18.reviews.adapters import to_outline_px
 from hc18.reviews.models import CaseState
 from hc18.reviews.store import ReviewStore

@@ -12,8 +12,8 @@ import pytest
 
 from experiments.recalibrate import fit_reference_run, main, transfer_calibration, validate_reference_run
 from fetal_hc.errors import DatasetError
-from hc18.measure.head_model import load_model
-from hc18.measure.rows import MEASUREMENT_TABLE
+from hc18.measurement.head_model import load_model
+from hc18.measurement.rows import MEASUREMENT_TABLE
 from hc18.uncertainty.calibration import LabelledMeasurement, fit_interval_model
 from hc18.uncertainty.validation import report_validation
 from tests.measured_errors import errors_of_known_spread, features_of, write_fold

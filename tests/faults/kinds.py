@@ -95,7 +95,7 @@ def read_frames(data: bytes, folder: Path) -> str:
     """Measured and visible pixels, calibration and identifiers, as a batch and the review app read them."""
     from fetal_hc.errors import FetalHCError
     from hc18.dicom import is_dicom, source_reference
-    from hc18.measure.frames import open_frames
+    from hc18.measurement.frames import open_frames
 
     frames = open_frames(data, "damaged")
     refusals = []
@@ -144,7 +144,7 @@ def read_sizes(path: Path) -> None:
 
 def read_manifest_rows(path: Path) -> None:
     """A manifest, row by row."""
-    from hc18.measure.pixel_size_rules import read_manifest
+    from hc18.measurement.pixel_size_rules import read_manifest
 
     for row in read_manifest(str(path), str(path.parent)):
         assert row.problem or row.path
@@ -174,7 +174,7 @@ def read_annotations(path: Path) -> None:
 
 def measure_folder(data: bytes, folder: Path) -> str:
     """A folder with the damaged file between two good ones: every file has its row, and no row is there twice."""
-    from hc18.measure.batches import MeasureSettings, measure_files
+    from hc18.measurement.batches import MeasureSettings, measure_files
     from tests.synthetic_model import head_spec, write_bright_object_model
 
     heads = folder / "heads"

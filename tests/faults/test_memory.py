@@ -14,7 +14,7 @@ MOST_MEGABYTES = 650  # the shipped model and its first network take another 300
 SCRIPT = """
 import sys
 from fetal_hc.errors import ImageError
-from hc18.measure.frames import open_frames
+from hc18.measurement.frames import open_frames
 data = open(sys.argv[1], "rb").read()
 try:
     frames = open_frames(data, "a")

@@ -8,7 +8,7 @@ import yaml
 from PIL import Image
 
 from hc18.geometry.ellipse import Ellipse
-from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
+from hc18.measurement.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
 from hc18.phantoms.phantom import render_phantom
 from hc18.phantoms.spec import sample_spec
 from tests.fetal_hc.engine.toy_heads import head_annotation

@@ -10,8 +10,8 @@ import pytest
 from fetal_hc.io.coco import read_coco, write_coco
 from fetal_hc.model.bundle import ModelBundle
 from fetal_hc_cli.training.calibrate import main
-from hc18.measure.details import read_details
-from hc18.measure.head_model import load_model
+from hc18.measurement.details import read_details
+from hc18.measurement.head_model import load_model
 from tests.measured_errors import N_IMAGES, write_fold
 from tests.synthetic_model import write_bright_object_model
 

@@ -10,7 +10,7 @@ from fetal_hc.io.coco import read_coco
 from fetal_hc_cli.evaluate_hc18 import main
 from hc18.dataset.convert import VAL_FILE, convert_hc18
 from hc18.dataset.submission import write_submission
-from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
+from hc18.measurement.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
 from tests.synthetic_hc18 import ELLIPSES, PIXEL_SIZE_MM, write_hc18_folder
 
 

@@ -13,7 +13,7 @@ from fetal_hc_cli.main import FETAL_HC
 from fetal_hc_cli.training.architectures import ARCHITECTURES
 from fetal_hc_cli.training.make_model import main
 from fetal_hc_cli.training.model_recipe import Recipe
-from hc18.measure.head_model import load_model
+from hc18.measurement.head_model import load_model
 
 RECIPE = Recipe(Path("/hc18"), Path("/model"), {"no_head_faces": Path("/faces"), "no_head_crowds": Path("/crowds")})
 # By the name of the tool.

@@ -10,7 +10,7 @@ import pytest
 
 from fetal_hc.model.bundle import DETECTOR, REFINER, ModelBundle
 from fetal_hc_cli.model import main
-from hc18.measure.head_model import bundled_model_path, load_model
+from hc18.measurement.head_model import bundled_model_path, load_model
 from tests.synthetic_model import write_bright_object_model
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from fetal_hc.io.atomic import write_text_atomic
 from fetal_hc_cli import check_may_write, new_parser, reports_bad_input
 from hc18.evaluation.evaluate import HcEvaluation, evaluate_labelled, evaluate_submission
-from hc18.measure.details import read_details
+from hc18.measurement.details import read_details
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -22,7 +22,7 @@ from fetal_hc.io.documents import parse_json
 from fetal_hc.model.bundle import TRAINING, ModelBundle
 from fetal_hc.model.checksum import file_sha256
 from fetal_hc_cli import check_may_write, new_parser, reports_bad_input
-from hc18.measure.head_model import HEAD_CLASSES, HeadModel
+from hc18.measurement.head_model import HEAD_CLASSES, HeadModel
 
 
 def build_parser() -> argparse.ArgumentParser:

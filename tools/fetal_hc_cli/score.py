@@ -18,7 +18,7 @@ from pathlib import Path
 from fetal_hc.batch.settings import RUNNER_NAMES
 from fetal_hc.io.interruption import stop_at_signals
 from fetal_hc_cli import new_parser, reports_bad_input
-from hc18.measure.batches import BatchInterrupted, MeasureSettings, measure_batch, open_source
+from hc18.measurement.batches import BatchInterrupted, MeasureSettings, measure_batch, open_source
 
 INTERRUPTED = 130
 

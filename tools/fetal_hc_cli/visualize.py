@@ -28,7 +28,7 @@ from hc18.evaluation.overlay_items import (
     worst_first,
 )
 from hc18.evaluation.overlays import write_gallery
-from hc18.measure.worker import MeasureWork
+from hc18.measurement.worker import MeasureWork
 
 
 def build_parser() -> argparse.ArgumentParser:

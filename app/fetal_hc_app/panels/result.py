@@ -8,8 +8,8 @@ import streamlit as st
 
 from fetal_hc_app import wording
 from hc18.geometry.pixel_size import Calibration
-from hc18.measure.flags import flag_text
-from hc18.measure.interval_model import Interval
+from hc18.measurement.flags import flag_text
+from hc18.measurement.interval_model import Interval
 from hc18.obstetrics.gestational_age import GestationalAge, age_text
 from hc18.obstetrics.growth import GrowthAssessment, percentile_text
 

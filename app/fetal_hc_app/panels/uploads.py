@@ -12,7 +12,7 @@ from fetal_hc.io.images import MAX_PIXELS
 from fetal_hc_app import session, wording
 from fetal_hc_app.session import Uploads
 from fetal_hc_app.uploads import PixelTable, Refusal
-from hc18.measure.flags import flag_text
+from hc18.measurement.flags import flag_text
 from hc18.reviews.models import CaseId, ReviewCase
 
 _TABLE_HEIGHT = 144  # px: a header and three rows

@@ -23,9 +23,9 @@ from fetal_hc.batch.tasks import ImageTask, TaskResult
 from fetal_hc.errors import ConfigError, FetalHCError
 from fetal_hc.io.extras import import_scale_library
 from fetal_hc.io.storage import list_names
-from hc18.measure.batches import MeasureSettings, measure_batch, measure_files, open_source
-from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow
-from hc18.measure.worker import HeadTask, MeasureWork
+from hc18.measurement.batches import MeasureSettings, measure_batch, measure_files, open_source
+from hc18.measurement.rows import MEASUREMENT_TABLE, MeasurementRow
+from hc18.measurement.worker import HeadTask, MeasureWork
 from tests.synthetic_heads import HeadFolder, write_head_folder
 
 # A cluster of two nodes with one processor each, until its standard input ends; prints its address. "lose" ends a node.

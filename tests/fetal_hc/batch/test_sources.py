@@ -11,7 +11,7 @@ import pytest
 from fetal_hc.batch.sources import ImageSource
 from fetal_hc.batch.tasks import ImageTask
 from fetal_hc.errors import ConfigError, DatasetError
-from hc18.measure.pixel_size_rules import UNUSABLE, TablePixelSize, open_source
+from hc18.measurement.pixel_size_rules import UNUSABLE, TablePixelSize, open_source
 
 
 def _manifest(folder: Path, text: str, name: str = "m.csv") -> Path:

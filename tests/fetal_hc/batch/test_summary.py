@@ -9,7 +9,7 @@ import pytest
 
 from fetal_hc.batch.summary import BatchSummary, MessageLog, Tally
 from fetal_hc.errors import DatasetError
-from hc18.measure.rows import MeasurementRow, RowStatus
+from hc18.measurement.rows import MeasurementRow, RowStatus
 
 SUMMARY = BatchSummary(
     outputs={"submission": Path("s.csv"), "details": Path("d.csv")},

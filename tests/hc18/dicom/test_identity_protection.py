@@ -18,7 +18,7 @@ from fetal_hc.errors import FetalHCError, ImageError
 from fetal_hc_app.uploads import Refusal, StillImage, from_upload
 from hc18.dicom import pixel_sha256, read_dicom, source_reference
 from hc18.geometry.ellipse import Ellipse
-from hc18.measure.frames import open_frames
+from hc18.measurement.frames import open_frames
 from hc18.reports.case import Report
 from hc18.reports.dicom_sr import to_dicom_bytes, to_structured_report
 from hc18.reports.fhir import to_fhir_json

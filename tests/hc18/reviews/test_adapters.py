@@ -15,11 +15,11 @@ from hc18.geometry.pixel_size import (
     from_user,
     uncalibrated,
 )
-from hc18.measure.flags import Flag, Status
-from hc18.measure.interval_model import Interval, IntervalModel
-from hc18.measure.measurement import apply_pixel_size
-from hc18.measure.outline import HeadOutline, Quality
-from hc18.measure.rows import MeasurementRow, RowStatus
+from hc18.measurement.flags import Flag, Status
+from hc18.measurement.interval_model import Interval, IntervalModel
+from hc18.measurement.measurement import apply_pixel_size
+from hc18.measurement.outline import HeadOutline, Quality
+from hc18.measurement.rows import MeasurementRow, RowStatus
 from hc18.reviews.adapters import calibration_of_row, from_measurement, from_score_row, to_outline_px
 from hc18.reviews.models import ReviewAction
 from hc18.reviews.store import ReviewStore

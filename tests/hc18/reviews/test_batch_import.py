@@ -10,9 +10,9 @@ from fetal_hc.errors import DatasetError
 from hc18.dicom import pixel_sha256
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import from_table
-from hc18.measure.interval_model import IntervalModel
-from hc18.measure.outline import Quality
-from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
+from hc18.measurement.interval_model import IntervalModel
+from hc18.measurement.outline import Quality
+from hc18.measurement.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
 from hc18.reviews import batch_import
 from hc18.reviews.batch_import import ImportedRow, KnownModel, import_batch
 from hc18.reviews.models import ModelVersion, ReviewAction

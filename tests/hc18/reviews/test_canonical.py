@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, CalibrationSource, uncalibrated
-from hc18.measure.interval_model import Interval
-from hc18.measure.outline import Quality
+from hc18.measurement.interval_model import Interval
+from hc18.measurement.outline import Quality
 from hc18.obstetrics.gestational_age import IndependentAge
 from hc18.reviews.canonical import GENESIS_HASH, body_sha256, from_body, from_utc_text, to_body, to_utc_text
 from hc18.reviews.models import ModelMeasurement, ModelVersion, Outline, ReviewAction, ReviewEvent

@@ -10,7 +10,7 @@ from fetal_hc.engine.data.datasets import load_dataset_dicts
 from fetal_hc.errors import ConfigError, DatasetError
 from fetal_hc_cli.training.architectures import ARCHITECTURES
 from hc18.geometry.ellipse import Ellipse
-from hc18.measure.polar_band import N_ANGLES, N_CHANNELS, N_RADII, RADIUS_RANGE, sample_band
+from hc18.measurement.polar_band import N_ANGLES, N_CHANNELS, N_RADII, RADIUS_RANGE, sample_band
 from hc18.training.architectures import OUTLINE_REFINER
 from hc18.training.band_mapper import PolarBandMapper, cut_head
 from tests.hc18.toy_bands import IMAGE_HW, START_FACTOR, write_bands_config

@@ -16,9 +16,9 @@ from fetal_hc.io.images import read_image
 from fetal_hc.model.preprocess import to_grey
 from fetal_hc_cli.training.architectures import ARCHITECTURES
 from hc18.geometry.ellipse import Ellipse
-from hc18.measure.head_model import load_model
-from hc18.measure.polar_band import N_ANGLES, N_CHANNELS, N_RADII, fit_radii
-from hc18.measure.refiner import OutlineRefiner as ExportedRefiner
+from hc18.measurement.head_model import load_model
+from hc18.measurement.polar_band import N_ANGLES, N_CHANNELS, N_RADII, fit_radii
+from hc18.measurement.refiner import OutlineRefiner as ExportedRefiner
 from hc18.training.architectures import OUTLINE_REFINER
 from hc18.training.bundle_parts import attach_refiner, read_head_bundle
 from hc18.training.outline_refiner import OutlineRefiner

@@ -21,7 +21,7 @@ from fetal_hc.io.atomic import write_text_atomic
 from fetal_hc.io.tables import to_csv_text
 from fetal_hc.model.checksum import file_sha256
 from fetal_hc_cli import new_parser, reports_bad_input
-from hc18.measure.interval_model import IntervalModel
+from hc18.measurement.interval_model import IntervalModel
 from hc18.reports.interval_figure import interval_figure
 from hc18.training.bundle_parts import add_intervals, read_head_bundle
 from hc18.uncertainty.calibration import (

@@ -23,7 +23,7 @@ from fetal_hc.batch.tasks import TaskResult
 from fetal_hc.errors import FetalHCError
 from fetal_hc.io.storage import FileStamp
 from hc18.geometry.ellipse import Ellipse
-from hc18.measure.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
+from hc18.measurement.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
 
 MEASURED = MeasurementRow(
     file_name="größe,\n=1.png",

@@ -9,7 +9,7 @@ from fetal_hc.batch.checkpoint.storage_watch import FAILURES_IN_A_ROW, until_sto
 from fetal_hc.batch.tasks import TaskResult
 from fetal_hc.errors import DatasetError
 from fetal_hc.io.storage import FileStamp
-from hc18.measure.rows import MeasurementRow, RowStatus
+from hc18.measurement.rows import MeasurementRow, RowStatus
 
 
 def _result(index: int, path: Path | None, *, is_read: bool) -> TaskResult[MeasurementRow]:

@@ -19,7 +19,7 @@ from fetal_hc.errors import ModelError
 from fetal_hc.model.predictor import OnnxPredictor
 from fetal_hc.model.preprocess import to_network_input
 from fetal_hc_cli.training.architectures import ARCHITECTURES, MASK_RCNN
-from hc18.measure.head_model import bundled_model_path
+from hc18.measurement.head_model import bundled_model_path
 from hc18.phantoms.phantom import render_phantom
 from hc18.phantoms.spec import sample_spec
 from hc18.training.refiner_export import render_check_images
