@@ -15,7 +15,7 @@ from PIL import Image
 
 from face_mask.data.classes import ClassMap, merge_classes
 from face_mask.data.color_mask import read_color_mask
-from face_mask.data.crop_files import CROP_FOLDER, write_single_face_crops
+from face_mask.data.crop_files import CROP_FOLDER, faces_with_crops, write_single_face_crops
 from face_mask.data.crops import MIN_AREA_PX
 from face_mask.data.folders import read_class_folders
 from face_mask.data.isic import read_isic
@@ -53,6 +53,7 @@ class ConversionOptions:
         strict: whether a problem stops the conversion.
         single_face: write one crop per face and describe the crops instead of the photos.
         min_crop_area_px: least area of such a crop.
+        mirrors_all_parts: mirror the crops of the rarest class in every part, not in training alone.
         n_overlays: photos on the contact sheet; 0 for no sheet.
         name: start of the files' names; None for `face_mask_FORMAT`.
         progress: show progress bars if the error output is a terminal.
@@ -64,6 +65,7 @@ class ConversionOptions:
     strict: bool = False
     single_face: bool = False
     min_crop_area_px: int = MIN_AREA_PX
+    mirrors_all_parts: bool = False
     n_overlays: int = 36
     name: str | None = None
     progress: bool = False
@@ -136,7 +138,8 @@ def convert_face_mask(
     photos, class_problems, excluded = merge_classes(reading.photos, class_map)
     problems = [*reading.problems, *class_problems]
     _check_usable(photos, problems, root, chosen)
-    parts = split_photos(photos, chosen.val_fraction, chosen.seed)
+    drawn = faces_with_crops(photos, chosen.min_crop_area_px) if chosen.single_face else photos
+    parts = split_photos(drawn, chosen.val_fraction, chosen.seed)
     folder, image_root = Path(output), reading.image_root
     prefix = chosen.name or f"face_mask_{format_name.replace('-', '_')}"
     if chosen.single_face:
@@ -147,6 +150,7 @@ def convert_face_mask(
             reading.image_root,
             image_root,
             min_area_px=chosen.min_crop_area_px,
+            mirrors_all_parts=chosen.mirrors_all_parts,
             progress=chosen.progress,
         )
         problems += crop_problems

@@ -1,4 +1,4 @@
-"""Single-face crops as files, with the rare class of the training part doubled by mirrored copies."""
+"""Single-face crops as files, with the rarest class doubled by mirrored copies."""
 
 from __future__ import annotations
 
@@ -41,6 +41,24 @@ class _Cut(NamedTuple):
     is_mirrored: bool
 
 
+def faces_with_crops(photos: Sequence[LabelledPhoto], min_area_px: int) -> list[LabelledPhoto]:
+    """Photos with only those faces whose crop is large enough; photos without any are left out.
+
+    Parts that are drawn from these have the wanted shares of crops.
+
+    Args:
+        photos: with boxes.
+        min_area_px: least area of a crop.
+    """
+    kept = []
+    for photo in photos:
+        boxes = [label.box_xyxy for label in photo.labels if label.box_xyxy]
+        crops = single_face_crops(boxes, photo.image_hw, min_area_px=min_area_px)
+        if crops:
+            kept.append(replace(photo, labels=tuple(photo.labels[crop.box_index] for crop in crops)))
+    return kept
+
+
 def write_single_face_crops(
     photos: Sequence[LabelledPhoto],
     parts: Mapping[str, str],
@@ -48,6 +66,7 @@ def write_single_face_crops(
     folder: Path,
     *,
     min_area_px: int,
+    mirrors_all_parts: bool = False,
     progress: bool = False,
 ) -> CropSet:
     """Writes `NAME_K.jpg`, face K of each photo, and for the rarest training class also `NAME_K_flip.jpg`.
@@ -56,10 +75,11 @@ def write_single_face_crops(
 
     Args:
         photos: with boxes; masks are not carried over.
-        parts: "train" or "val" of each file name.
+        parts: part of each photo that has a crop, see `faces_with_crops`.
         image_root: folder of the photos.
         folder: for the crops; created if needed.
         min_area_px: least area of a crop.
+        mirrors_all_parts: mirror the rarest class in every part, as the first report did, not in training alone.
         progress: show a progress bar if the error output is a terminal.
 
     Raises:
@@ -75,19 +95,20 @@ def write_single_face_crops(
         for index in sorted(set(range(len(boxes))) - {crop.box_index for crop in crops}):
             where, value = f"{photo.file_name}, face {index + 1}", f"its crop has fewer than {min_area_px} px"
             problems.append(Problem.in_file("small_crop", where, value, "face left out"))
+    cuts_of = {name: cuts for name, cuts in cuts_of.items() if cuts}
     counts = Counter(_category(cut) for name, cuts in cuts_of.items() if parts[name] == TRAIN for cut in cuts)
     if not counts:
         raise DatasetError(f"{image_root}: no face has a crop of {min_area_px} px or more; lower the least area")
     rarest = min(counts, key=lambda name: (counts[name], name)) if len(counts) > 1 else None
     for name, cuts in cuts_of.items():
-        if parts[name] == TRAIN:
+        if mirrors_all_parts or parts[name] == TRAIN:
             cuts += [cut._replace(is_mirrored=True) for cut in cuts if _category(cut) == rarest]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FetalHCError(f"{folder}: cannot be created ({error.strerror}); choose another output folder") from error
     work = partial(_write_cuts, image_root=image_root, folder=folder)
-    written = map_files(work, [cuts for cuts in cuts_of.values() if cuts], "cropping faces", progress=progress)
+    written = map_files(work, list(cuts_of.values()), "cropping faces", progress=progress)
     part_of_crop = {_crop_name(cut): parts[name] for name, cuts in cuts_of.items() for cut in cuts}
     return CropSet([crop for crops in written for crop in crops], part_of_crop, problems)
 

@@ -2,7 +2,7 @@
 
 Parameters of the bodies from torchvision and timm keep the names they have there.
 References: Sandler et al., MobileNetV2 (CVPR 2018); He et al., Deep residual learning (CVPR 2016); Chollet, Xception
-(CVPR 2017).
+(CVPR 2017); Tan and Le, EfficientNet (ICML 2019).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.mobilenetv2 import MobileNetV2
@@ -106,7 +107,30 @@ class XceptionBody(nn.Module):
         return [nn.ModuleList([self.body.get_submodule(name) for name in stage]) for stage in names]
 
 
-Body = ScratchCnn | MobileNetV2Body | ResNetBody | XceptionBody
+class EfficientNetLiteBody(nn.Module):
+    """timm's EfficientNet-Lite0 without its classifier; 9 stages, stride 32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        import timm  # slow to import
+
+        body: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0, global_pool="")
+        self.body = body
+        self.out_channels = int(body.num_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body.forward_features(x)
+
+    def stages(self) -> list[nn.Module]:
+        body = self.body
+        return [
+            nn.ModuleList([body.conv_stem, body.bn1]),
+            *body.blocks.children(),
+            nn.ModuleList([body.conv_head, body.bn2]),
+        ]
+
+
+Body = ScratchCnn | MobileNetV2Body | ResNetBody | XceptionBody | EfficientNetLiteBody
 
 _BODIES: dict[str, Callable[[CfgNode], Body]] = {
     "scratch_cnn": lambda node: ScratchCnn(node.CHANNELS, node.NORM, node.PADDING, pool_last=node.POOL_LAST),
@@ -114,6 +138,7 @@ _BODIES: dict[str, Callable[[CfgNode], Body]] = {
     "resnet18": lambda node: ResNetBody(BasicBlock, [2, 2, 2, 2]),
     "resnet50": lambda node: ResNetBody(Bottleneck, [3, 4, 6, 3]),
     "xception": lambda node: XceptionBody(),
+    "efficientnet_lite0": lambda node: EfficientNetLiteBody(),
 }
 
 
@@ -121,7 +146,7 @@ def build_image_backbone(cfg: CfgNode) -> Body:
     """The body that MODEL.IMAGE_BACKBONE names, its first FREEZE_STAGES stages frozen.
 
     Raises:
-        ConfigError: if it has fewer stages.
+        ConfigError: if it has fewer stages, or features are to be remembered of stages that are trained.
     """
     node = cfg.MODEL.IMAGE_BACKBONE
     body = _BODIES[node.NAME](node)
@@ -130,11 +155,55 @@ def build_image_backbone(cfg: CfgNode) -> Body:
         raise ConfigError(
             f"MODEL.IMAGE_BACKBONE.FREEZE_STAGES: {node.FREEZE_STAGES}, but {node.NAME} has {len(stages)} stages"
         )
+    if node.CACHE_FEATURES and len(stages) > node.FREEZE_STAGES:
+        raise ConfigError(
+            f"MODEL.IMAGE_BACKBONE.CACHE_FEATURES: only features of a frozen network stay the same; set FREEZE_STAGES "
+            f"{len(stages)}, all of {node.NAME}, or CACHE_FEATURES False"
+        )
     for stage in stages[: node.FREEZE_STAGES]:
         freeze(stage)
     if node.FREEZE_STAGES and not cfg.MODEL.WEIGHTS:
         logger.warning("the first %d stages of %s stay at random weights", node.FREEZE_STAGES, node.NAME)
     return body
+
+
+class FeatureCache:
+    """Features of every image, computed once: those of a frozen network without augmentation do not change.
+
+    Args:
+        compute: model inputs -> features (N, D).
+    """
+
+    def __init__(self, compute: Callable[[list[dict[str, Any]]], Tensor]) -> None:
+        self._compute = compute
+        self._known: dict[str, Tensor] = {}
+
+    def __call__(self, inputs: list[dict[str, Any]]) -> Tensor:
+        """Features (N, D) of the images of a batch, told apart by "file_name"."""
+        new = {item["file_name"]: item for item in inputs if item["file_name"] not in self._known}
+        if new:
+            with torch.no_grad():
+                self._known.update(zip(new, self._compute(list(new.values())), strict=True))
+        return torch.stack([self._known[item["file_name"]] for item in inputs])
+
+
+def initialize(model: nn.Module, kind: str) -> None:
+    """Draws the first weights of all convolutions and linear layers, with biases of 0.
+
+    Args:
+        model: to be changed.
+        kind: glorot_uniform (Keras's), kaiming_normal, or "" for torch's own.
+
+    References: Glorot and Bengio (AISTATS 2010); He et al., Delving deep into rectifiers (ICCV 2015).
+    """
+    draw = {"glorot_uniform": nn.init.xavier_uniform_, "kaiming_normal": nn.init.kaiming_normal_}.get(kind)
+    if draw is None:
+        return
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            draw(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 def freeze(module: nn.Module) -> None:

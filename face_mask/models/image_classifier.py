@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from face_mask.models.image_backbone import build_image_backbone
+from face_mask.models.image_backbone import FeatureCache, build_image_backbone, initialize
 from face_mask.models.whole_image import ImagePrediction, SquareInput, stack_targets
 from fetal_hc.engine.config import CfgNode
 
@@ -72,6 +72,11 @@ def class_loss(logits: Tensor, classes: Tensor, weights: Tensor | None) -> Tenso
     return F.binary_cross_entropy_with_logits(logits[:, 0], classes.float(), weight=of_each)
 
 
+def accuracy(logits: Tensor, classes: Tensor) -> Tensor:
+    """Share of right classes in percent; logits (N, K) or (N, 1), true classes (N,)."""
+    return 100.0 * (class_probabilities(logits.detach()).argmax(dim=1) == classes).float().mean()
+
+
 class ImageClassifier(nn.Module):
     """With two classes one logit and binary cross entropy, as in transfer learning's binary head; else softmax.
 
@@ -90,6 +95,16 @@ class ImageClassifier(nn.Module):
         n_outputs = 1 if cfg.MODEL.NUM_CLASSES == 2 else cfg.MODEL.NUM_CLASSES
         self.class_logits = nn.Linear(self.dense.out_features, n_outputs)
         self.register_buffer("weights", class_weights(cfg), persistent=False)
+        self.remembered = FeatureCache(self._features) if cfg.MODEL.IMAGE_BACKBONE.CACHE_FEATURES else None
+        self.batch_metrics: dict[str, Tensor] = {}
+        initialize(self, cfg.MODEL.INIT)
+
+    def training_metrics(self) -> dict[str, Tensor]:
+        """Accuracy on the last training batch, in percent."""
+        return self.batch_metrics
+
+    def _features(self, inputs: list[dict[str, Any]]) -> Tensor:
+        return self.backbone(self.prepare(inputs)).mean(dim=(2, 3))
 
     def forward(self, inputs: list[dict[str, Any]]) -> dict[str, Tensor] | list[ImagePrediction]:
         """{"loss_cls"} in training, else one `ImagePrediction` per input.
@@ -97,9 +112,10 @@ class ImageClassifier(nn.Module):
         Args:
             inputs: per image "image" (3, S, S) and, in training, "class_id".
         """
-        features = self.backbone(self.prepare(inputs)).mean(dim=(2, 3))
+        features = self.remembered(inputs) if self.remembered else self._features(inputs)
         logits = self.class_logits(self.dense(features)).float()
         if self.training:
             classes = stack_targets(inputs, "class_id", logits.device)
+            self.batch_metrics = {"train/accuracy": accuracy(logits, classes)}
             return {"loss_cls": class_loss(logits, classes, self.weights)}
         return [ImagePrediction(row) for row in class_probabilities(logits).detach().cpu()]

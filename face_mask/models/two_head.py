@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import complete_box_iou_loss, distance_box_iou_loss, generalized_box_iou_loss
 
-from face_mask.models.image_backbone import build_image_backbone
-from face_mask.models.image_classifier import DenseLayers, class_loss, class_probabilities, class_weights
+from face_mask.models.image_backbone import FeatureCache, build_image_backbone, initialize
+from face_mask.models.image_classifier import DenseLayers, accuracy, class_loss, class_probabilities, class_weights
 from face_mask.models.whole_image import ImagePrediction, SquareInput, stack_targets
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.data import geometry
@@ -53,6 +53,13 @@ class TwoHeadDetector(nn.Module):
         self.class_logits = nn.Linear(self.class_layers.out_features, n_classes)
         self.box_numbers = nn.Linear(self.box_layers.out_features, 4)
         self.register_buffer("weights", class_weights(cfg), persistent=False)
+        self.remembered = FeatureCache(self._features) if cfg.MODEL.IMAGE_BACKBONE.CACHE_FEATURES else None
+        self.batch_metrics: dict[str, Tensor] = {}
+        initialize(self, cfg.MODEL.INIT)
+
+    def training_metrics(self) -> dict[str, Tensor]:
+        """Accuracy and mean IoU on the last training batch, in percent."""
+        return self.batch_metrics
 
     def forward(self, inputs: list[dict[str, Any]]) -> dict[str, Tensor] | list[ImagePrediction]:
         """{"loss_cls", "loss_box"} in training, else one `ImagePrediction` per input, boxes in original pixels.
@@ -61,18 +68,13 @@ class TwoHeadDetector(nn.Module):
             inputs: per image "image" (3, S, S), "affine_to_input", "height" and "width"; in training "class_id" and
                 "box_xyxy", px of the input.
         """
-        feature_map = self.backbone(self.prepare(inputs))
-        features = self.pool(feature_map)
-        hidden = [stack(features) for stack in self.dense]
-        logits = self.class_logits(self.class_layers(self.head_dropout(hidden[0]))).float()
-        numbers = self.box_numbers(self.box_layers(self.head_dropout(hidden[-1]))).float()
-        if isinstance(self.pool, AttentionPool):
-            start = torch.logit(self.pool.center_xy(feature_map), eps=1e-4)
-            numbers = torch.cat([numbers[:, :2] + start, numbers[:, 2:]], dim=1)
-        numbers = numbers.sigmoid() if self.settings.BOX_ACTIVATION == "sigmoid" else numbers
+        logits, numbers = self._outputs(inputs)
         if self.training:
             classes = stack_targets(inputs, "class_id", logits.device)
-            loss_box = self._box_loss(numbers, stack_targets(inputs, "box_xyxy", logits.device))
+            boxes_px = stack_targets(inputs, "box_xyxy", logits.device)
+            loss_box = self._box_loss(numbers, boxes_px)
+            overlap = aligned_iou(self._decode(numbers.detach()) * self._unit, boxes_px)
+            self.batch_metrics = {"train/accuracy": accuracy(logits, classes), "train/IoU": 100.0 * overlap.mean()}
             return {
                 "loss_cls": class_loss(logits, classes, self.weights) * self.settings.CLASS_LOSS_WEIGHT,
                 "loss_box": loss_box * self.settings.BOX_LOSS_WEIGHT,
@@ -83,6 +85,22 @@ class TwoHeadDetector(nn.Module):
             ImagePrediction(row, to_original(box, item))
             for row, box, item in zip(probabilities, boxes.cpu(), inputs, strict=True)
         ]
+
+    def _outputs(self, inputs: list[dict[str, Any]]) -> tuple[Tensor, Tensor]:
+        """Logits of the classes (N, 1 or K) and the four numbers of the boxes (N, 4)."""
+        feature_map = None if self.remembered else self.backbone(self.prepare(inputs))
+        features = self.pool(feature_map) if feature_map is not None else self.remembered(inputs)
+        hidden = [stack(features) for stack in self.dense]
+        logits = self.class_logits(self.class_layers(self.head_dropout(hidden[0]))).float()
+        numbers = self.box_numbers(self.box_layers(self.head_dropout(hidden[-1]))).float()
+        if isinstance(self.pool, AttentionPool):
+            start = torch.logit(self.pool.center_xy(feature_map), eps=1e-4)
+            numbers = torch.cat([numbers[:, :2] + start, numbers[:, 2:]], dim=1)
+        return logits, numbers.sigmoid() if self.settings.BOX_ACTIVATION == "sigmoid" else numbers
+
+    def _features(self, inputs: list[dict[str, Any]]) -> Tensor:
+        """What the dense layers read (N, D)."""
+        return self.pool(self.backbone(self.prepare(inputs)))
 
     @property
     def _unit(self) -> float:

@@ -8,12 +8,19 @@ from __future__ import annotations
 from typing import Any
 
 from fetal_hc.engine.config import CfgNode
+from fetal_hc.engine.config.defaults import OWN_KEYS
+
+NO_AUGMENTATION = OWN_KEYS["INPUT"]["AUG"]
 
 # Keys of all three models.
 SQUARE_KEYS: dict[str, Any] = {
     "INPUT": {
         # The input is a square of SIZE px. KEEP_ASPECT pads the shorter side with black instead of stretching it.
         "SQUARE": {"SIZE": 128, "KEEP_ASPECT": False},
+    },
+    "MODEL": {
+        # First weights of convolutions and linear layers: "" (torch's), glorot_uniform (Keras's) or kaiming_normal.
+        "INIT": "",
     },
 }
 
@@ -25,10 +32,13 @@ CLASS_KEYS: dict[str, Any] = {
         # Weight of each class in the classification loss, such as inverse frequencies; empty: all 1.
         "CLASS_WEIGHTS": [],
         "IMAGE_BACKBONE": {
-            # scratch_cnn, mobilenet_v2, resnet18, resnet50 (torchvision's names inside) or xception (timm's).
+            # scratch_cnn, mobilenet_v2, resnet18, resnet50 (torchvision's names inside), xception or efficientnet_lite0
+            # (timm's).
             "NAME": "mobilenet_v2",
             # The first so many stages keep their initial weights and statistics: sensible with pretrained weights.
             "FREEZE_STAGES": 0,
+            # All stages frozen and no augmentation: compute the mean features of an image once and remember them.
+            "CACHE_FEATURES": False,
             # Pixels of the input per cell of the feature map; 16 (mobilenet_v2 only) leaves out the last halving.
             "OUTPUT_STRIDE": 32,
             # scratch_cnn: channels of each 3x3 convolution, every one followed by a 2x2 maximum, and its norm.
@@ -103,8 +113,17 @@ SEGMENTER_KEYS: dict[str, Any] = {
     },
 }
 
+SQUARE_CHOICES: dict[str, tuple[Any, ...]] = {"MODEL.INIT": ("", "glorot_uniform", "kaiming_normal")}
 CLASS_CHOICES: dict[str, tuple[Any, ...]] = {
-    "MODEL.IMAGE_BACKBONE.NAME": ("scratch_cnn", "mobilenet_v2", "resnet18", "resnet50", "xception"),
+    **SQUARE_CHOICES,
+    "MODEL.IMAGE_BACKBONE.NAME": (
+        "scratch_cnn",
+        "mobilenet_v2",
+        "resnet18",
+        "resnet50",
+        "xception",
+        "efficientnet_lite0",
+    ),
     "MODEL.IMAGE_BACKBONE.NORM": ("", "BN"),
     "MODEL.IMAGE_BACKBONE.OUTPUT_STRIDE": (16, 32),
     "MODEL.IMAGE_BACKBONE.PADDING": ("same", "valid"),
@@ -120,6 +139,7 @@ TWO_HEAD_CHOICES: dict[str, tuple[Any, ...]] = {
     "MODEL.TWO_HEAD.BOX_LOSS": ("mse", "smooth_l1", "iou", "giou", "diou", "ciou"),
 }
 SEGMENTER_CHOICES: dict[str, tuple[Any, ...]] = {
+    **SQUARE_CHOICES,
     "MODEL.SEGMENTER.NAME": ("attention_unet", "residual_unet", "mobilenet_v2_unet"),
 }
 
@@ -137,6 +157,8 @@ def check_classifier(cfg: CfgNode) -> list[str]:
         problems.append(f"MODEL.DENSE.DROPOUT: {cfg.MODEL.DENSE.DROPOUT} must be in [0, 1)")
     if cfg.MODEL.IMAGE_BACKBONE.OUTPUT_STRIDE == 16 and cfg.MODEL.IMAGE_BACKBONE.NAME != "mobilenet_v2":
         problems.append("MODEL.IMAGE_BACKBONE.OUTPUT_STRIDE: 16 works with mobilenet_v2 only")
+    if cfg.MODEL.IMAGE_BACKBONE.CACHE_FEATURES and _changes_images(cfg):
+        problems.append("MODEL.IMAGE_BACKBONE.CACHE_FEATURES: INPUT.AUG and RANDOM_FLIP would change images; turn off")
     return problems + _check_square(cfg)
 
 
@@ -150,6 +172,8 @@ def check_two_heads(cfg: CfgNode) -> list[str]:
     for key in ("CLASS_HEAD", "BOX_HEAD"):
         if not 0.0 <= head[key].DROPOUT < 1.0:
             problems.append(f"MODEL.TWO_HEAD.{key}.DROPOUT: {head[key].DROPOUT} must be in [0, 1)")
+    if cfg.MODEL.IMAGE_BACKBONE.CACHE_FEATURES and head.FEATURES != "average":
+        problems.append("MODEL.IMAGE_BACKBONE.CACHE_FEATURES works with MODEL.TWO_HEAD.FEATURES average only")
     if head.SMOOTH_L1_BETA <= 0.0:
         problems.append(f"MODEL.TWO_HEAD.SMOOTH_L1_BETA: {head.SMOOTH_L1_BETA} must be above 0")
     if head.CLASS_ACTIVATION == "sigmoid" and cfg.MODEL.NUM_CLASSES != 2:
@@ -170,6 +194,11 @@ def check_segmenter(cfg: CfgNode) -> list[str]:
     if cfg.INPUT.SQUARE.SIZE % 2**n_halvings:
         problems.append(f"INPUT.SQUARE.SIZE: {cfg.INPUT.SQUARE.SIZE} must be a multiple of {2**n_halvings} here")
     return problems
+
+
+def _changes_images(cfg: CfgNode) -> bool:
+    """Whether a training sees an image differently each time."""
+    return cfg.INPUT.RANDOM_FLIP != "none" or any(cfg.INPUT.AUG[key] != off for key, off in NO_AUGMENTATION.items())
 
 
 def _check_square(cfg: CfgNode) -> list[str]:

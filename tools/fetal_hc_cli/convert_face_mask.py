@@ -51,6 +51,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="least area of a crop in px (default: %(default)s)",
     )
     parser.add_argument(
+        "--mirror-all-parts", action="store_true", help="mirror the rarest class in every part, as the first report did"
+    )
+    parser.add_argument(
         "--overlays",
         type=int,
         default=defaults.n_overlays,
@@ -70,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         strict=options.strict,
         single_face=options.single_face,
         min_crop_area_px=options.min_crop_area,
+        mirrors_all_parts=options.mirror_all_parts,
         n_overlays=options.overlays,
         name=options.name,
         progress=True,

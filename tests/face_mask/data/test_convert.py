@@ -150,6 +150,27 @@ def test_crops_double_the_rare_class_in_training_only(voc_root: Path, tmp_path: 
     assert np.abs(pixels[0][:, ::-1] - pixels[1]).mean() < 4
 
 
+def test_crops_of_the_rare_class_are_mirrored_in_all_parts_if_asked(voc_root: Path, tmp_path: Path) -> None:
+    for index in range(6, 10):
+        write_photo(voc_root / "images" / f"p{index}.jpg", index)
+        write_xml(voc_root / "annotations" / f"p{index}.xml", f"p{index}.jpg", [("with_mask", VOC_BOX)])
+    options = ConversionOptions(val_fraction=0.3, single_face=True, mirrors_all_parts=True, n_overlays=0)
+    report = convert_face_mask("voc", voc_root, tmp_path, options)
+    assert [report.n_labels[part]["without_mask"] for part in ("train", "val")] == [4, 2]
+
+
+def test_parts_have_their_shares_of_the_crops_not_of_all_faces(voc_root: Path, tmp_path: Path) -> None:
+    """A crowd whose faces are too close for a crop of their own does not count for the validation part."""
+    for index in range(6, 14):
+        write_photo(voc_root / "images" / f"p{index}.jpg", index)
+        boxes = [VOC_BOX] if index < 10 else [(2 + 6 * k, 2, 6 + 6 * k, 90) for k in range(12)]
+        write_xml(voc_root / "annotations" / f"p{index}.xml", f"p{index}.jpg", [("with_mask", box) for box in boxes])
+    options = ConversionOptions(val_fraction=0.3, single_face=True, min_crop_area_px=2000, n_overlays=0)
+    report = convert_face_mask("voc", voc_root, tmp_path, options)
+    n_with_mask = sum(report.n_labels[part]["with_mask"] for part in ("train", "val"))
+    assert report.n_labels["val"]["with_mask"] == pytest.approx(0.3 * n_with_mask, abs=1)
+
+
 def test_crops_of_class_folders_are_refused(folders_root: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="need boxes"):
         convert_face_mask("folders", folders_root, tmp_path, ConversionOptions(single_face=True))

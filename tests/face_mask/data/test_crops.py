@@ -3,15 +3,17 @@
 import numpy as np
 import pytest
 
-from face_mask.data.crops import flipped_box, nearest_box_partition, single_face_crops
+from face_mask.data.crops import NOT_LOOKED_AT, flipped_box, nearest_box_partition, single_face_crops
 
 
-def test_cells_belong_to_the_nearest_box_by_manhattan_distance() -> None:
+def test_pixels_of_the_grid_belong_to_the_nearest_box_by_manhattan_distance() -> None:
     boxes = [(2.0, 3.0, 14.0, 20.0), (40.0, 30.0, 52.0, 41.0), (30.0, 5.0, 33.0, 9.0)]
-    owner = nearest_box_partition(boxes, (48, 64), 4)
-    assert owner.shape == (12, 16)
+    owner = nearest_box_partition(boxes, (48, 64))
     for row, column in np.ndindex(owner.shape):
-        x, y = 4 * column + 2, 4 * row + 2
+        if (row + column) % 5 != 2:
+            assert owner[row, column] == NOT_LOOKED_AT
+            continue
+        x, y = column + 0.5, row + 0.5
         distances = [max(x0 - x, 0, x - x1) + max(y0 - y, 0, y - y1) for x0, y0, x1, y1 in boxes]
         assert distances[owner[row, column]] == min(distances)
 

@@ -10,8 +10,10 @@ from torch import nn
 from face_mask.models.image_backbone import LAST_HALVING, build_image_backbone
 from face_mask.models.segmenter import dice_loss
 from face_mask.models.two_head import AttentionPool, aligned_iou
+from face_mask.training.config import check_two_heads
 from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.config import CfgNode, get_default_config
+from fetal_hc.errors import ConfigError
 from fetal_hc_cli.training.architectures import ARCHITECTURES
 from tests.architectures import architecture_of
 
@@ -42,45 +44,6 @@ def item(**targets: Any) -> dict[str, Any]:
 def _seeded() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(3)
-
-
-VALID = {"NAME": "scratch_cnn", "PADDING": "valid"}
-FLAT = {"FEATURES": "flatten"}
-SIGMOID = {**FLAT, "CLASS_ACTIVATION": "sigmoid"}
-
-
-@pytest.mark.parametrize(
-    ("backbone", "head", "units", "size", "count"),
-    [
-        ({**VALID, "CHANNELS": [2, 4, 8], "POOL_LAST": False}, FLAT, [], 128, 38_066),
-        ({**VALID, "CHANNELS": [32, 64, 128, 256]}, FLAT, [], 128, 443_718),
-        ({**VALID, "CHANNELS": [32, 64, 128, 256]}, SIGMOID, [], 128, 434_501),
-        (
-            {**VALID, "CHANNELS": [32, 64, 128, 256]},
-            {**SIGMOID, "CLASS_HEAD": {"DROPOUT": 0.7, "UNITS": [32]}},
-            [],
-            128,
-            720_261,
-        ),
-        ({"NAME": "mobilenet_v2"}, {"CLASS_ACTIVATION": "sigmoid"}, [256], 224, 2_587_205),
-        ({"NAME": "mobilenet_v2"}, {"CLASS_ACTIVATION": "sigmoid"}, [256] * 3, 224, 2_718_789),
-        ({"NAME": "mobilenet_v2"}, {"CLASS_ACTIVATION": "sigmoid"}, [1536] * 2, 224, 6_594_117),
-        ({"NAME": "xception"}, {"CLASS_ACTIVATION": "sigmoid"}, [256], 128, 21_387_309),
-        ({"NAME": "xception"}, {"CLASS_ACTIVATION": "sigmoid"}, [256] * 3, 128, 21_518_893),
-        ({"NAME": "xception"}, {"CLASS_ACTIVATION": "sigmoid"}, [1536] * 3, 128, 28_738_093),
-    ],
-)
-def test_networks_of_the_first_report_have_its_number_of_parameters(
-    backbone: dict[str, Any], head: dict[str, Any], units: list[int], size: int, count: int
-) -> None:
-    """Counted as Keras does: running statistics are parameters that are not trained."""
-    cfg = config()
-    cfg.MODEL.IMAGE_BACKBONE.update(backbone)
-    for key, value in head.items():
-        cfg.MODEL.TWO_HEAD[key] = CfgNode(value) if isinstance(value, dict) else value
-    cfg.MODEL.DENSE.UNITS, cfg.INPUT.SQUARE.SIZE = units, size
-    state = build(cfg).state_dict()
-    assert sum(tensor.numel() for name, tensor in state.items() if not name.endswith("num_batches_tracked")) == count
 
 
 def test_each_head_has_its_own_dropout() -> None:
@@ -194,7 +157,7 @@ def test_probabilities_of_the_binary_head_sum_to_one() -> None:
     torch.testing.assert_close(model([item()])[0].probabilities, torch.tensor([0.0, 1.0]))
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18", "xception"])
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18", "xception", "efficientnet_lite0"])
 def test_frozen_stages_keep_weights_and_statistics(name: str) -> None:
     cfg = config()
     cfg.MODEL.IMAGE_BACKBONE.NAME, cfg.MODEL.IMAGE_BACKBONE.FREEZE_STAGES = name, 2
@@ -208,6 +171,62 @@ def test_frozen_stages_keep_weights_and_statistics(name: str) -> None:
         if isinstance(module, nn.BatchNorm2d):
             same = torch.equal(module.running_mean, before[f"{prefix}.running_mean"])
             assert same == (id(module) in kept), prefix
+
+
+def frozen_config(name: str) -> CfgNode:
+    cfg = config()
+    cfg.MODEL.IMAGE_BACKBONE.NAME, cfg.INPUT.RANDOM_FLIP = name, "none"
+    cfg.MODEL.IMAGE_BACKBONE.FREEZE_STAGES = len(build_image_backbone(cfg).stages())
+    return cfg
+
+
+def test_remembered_features_give_the_same_predictions() -> None:
+    cfg = frozen_config("mobilenet_v2")
+    predictions = []
+    for remembers in (False, True):
+        cfg.MODEL.IMAGE_BACKBONE.CACHE_FEATURES = remembers
+        torch.manual_seed(3)
+        model = build(cfg).eval()
+        inputs = [item(file_name=name) for name in ("a", "b", "a")]
+        model(inputs[:1])
+        predictions.append(torch.stack([found.box_xyxy for found in model(inputs)]))
+    torch.testing.assert_close(*predictions)
+
+
+def test_features_of_trained_stages_are_not_remembered() -> None:
+    cfg = frozen_config("mobilenet_v2")
+    cfg.MODEL.IMAGE_BACKBONE.CACHE_FEATURES, cfg.MODEL.IMAGE_BACKBONE.FREEZE_STAGES = True, 18
+    with pytest.raises(ConfigError, match="set FREEZE_STAGES 19"):
+        build(cfg)
+
+
+def test_features_of_changing_images_are_not_remembered() -> None:
+    cfg = frozen_config("mobilenet_v2")
+    cfg.MODEL.IMAGE_BACKBONE.CACHE_FEATURES = True
+    assert check_two_heads(cfg) == []
+    cfg.INPUT.AUG.ROTATION_DEG = 5.0
+    assert "would change images" in check_two_heads(cfg)[0]
+
+
+def test_first_weights_are_drawn_as_asked() -> None:
+    cfg = config(FEATURES="flatten")
+    cfg.MODEL.INIT = "glorot_uniform"
+    layer = build(cfg).box_numbers
+    limit = (6.0 / (layer.in_features + layer.out_features)) ** 0.5
+    assert float(layer.weight.detach().abs().max()) == pytest.approx(limit, rel=0.05)
+    assert not layer.bias.detach().any()
+
+
+def test_training_reports_accuracy_and_overlap_of_its_batch() -> None:
+    model = build(config(NORMALIZED_BOXES=False))
+    nn.init.zeros_(model.box_numbers.weight)
+    model.box_numbers.bias.data = torch.tensor([4.0, 8.0, 20.0, 16.0])
+    nn.init.zeros_(model.class_logits.weight)
+    model.class_logits.bias.data = torch.tensor([0.0, 1.0])
+    boxes = torch.tensor([4.0, 8.0, 20.0, 24.0])
+    model([item(class_id=1, box_xyxy=boxes), item(class_id=0, box_xyxy=boxes)])
+    found = {name: float(value) for name, value in model.training_metrics().items()}
+    assert found == {"train/accuracy": 50.0, "train/IoU": pytest.approx(50.0)}
 
 
 def test_stride_16_only_leaves_out_the_last_halving() -> None:

@@ -12,7 +12,14 @@ from fetal_hc_cli.training.architectures import ARCHITECTURES
 from tests.face_mask.toy_faces import CONFIGS, write_faces, write_manifest_dataset
 
 TASKS = {"ImageClassifier": "classification", "TwoHeadDetector": "box", "SemanticSegmenter": "mask"}
-TRAININGS = [path for path in sorted(CONFIGS.glob("*.yaml")) if not load_config(ARCHITECTURES, path).TEST.ENSEMBLE]
+# Configurations of report 1 differ in what test_printed_reports.py compares; one of each network trains here.
+NOT_TRAINED = {"scratch_2", "scratch_3", "scratch_5", "scratch_7", "mobilenet_v2_2", "mobilenet_v2_3", "mobilenet_v2_4"}
+NOT_TRAINED |= {"mobilenet_v2_5", "xception_1", "xception_2", "xception_3", "xception_4"}
+TRAININGS = [
+    path
+    for path in sorted(CONFIGS.rglob("*.yaml"))
+    if path.stem not in NOT_TRAINED and not load_config(ARCHITECTURES, path).TEST.ENSEMBLE
+]
 
 
 @pytest.mark.parametrize("config_file", TRAININGS, ids=[path.stem for path in TRAININGS])
