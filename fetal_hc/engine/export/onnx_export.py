@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import warnings
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from fetal_hc.engine.checkpoints.checkpoint import load_weights, read_checkpoint
 from fetal_hc.engine.config import CfgNode, dump_config
+from fetal_hc.engine.export.graph import MaskHeadForIntegers, trace
 from fetal_hc.engine.modeling.rcnn import GeneralizedRCNN
 from fetal_hc.errors import ConfigError, ExportMismatch
 from fetal_hc.model.bundle import DETECTOR, UNVERSIONED, ModelBundle
@@ -33,7 +34,6 @@ from fetal_hc.model.preprocess import InputSpec, to_network_input
 
 logger = logging.getLogger(__name__)
 
-OPSET = 18
 # Largest difference between eager network and exported graph that is accepted.
 TOLERANCES = {"boxes": 1e-2, "scores": 1e-4, "masks": 1e-3}
 # Tensors with fewer values than this stay float32 in a half-size file: they cost nothing.
@@ -46,7 +46,8 @@ class ExportOptions:
 
     Attributes:
         class_names: one name per class, in label order.
-        half: store weights as float16 (they are computed with as float32): half the file.
+        half: store weights as float16 (they are computed with as float32): half the file. They are rounded after the
+            graph was compared with the eager network.
         check_images: uint8 images (H, W) or RGB (H, W, 3) to compare the exported with the eager network on, at least
             one. Models that are compared on inputs of another kind make their own.
     """
@@ -114,22 +115,24 @@ def export_model(cfg: CfgNode, weights: Path, output: Path, options: ExportOptio
     model = GeneralizedRCNN(on_cpu(cfg))
     load_weights(model, read_checkpoint(weights)["model"], weights)
     model.eval()
-    if options.half:
-        _round_to_half(model)
-    graph = _Graph(model).eval()
     images = [_to_input(image, input_spec(cfg)) for image in options.check_images]
-    proto = _trace(graph, images[0])
-    strip_traces(proto)
+    proto = _trace(_Graph(_for_integers(model)).eval(), images[0])
+    differences, n_detections = compare(_Graph(model).eval(), proto.SerializeToString(), images)
+    _require_agreement(differences)
     if options.half:
         _store_as_half(proto)
     weights_sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
     spec = ModelSpec(input_spec(cfg), options.class_names, dump_config(cfg), weights_sha256)
     onnx.helper.set_model_props(proto, spec.to_metadata())
-    payload = proto.SerializeToString()
-    differences, n_detections = compare(graph, payload, images)
-    _require_agreement(differences)
-    ModelBundle(output.stem, UNVERSIONED, spec, {DETECTOR: payload}).write(output)
+    ModelBundle(output.stem, UNVERSIONED, spec, {DETECTOR: proto.SerializeToString()}).write(output)
     return ExportReport(output, output.stat().st_size, file_sha256(output), differences, n_detections, "detections")
+
+
+def _for_integers(model: GeneralizedRCNN) -> GeneralizedRCNN:
+    """A copy of the network whose mask head can be computed in integers."""
+    copy = deepcopy(model)
+    copy.roi_heads.mask_head = MaskHeadForIntegers(model.roi_heads.mask_head)  # type: ignore[arg-type]
+    return copy.eval()
 
 
 def input_spec(cfg: CfgNode) -> InputSpec:
@@ -191,44 +194,8 @@ def on_cpu(cfg: CfgNode) -> CfgNode:
 
 
 def _trace(graph: nn.Module, image: NDArray[np.float32]) -> onnx.ModelProto:
-    sides = {1: torch.export.Dim("height", min=32, max=4096), 2: torch.export.Dim("width", min=32, max=4096)}
-    with warnings.catch_warnings():
-        # Deprecations inside torch's own exporter; nothing here can act on them.
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", UserWarning)
-        program = torch.onnx.export(
-            graph,
-            (torch.from_numpy(image),),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=[INPUT_NAME],
-            output_names=list(OUTPUT_NAMES),
-            dynamic_shapes={INPUT_NAME: sides},
-            optimize=False,  # leave batch norms unfolded: see `_round_to_half`
-            verbose=False,
-        )
-    assert program is not None
-    return program.model_proto
-
-
-def strip_traces(proto: onnx.ModelProto) -> None:
-    """Remove the exporter's stack traces: they name folders of the exporting machine."""
-    for node in proto.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
-    for value in (*proto.graph.value_info, *proto.graph.input, *proto.graph.output, *proto.graph.initializer):
-        del value.metadata_props[:]
-        value.doc_string = ""
-    del proto.graph.metadata_props[:]
-    proto.graph.doc_string = ""
-
-
-def _round_to_half(model: nn.Module) -> None:
-    """Round large weights to float16 values, so that eager network and half-size file compute with equal numbers."""
-    for tensor in model.state_dict().values():
-        if tensor.dtype == torch.float32 and tensor.numel() >= HALF_MIN_VALUES:
-            tensor.copy_(tensor.half().float())
+    names = (INPUT_NAME, OUTPUT_NAMES)
+    return trace(graph, torch.from_numpy(image), names=names, dynamic_sides={1: "height", 2: "width"})
 
 
 def _store_as_half(proto: onnx.ModelProto) -> None:

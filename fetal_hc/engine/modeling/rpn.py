@@ -86,7 +86,7 @@ class RPN(nn.Module):
             for level, (level_anchors, level_logits, level_deltas) in enumerate(
                 zip(anchors, logits, deltas, strict=True)
             ):
-                top = level_logits[index].topk(min(level_anchors.shape[0], pre_nms))
+                top = level_logits[index].topk(_at_most(level_anchors.shape[0], pre_nms))
                 boxes.append(self.transform.decode(level_deltas[index][top.indices], level_anchors[top.indices]))
                 scores.append(top.values)
                 level_ids.append(torch.full_like(top.indices, level))
@@ -157,3 +157,10 @@ class RPN(nn.Module):
         sampled[positive] = 1
         sampled[negative] = 0
         return sampled, target.boxes[matches] if len(target.boxes) else torch.zeros_like(anchors)
+
+
+def _at_most(count: int, limit: int) -> int:
+    """The smaller of both; in an exported graph too, where `count` depends on the image."""
+    if torch.jit.is_tracing():
+        return torch.minimum(torch.as_tensor(count), torch.tensor(limit))  # type: ignore[return-value]  # a traced number
+    return min(count, limit)
