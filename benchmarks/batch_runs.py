@@ -1,4 +1,4 @@
-"""Runs of tools/score.py over many phantoms, in fresh processes, as the benchmarks of long batches need them."""
+"""Runs of fetal-hc score over many phantoms, in fresh processes, as the benchmarks of long batches need them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Sample:
 def run_batches(
     commands: Sequence[Sequence[str]], *, interval_s: float, with_memory: bool = False, kill_at: int | None = None
 ) -> list[list[Sample]]:
-    """Samples of runs of tools/score.py that start at the same moment.
+    """Samples of runs of fetal-hc score that start at the same moment.
 
     Args:
         commands: of `score_command`.
@@ -92,7 +92,7 @@ def run_batches(
     for process in processes:
         _, errors = process.communicate()
         if process.returncode not in ((0, 1) if kill_at is None else (-signal.SIGKILL,)):  # 1: some images have no head
-            raise FetalHCError(f"tools/score.py ended with {process.returncode}: {errors}")
+            raise FetalHCError(f"fetal-hc score ended with {process.returncode}: {errors}")
     return samples
 
 

@@ -2,7 +2,7 @@
 
 python -m benchmarks.convert_speed --root HC18_DIR
 
-Runs tools/convert_hc18.py in fresh processes on two cores. Exit code 1 if the median run or the largest difference
+Runs fetal-hc convert in fresh processes on two cores. Exit code 1 if the median run or the largest difference
 exceeds its limit.
 """
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.long_batch [--images 10000] [--model FILE.onnx]
 
-Runs tools/score.py in fresh processes. Memory is compared between the moment 1,000 images are done and the end, the
+Runs fetal-hc score in fresh processes. Memory is compared between the moment 1,000 images are done and the end, the
 throughput of every later thousand with that of the first. Then a batch is killed when nine tenths are done and
 continued: the overhead is the time from the start of the second run to its first new result, less that of a new batch,
 plus that of merging, which every batch has. Exit code 1 if a figure exceeds its limit.

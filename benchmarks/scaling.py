@@ -2,7 +2,7 @@
 
     python -m benchmarks.scaling [--images 1000] [--ray] [--model FILE.onnx]
 
-Times tools/score.py with one and two processes on two cores. Two processes on two cores of one physical core, or cores
+Times fetal-hc score with one and two processes on two cores. Two processes on two cores of one physical core, or cores
 that other programs use, cannot be twice as fast; so two independent single runs at the same time show the bound of the
 machine. Then the stages of one image on one core, and with --ray the same batch on a local Ray. Exit code 1 if a figure
 exceeds its limit.

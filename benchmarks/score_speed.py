@@ -1,4 +1,4 @@
-"""Time and memory of tools/score.py on 800x540 phantoms, from decoding to the CSV row.
+"""Time and memory of fetal-hc score on 800x540 phantoms, from decoding to the CSV row.
 
     python -m benchmarks.score_speed [--model FILE.onnx] [--images 400] [--memory-images 5000]
 
@@ -50,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--memory-images", type=int, default=0, metavar="N", help="images of the long run (default: none)"
     )
-    parser.add_argument("--runner", choices=("serial", "pool"), help="default: that of tools/score.py")
+    parser.add_argument("--runner", choices=("serial", "pool"), help="default: that of fetal-hc score")
     return parser
 
 
@@ -120,7 +120,7 @@ def _median_rss_mb(samples: Sequence[MemorySample], seconds: float, start: float
 def _score(
     folder: Path, phantoms: Sequence[Path], model: Path, n_images: int, runner: str | None
 ) -> tuple[float, list[MemorySample]]:
-    """Seconds and memory of one run of tools/score.py over `n_images` hard links to the phantoms.
+    """Seconds and memory of one run of fetal-hc score over `n_images` hard links to the phantoms.
 
     Raises:
         FetalHCError: with the messages of the tool, if it did not run to its end.
@@ -138,7 +138,7 @@ def _score(
         command += ["--runner", runner] if runner else []
         result, seconds, samples = run_sampled(command, {**os.environ, "PYTHONPATH": str(tool.parents[1])})
     if result.returncode not in (0, 1):
-        raise FetalHCError(f"tools/score.py ended with {result.returncode}: {result.stderr}")
+        raise FetalHCError(f"fetal-hc score ended with {result.returncode}: {result.stderr}")
     return seconds, samples
 
 

@@ -4,7 +4,7 @@ r"""Train one configuration with both engines for the same few iterations, and c
 
 Both trainings start from the same random weights (DIR/start.pth) and get the same images in the same order; they differ
 in the anchors and proposals that each draws for its losses. Prints a table and writes DIR/builtin and DIR/detectron2,
-whose metrics.json `tools/plot_training.py` draws into one picture.
+whose metrics.json `fetal-hc plot` draws into one picture.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Labelled heads of a COCO file that tools/convert_hc18.py wrote."""
+"""Labelled heads of a COCO file that fetal-hc convert wrote."""
 
 from __future__ import annotations
 
@@ -41,9 +41,7 @@ def read_labelled_heads(path: Path, limit: int | None = None) -> list[LabelledHe
     for image in dataset.images:
         ellipse = ellipses.get(image.id)
         if ellipse is None or "hc_mm" not in image.extra:
-            raise DatasetError(
-                f"{path}: {image.file_name} has no ellipse and HC; convert it with tools/convert_hc18.py"
-            )
+            raise DatasetError(f"{path}: {image.file_name} has no ellipse and HC; convert it with fetal-hc convert")
         values = (ellipse[name] for name in ("center_x", "center_y", "semi_axis_a", "semi_axis_b", "angle_rad"))
         file = resolve_image_path(path, dataset, image)
         extra = image.extra

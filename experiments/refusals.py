@@ -48,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=77, help="of the first image (default: %(default)s)")
     parser.add_argument("--photographs", type=Path, nargs="+", default=[], metavar="DIR", help="folders of photographs")
     parser.add_argument("--dicom", type=Path, metavar="DIR", help="folder of DICOM files that show other organs")
-    parser.add_argument("--heads", type=Path, metavar="FILE.json", help="labelled images of tools/convert_hc18.py")
+    parser.add_argument("--heads", type=Path, metavar="FILE.json", help="labelled images of fetal-hc convert")
     return parser
 
 

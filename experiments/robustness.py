@@ -57,7 +57,7 @@ class Row:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = new_parser(__doc__)
-    parser.add_argument("--coco", type=Path, required=True, metavar="FILE.json", help="of tools/convert_hc18.py")
+    parser.add_argument("--coco", type=Path, required=True, metavar="FILE.json", help="of fetal-hc convert")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for table and plot")
     parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="default: the shipped model")
     parser.add_argument("--limit", type=int, metavar="N", help="use N images, evenly spread (default: all)")

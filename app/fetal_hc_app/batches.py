@@ -1,4 +1,4 @@
-"""Imports a folder of images, measured by `tools/score.py` or not, into the review store."""
+"""Imports a folder of images, measured by `fetal-hc score` or not, into the review store."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Batch:
 
     Attributes:
         folder: of the images.
-        details: results of `tools/score.py`; None when nothing was measured yet.
+        details: results of `fetal-hc score`; None when nothing was measured yet.
     """
 
     folder: Path

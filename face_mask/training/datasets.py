@@ -1,6 +1,6 @@
 """Datasets of the face-mask models: what each needs of an image, and manifests of whole photos with one class each.
 
-A manifest is what `tools/convert_face_mask.py --format folders` writes.
+A manifest is what `face-mask convert --format folders` writes.
 """
 
 from __future__ import annotations

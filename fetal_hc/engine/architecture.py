@@ -39,7 +39,7 @@ class MapperFactory(Protocol):
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Hyper-parameters that `tools/tune.py` searches.
+    """Hyper-parameters that `fetal-hc tune` searches.
 
     Attributes:
         parameters: names of all parameters that a trial may have, in the order of the table of trials.
@@ -82,7 +82,7 @@ class Architecture:
             DATALOADER.ASPECT_RATIO_GROUPING saves padding.
         has_detectron2_twin: whether Detectron2 has the same model under the same name and can train it.
         average: mean of the predictions of several models for one image, as TEST.ENSEMBLE needs it.
-        search_space: what `tools/tune.py` searches.
+        search_space: what `fetal-hc tune` searches.
         export: writes the exported network of a checkpoint.
     """
 

@@ -5,7 +5,7 @@ configuration of its training) and any other networks, each as `NAME.onnx`. The 
 name and version, the SHA-256 of every member, what the detector expects and finds (`detector`), and JSON sections
 whose meaning is up to the domain that uses the model.
 
-A single ONNX file of tools/export_model.py is read as a bundle of one detector. Older files of this kind could carry
+A single ONNX file of fetal-hc export is read as a bundle of one detector. Older files of this kind could carry
 a second network and the calibration of an interval in their metadata; both are read too.
 """
 
@@ -173,7 +173,7 @@ def _read_zip(path: Path) -> ModelBundle:
             if MANIFEST not in archive.namelist():
                 raise ModelError(
                     f"{path}: is a zip file without {MANIFEST}; expected a model bundle; a checkpoint of a training "
-                    "becomes one with tools/export_model.py"
+                    "becomes one with fetal-hc export"
                 )
             manifest = _read_manifest(archive.read(MANIFEST), path)
             members = _read_members(archive, manifest["sha256"], path)

@@ -30,7 +30,7 @@ _MAX_SIZE = _PREFIX + "max_size_test"
 _CLASS_NAMES = _PREFIX + "class_names"
 _CONFIG = _PREFIX + "config"
 _WEIGHTS = _PREFIX + "weights_sha256"
-_REMEDY = "export the model again with tools/export_model.py"
+_REMEDY = "export the model again with fetal-hc export"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ def _check_kind(metadata: Mapping[str, str], source: str) -> None:
     if _FORMAT not in metadata:
         raise ModelError(
             f"{source}: is an ONNX file of another origin (no '{_FORMAT}' in its metadata); expected a model exported "
-            "by tools/export_model.py"
+            "by fetal-hc export"
         )
     if metadata[_FORMAT] != FORMAT_VERSION:
         raise ModelError(

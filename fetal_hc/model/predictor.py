@@ -28,7 +28,7 @@ class OnnxPredictor:
         """Loads the model.
 
         Args:
-            model: a bundle, its file, or an ONNX file of tools/export_model.py.
+            model: a bundle, its file, or an ONNX file of fetal-hc export.
             num_threads: threads for the network, at least 1.
             source: name of the file of a bundle that is given as such, for messages.
 
@@ -60,7 +60,7 @@ class OnnxPredictor:
         except RUNTIME_ERRORS as error:
             raise ModelError(
                 f"{self._source}: fails on an input of shape {planes.shape} ({one_line(error)}); export "
-                "the model again with tools/export_model.py"
+                "the model again with fetal-hc export"
             ) from error
         self._check_outputs(boxes, scores, labels, masks)
         boxes = boxes_to_image(boxes, (planes.shape[1], planes.shape[2]), (image_rgb.shape[0], image_rgb.shape[1]))

@@ -62,7 +62,7 @@ def read_hc18_cases(
 ) -> list[OverlayItem]:
     """The labelled images of an HC18 folder with the ellipses fitted to their annotations, in the table's order.
 
-    Cases with problems are left out; tools/convert_hc18.py reports them.
+    Cases with problems are left out; fetal-hc convert reports them.
 
     Args:
         root: HC18 folder.

@@ -9,7 +9,7 @@ from pathlib import Path
 from fetal_hc.errors import DatasetError, raise_problems
 from hc18.measurement.rows import MEASUREMENT_TABLE, MeasurementRow
 
-_EXPECTED = "expected a details file of tools/score.py"
+_EXPECTED = "expected a details file of fetal-hc score"
 
 
 def read_details(path: Path) -> list[MeasurementRow]:
@@ -23,7 +23,7 @@ def read_details(path: Path) -> list[MeasurementRow]:
         if isinstance(row, MeasurementRow):
             rows.append(row)
         else:
-            problems.append(f"{path}, row {line}: {row}; expected a row as tools/score.py writes it")
+            problems.append(f"{path}, row {line}: {row}; expected a row as fetal-hc score writes it")
     if problems:
         raise_problems(DatasetError, problems, f"{path} cannot be used")
     return rows

@@ -73,7 +73,7 @@ class OutlineRefiner:
         """Loads the network.
 
         Args:
-            payload: ONNX file of tools/export_model.py for an outline refiner.
+            payload: ONNX file of fetal-hc export for an outline refiner.
             source: name of the file it comes from, for messages.
             num_threads: threads for the network, at least 1.
             section: what its bundle states: `n_bands`, how many bands are read one after the other, and `band`, see
@@ -116,7 +116,7 @@ def check_refiner_signature(session: onnxruntime.InferenceSession, source: str) 
     if found != expected:
         raise ModelError(
             f"{source}: has inputs and outputs {found}; an outline refiner has {expected}; export one with "
-            "tools/export_model.py"
+            "fetal-hc export"
         )
 
 

@@ -1,4 +1,4 @@
-"""A measured batch as cases to review: `details.csv` of `tools/score.py` with the images it was made from.
+"""A measured batch as cases to review: `details.csv` of `fetal-hc score` with the images it was made from.
 
 Names of files are used to find the images and to report what cannot be imported; they are never stored.
 """
@@ -82,7 +82,7 @@ def import_batch(
 
     Args:
         store: to add to.
-        details: `details.csv` of `tools/score.py`.
+        details: `details.csv` of `fetal-hc score`.
         images: folder of the images; names that lead out of it are refused.
         reviewer: who adds them.
         manifest: table that the batch was scored from, if the rows carry its ids instead of file names.

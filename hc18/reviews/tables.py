@@ -163,9 +163,9 @@ def _to_event(row: Row[Any]) -> ReviewEvent:
     if body_sha256(row.body) != row.hash:
         raise StoreError(
             f"event {row.seq} (case {row.case_id}, revision {row.revision}) was changed after it was written; run "
-            "tools/verify_reviews.py and restore the store from a copy"
+            "fetal-hc verify and restore the store from a copy"
         )
     try:
         return from_body(row.body)
     except ValueError as error:
-        raise StoreError(f"event {row.seq} (case {row.case_id}) {error}; run tools/verify_reviews.py") from error
+        raise StoreError(f"event {row.seq} (case {row.case_id}) {error}; run fetal-hc verify") from error

@@ -28,7 +28,7 @@ KEYS: dict[str, Any] = {
         "BAND": {"CENTER_SD": 0.02, "AXES_SD": 0.04, "ANGLE_SD_DEG": 6.0, "CUT_PROB": 0.0},
     },
     "DATASETS": {
-        # details.csv files of tools/score.py with what a detector measured in the images of DATASETS.TEST, which
+        # details.csv files of fetal-hc score with what a detector measured in the images of DATASETS.TEST, which
         # neither network may have been trained on.
         "START_OUTLINES": [],
     },
@@ -63,7 +63,7 @@ def check_config(cfg: CfgNode) -> list[str]:
 def check_dataset(_cfg: CfgNode, dataset: DetectionDataset) -> list[str]:
     """One message for every image without exactly one head whose ellipse is known."""
     return [
-        f"{record['file_name']}: not one head with its ellipse; convert with tools/convert_hc18.py"
+        f"{record['file_name']}: not one head with its ellipse; convert with fetal-hc convert"
         for record in dataset.records
         if ["ellipse_px" in annotation for annotation in record["annotations"]] != [True]
     ]

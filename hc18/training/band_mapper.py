@@ -77,7 +77,7 @@ class PolarBandMapper:
         if name not in self.starts:
             raise DatasetError(
                 f"{name}: no file of DATASETS.START_OUTLINES has a row for it; measure it with the detector "
-                "(tools/score.py) and name the details file there"
+                "(fetal-hc score) and name the details file there"
             )
         return self.starts[name]
 
@@ -114,7 +114,7 @@ def cut_head(image: Uint8Image, head: Ellipse, rng: np.random.Generator) -> tupl
 
 
 def read_start_outlines(paths: Sequence[Path]) -> dict[str, Ellipse | None]:
-    """Ellipse in px of each image in details files of tools/score.py; None where no head was found.
+    """Ellipse in px of each image in details files of fetal-hc score; None where no head was found.
 
     Raises:
         DatasetError: if a file cannot be read or two rows are about one image.

@@ -41,7 +41,7 @@ class HcEvaluator:
     leave failures out.
 
     The outlines are what the evaluated model finds by itself. A detector is thus measured without refinement, while
-    `tools/score.py` refines its outlines where the model's file has a refiner: its errors are larger here than there.
+    `fetal-hc score` refines its outlines where the model's file has a refiner: its errors are larger here than there.
 
     Args:
         records: dataset dicts with "pixel_size_mm" and "hc_mm", and one annotation with "ellipse_px" (ellipse around
@@ -145,11 +145,7 @@ def _problem(record: Mapping[str, Any]) -> str:
     missing = [key for key in ("pixel_size_mm", "hc_mm") if not isinstance(record.get(key), (int, float))]
     if sum("ellipse_px" in annotation for annotation in record["annotations"]) != 1:
         missing.append("one annotation with ellipse_px")
-    return (
-        f"{record['file_name']}: no {', no '.join(missing)}; convert again with tools/convert_hc18.py"
-        if missing
-        else ""
-    )
+    return f"{record['file_name']}: no {', no '.join(missing)}; convert again with fetal-hc convert" if missing else ""
 
 
 def _to_reference(record: Mapping[str, Any]) -> ReferenceCase:

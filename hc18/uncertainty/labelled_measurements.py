@@ -19,7 +19,7 @@ def read_labelled_measurements(details: Path, labelled: Path) -> tuple[list[Labe
 
     Args:
         details: `details.csv` of a model; rows of other images are ignored.
-        labelled: COCO JSON of tools/convert_hc18.py, with images that the model was not trained on.
+        labelled: COCO JSON of fetal-hc convert, with images that the model was not trained on.
 
     Raises:
         DatasetError: if a file cannot be read, or listing every image without a row, a reference or quality features.
@@ -31,11 +31,11 @@ def read_labelled_measurements(details: Path, labelled: Path) -> tuple[list[Labe
         row = rows.get(name)
         if row is None or reference_hc_mm is None:
             missing = f"no row in {details}" if row is None else f"no 'hc_mm' in {labelled}"
-            problems.append(f"{name}: {missing}; score the folder and convert it with tools/convert_hc18.py")
+            problems.append(f"{name}: {missing}; score the folder and convert it with fetal-hc convert")
         elif row.hc_mm is None:
             unmeasured.append(name)
         elif (features := _features(row)) is None:
-            problems.append(f"{name}: {details} lacks its quality features; score it again with tools/score.py")
+            problems.append(f"{name}: {details} lacks its quality features; score it again with fetal-hc score")
         else:
             group = str(image.extra.get("examination", name))
             measured.append(LabelledMeasurement(name, group, row.hc_mm, features, reference_hc_mm))

@@ -38,7 +38,7 @@ class Trial:
     """A batch and the files that it gives when nothing disturbs it.
 
     Attributes:
-        arguments: of tools/score.py, without the output.
+        arguments: of fetal-hc score, without the output.
         expected: the result files by name.
         seconds: how long the undisturbed batch took.
     """
@@ -211,7 +211,7 @@ _BATCHES: dict[Path, Trial] = {}
 
 
 def _started_batch(batch: Trial, output: Path, *more: str, log: str = "batch.log") -> int:
-    """Process id of tools/score.py with these files to write."""
+    """Process id of fetal-hc score with these files to write."""
     from fetal_hc_cli.score import main
 
     return _forked(lambda: main([*batch.arguments, "--output", str(output / "s.csv"), *more]), output / log)

@@ -1,4 +1,4 @@
-"""tools/score.py killed at any moment, or stopped by an impatient person: the next run finishes and tidies up."""
+"""fetal-hc score killed at any moment, or stopped by an impatient person: the next run finishes and tidies up."""
 
 import os
 import random
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX sig
 
 @dataclass
 class Command:
-    """One batch by tools/score.py, with an undisturbed run of it elsewhere."""
+    """One batch by fetal-hc score, with an undisturbed run of it elsewhere."""
 
     options: list[str]
     output: Path

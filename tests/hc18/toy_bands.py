@@ -73,7 +73,7 @@ def write_bands_config(folder: Path, output_dir: Path, *, missed: int = 0) -> Pa
 
 
 def write_details(path: Path, rows: list[MeasurementRow]) -> None:
-    """Writes rows as tools/score.py does."""
+    """Writes rows as fetal-hc score does."""
     lines = [",".join(MEASUREMENT_TABLE.names), *(",".join(MEASUREMENT_TABLE.to_texts(row)) for row in rows)]
     path.write_text("\n".join(lines) + "\n")
 

@@ -1,4 +1,4 @@
-"""tools/calibrate.py: from results on unseen images to a model that knows how far it errs."""
+"""fetal-hc calibrate: from results on unseen images to a model that knows how far it errs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tools/convert_no_head.py: what it writes and what it refuses."""
+"""fetal-hc convert-negatives: what it writes and what it refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tools/make_phantoms.py: what it writes and what it refuses."""
+"""fetal-hc phantoms: what it writes and what it refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tools/model.py: what a model file holds, and bundles from older files."""
+"""fetal-hc model: what a model file holds, and bundles from older files."""
 
 import base64
 import json

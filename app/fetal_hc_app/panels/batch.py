@@ -23,7 +23,7 @@ def batch_panel(reviewer: str) -> None:
         return
     left, right, button = st.columns([3, 3, 1], vertical_alignment="bottom")
     source = left.text_input(
-        "Folder, or details.csv of tools/score.py", key="batch_source", placeholder="/data/scans or /data/details.csv"
+        "Folder, or details.csv of fetal-hc score", key="batch_source", placeholder="/data/scans or /data/details.csv"
     )
     images = right.text_input("Folder of the images, if it is another one", key="batch_images")
     if button.button("Open", key="batch_start", type="primary", width="stretch"):

@@ -35,7 +35,7 @@ def history_panel(case: ReviewCase, events: Sequence[ReviewEvent]) -> None:
         placeholder="–",
     )
     st.caption(
-        "Events are only ever added, each with the SHA-256 of the one before; tools/verify_reviews.py checks them. "
+        "Events are only ever added, each with the SHA-256 of the one before; fetal-hc verify checks them. "
         f"Image {case.state.image_sha256[:12]}…, model {wording.plain(case.state.measurement.model.name)} "
         f"{case.state.measurement.model.sha256[:12]}…"
     )

@@ -35,7 +35,7 @@ def read_onnx(path: str | Path) -> onnx.ModelProto:
     try:
         return onnx.load(str(path))
     except Exception as error:  # protobuf raises classes of its own that differ between versions
-        raise ModelError(f"{path}: cannot be read as ONNX ({error}); export it with tools/export_model.py") from error
+        raise ModelError(f"{path}: cannot be read as ONNX ({error}); export it with fetal-hc export") from error
 
 
 def read_bundle(path: str | Path) -> ModelBundle:

@@ -82,8 +82,8 @@ def load_dataset(cfg: CfgNode, architecture: Architecture, name: str) -> Detecti
     path, dataset_format = _find_dataset(cfg, architecture, name)
     if not path.is_file():
         raise DatasetError(
-            f"dataset {name!r}: no file {path}; convert the dataset first (tools/convert_hc18.py, "
-            "tools/convert_face_mask.py) or point DATASETS.ROOT to the folder of its JSON"
+            f"dataset {name!r}: no file {path}; convert the dataset first (fetal-hc convert, "
+            "face-mask convert) or point DATASETS.ROOT to the folder of its JSON"
         )
     if dataset_format is None:
         dataset = _load_coco(cfg, name, path)

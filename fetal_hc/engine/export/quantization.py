@@ -51,7 +51,7 @@ def quantize_model(source: Path, target: Path, images: Sequence[Path]) -> None:
     hold for the new network.
 
     Args:
-        source: bundle or ONNX file of tools/export_model.py.
+        source: bundle or ONNX file of fetal-hc export.
         target: file to write, see `ModelBundle.write`.
         images: at least `MIN_IMAGES` typical ones, from the training set.
 
@@ -111,6 +111,5 @@ def _check_weights(prepared: Path, source: Path) -> None:
     others = [node.name for node in graph.node if node.op_type == "Conv" and node.input[1] not in float32]
     if others:
         raise ModelError(
-            f"{source}: {len(others)} convolutions have no float weights; "
-            "quantize the file that tools/export_model.py wrote"
+            f"{source}: {len(others)} convolutions have no float weights; quantize the file that fetal-hc export wrote"
         )
