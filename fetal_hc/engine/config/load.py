@@ -53,12 +53,35 @@ def load_config(
         ConfigError: the file or a `_BASE_` is missing or not YAML, or keys or values are not covered (all listed).
     """
     path = Path(config_file)
+    return config_from_leaves(architectures, path, _file_leaves(path, ()), overrides, detectron2_tree=detectron2_tree)
+
+
+def config_from_leaves(
+    architectures: Sequence[Architecture],
+    path: Path,
+    leaves: Sequence[tuple[str, str, Any]],
+    overrides: Sequence[str] = (),
+    *,
+    detectron2_tree: Mapping[str, Any] | None = None,
+) -> CfgNode:
+    """The frozen configuration of values that have been read from `path`.
+
+    Args:
+        architectures: see `load_config`.
+        path: for messages.
+        leaves: (source for messages, dotted key, value); later ones win.
+        overrides: see `load_config`.
+        detectron2_tree: see `load_config`.
+
+    Raises:
+        ConfigError: keys or values are not covered (all listed).
+    """
     keys = _merged_keys(architectures, detectron2_tree or {})
     cfg = _plain_tree(keys)
     is_closed = detectron2_tree is None
     types = {name: key.types for name, key in _flatten(keys, "") if isinstance(key, Key)}
     problems: list[str] = []
-    for source, key, value in _file_leaves(path, ()):
+    for source, key, value in leaves:
         _apply(cfg, types, key, value, source, problems, is_closed=is_closed)
     if len(overrides) % 2:
         raise ConfigError(f"overrides come as pairs KEY VALUE; {overrides[-1]!r} has no value")
@@ -125,7 +148,10 @@ def _file_leaves(path: Path, parents: tuple[Path, ...]) -> list[tuple[str, str, 
     if path.suffix == ".py":
         twin = path.with_suffix(".yaml")
         remedy = f"take {twin}, which describes the same" if twin.is_file() else "write the network as YAML"
-        raise ConfigError(f"{path}: a lazy configuration of Detectron2 is Python code, and none is run here; {remedy}")
+        raise ConfigError(
+            f"{path}: a lazy configuration is Python code, which only `fetal-hc train --engine detectron2` runs, "
+            f"where Detectron2 is installed; {remedy}"
+        )
     if path in parents:
         chain = " -> ".join(p.name for p in (*parents, path))
         raise ConfigError(f"{path}: {BASE_KEY} files refer to each other in a circle: {chain}")

@@ -97,12 +97,17 @@ def build_model(cfg: CfgNode) -> nn.Module:
     own.defrost()
     if MaskRCNNConvUpsampleHead.__name__ == own.MODEL.ROI_MASK_HEAD.NAME and not needs_own_mapper(cfg):
         own.MODEL.ROI_MASK_HEAD.NAME = CoverageMaskHead.__name__
-    model: nn.Module = build_registered_model(own)
+    model = pool_in_float32(build_registered_model(own))
+    if cfg.MODEL.CHANNELS_LAST:
+        model = model.to(memory_format=torch.channels_last)
+    return model
+
+
+def pool_in_float32(model: nn.Module) -> nn.Module:
+    """The network itself, whose region pooling now computes in float32 under AMP."""
     for module in model.modules():
         if isinstance(module, ROIPooler):
             module.register_forward_pre_hook(_features_in_float32)
-    if cfg.MODEL.CHANNELS_LAST:
-        model = model.to(memory_format=torch.channels_last)
     return model
 
 

@@ -44,7 +44,7 @@ def read_config(
     Raises:
         ConfigError: as `load_config`, or for a network that gives no boxes or an option that would be ignored.
     """
-    cfg = load_config(architectures, config_file, overrides, detectron2_tree=_as_plain(get_cfg())).clone()
+    cfg = load_config(architectures, config_file, overrides, detectron2_tree=as_plain(get_cfg())).clone()
     name, leaves = cfg.MODEL.META_ARCHITECTURE, dict(cfg.leaves())
     problems = [
         f"{key}: {leaves[key]!r} is not acted upon here; expected {only!r}"
@@ -53,7 +53,7 @@ def read_config(
     ]
     if name not in _DETECTORS:
         problems.append(f"MODEL.META_ARCHITECTURE: {name} gives no boxes to evaluate; expected one of {_DETECTORS}")
-    if cfg.INPUT.CROP.ENABLED and cfg.MODEL.MASK_ON and not _can_import("shapely"):
+    if cfg.INPUT.CROP.ENABLED and cfg.MODEL.MASK_ON and not can_import("shapely"):
         problems.append("INPUT.CROP.ENABLED: Detectron2 cuts outlines with the package shapely, which is not installed")
     if problems:
         raise_problems(ConfigError, problems, f"{config_file}: not covered, even with --engine detectron2")
@@ -74,7 +74,8 @@ def needs_own_mapper(cfg: Detectron2Node) -> bool:
     )
 
 
-def _can_import(name: str) -> bool:
+def can_import(name: str) -> bool:
+    """Whether a module is there and imports."""
     try:
         importlib.import_module(name)
     except ImportError:
@@ -82,9 +83,9 @@ def _can_import(name: str) -> bool:
     return True
 
 
-def _as_plain(node: Mapping[str, Any]) -> dict[str, Any]:
+def as_plain(node: Mapping[str, Any]) -> dict[str, Any]:
     """Nested dictionaries, with lists for tuples."""
-    return {key: _as_plain(value) if isinstance(value, Mapping) else _as_lists(value) for key, value in node.items()}
+    return {key: as_plain(value) if isinstance(value, Mapping) else _as_lists(value) for key, value in node.items()}
 
 
 def _as_lists(value: Any) -> Any:

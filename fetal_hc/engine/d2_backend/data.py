@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -95,10 +95,10 @@ class InstancesMapper:
 
 
 class SeededMapper:
-    """Detectron2's own mapper, with all random choices for a sample fixed by its seed."""
+    """A mapper of Detectron2, with all random choices for a sample fixed by its seed."""
 
-    def __init__(self, cfg: CfgNode) -> None:
-        self.mapper = Detectron2Mapper(cfg, is_train=True)
+    def __init__(self, mapper: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        self.mapper = mapper
 
     def __call__(self, record: Mapping[str, Any], seed: Sequence[int] = (0,)) -> dict[str, Any]:
         before = np.random.get_state()  # noqa: NPY002 (Detectron2 draws from it)
@@ -126,20 +126,24 @@ class TrainingData:
 
     Batches, shuffles, augmentation and grouping by aspect ratio thus depend on SEED and the iteration alone.
 
+    Args:
+        cfg: the tree of `to_detectron2_config`; its datasets have been registered.
+        architecture: its model.
+        mapper: from records to samples; None for the one that `cfg` describes.
+
     Raises:
         FetalHCError: as `fetal_hc.engine.data.loader.build_train_loader`.
     """
 
-    def __init__(self, cfg: CfgNode, architecture: Architecture) -> None:
+    def __init__(self, cfg: CfgNode, architecture: Architecture, mapper: Any = None) -> None:
         cv2.setNumThreads(1)  # workers are forked from here; the cores belong to the network
         records = get_detection_dataset_dicts(
             list(cfg.DATASETS.TRAIN), filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
         )
         self._stream = build_project_loader(cfg, architecture, records)
-        mapper: Any
-        if needs_own_mapper(cfg):
-            mapper = SeededMapper(cfg)
-        else:
+        if mapper is None and needs_own_mapper(cfg):
+            mapper = SeededMapper(Detectron2Mapper(cfg, is_train=True))
+        elif mapper is None:
             assert isinstance(self._stream.mapper, DatasetMapper)
             mapper = InstancesMapper(self._stream.mapper)  # called like the one it wraps
         self._loader: DataLoader[Any] = build_detection_train_loader(
@@ -167,12 +171,11 @@ class TrainingData:
         self._stream.load_state_dict(state)
 
 
-def build_test_data(cfg: CfgNode, name: str) -> DataLoader[Any]:
-    """Detectron2's test loader of one dataset."""
-    mapper = InstancesMapper(DatasetMapper(cfg, is_train=False))
+def build_test_data(cfg: CfgNode, name: str, mapper: Any = None) -> DataLoader[Any]:
+    """Detectron2's test loader of one dataset; without a `mapper`, samples are those of the built-in engine."""
     return build_detection_test_loader(
         DatasetCatalog.get(name),
-        mapper=mapper,
+        mapper=mapper or InstancesMapper(DatasetMapper(cfg, is_train=False)),
         batch_size=cfg.TEST.IMS_PER_BATCH,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )

@@ -59,7 +59,7 @@ class Trainer(DefaultTrainer):
         self._trainer = _build_step(
             self.own_model,
             self.device,
-            TrainingData(cfg, architecture),
+            self.build_train_data(cfg, architecture),
             optimizer,
             training_dtype(cfg, self.device.type),
         )
@@ -76,6 +76,11 @@ class Trainer(DefaultTrainer):
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         """SOLVER.OPTIMIZER over Detectron2's parameter groups, with Detectron2's gradient clipping."""
         return maybe_add_gradient_clipping(cfg, build_optimizer(cfg, model))
+
+    @classmethod
+    def build_train_data(cls, cfg: CfgNode, architecture: Architecture) -> TrainingData:
+        """The endless stream of training batches."""
+        return TrainingData(cfg, architecture)
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader[Any]:

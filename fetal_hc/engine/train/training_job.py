@@ -51,8 +51,8 @@ class JobOptions:
 
     Attributes:
         architectures: the models that the configuration may choose from.
-        config_file: YAML configuration.
-        overrides: KEY VALUE KEY VALUE ...
+        config_file: YAML configuration; for the engine detectron2, also a lazy one of Detectron2 (.py), which is run.
+        overrides: KEY VALUE KEY VALUE ...; for a lazy configuration also KEY=VALUE
         engine: "builtin", "detectron2" or "auto"; see `fetal_hc.engine.train.backend.choose_engine`.
         resume: continue from OUTPUT_DIR/last_checkpoint, or start from the beginning where there is none.
         eval_only: score MODEL.WEIGHTS (with `resume`: the last checkpoint) on DATASETS.TEST, no training.
@@ -70,6 +70,11 @@ class JobOptions:
     overwrite: bool = False
     wants_gpus: bool = False
     on_evaluation: Callable[[Results], None] | None = None
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether the configuration is Python code of Detectron2's kind."""
+        return self.config_file.suffix == ".py"
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,10 @@ def start_job(options: JobOptions, n_processes: int = 1, machines: distributed.M
 
 def _read_config(options: JobOptions) -> tuple[CfgNode, Architecture]:
     """The configuration and its model; what the built-in engine does not cover is left to Detectron2 if asked for."""
+    if options.is_lazy and options.engine == "detectron2" and not find_import_problem():
+        from fetal_hc.engine.d2_backend.lazy import config_from_lazy
+
+        return config_from_lazy(options.architectures, options.config_file, options.overrides)
     try:
         cfg = load_config(options.architectures, options.config_file, options.overrides)
         return cfg, find_architecture(options.architectures, cfg.MODEL.META_ARCHITECTURE)
@@ -152,8 +161,9 @@ def _run(job: _Job, device: torch.device) -> int:
     if job.engine.name == "detectron2":
         from fetal_hc.engine.d2_backend import job as detectron2_job
 
+        lazy = (options.config_file, options.overrides) if options.is_lazy else None
         signal_number, results = detectron2_job.run(
-            cfg, job.architecture, weights, resume=last is not None, eval_only=options.eval_only
+            cfg, job.architecture, weights, resume=last is not None, eval_only=options.eval_only, lazy=lazy
         )
     elif options.eval_only:
         signal_number, results = 0, _evaluate_only(job, device, weights, evaluate)

@@ -20,7 +20,13 @@ from fetal_hc_cli.training.architectures import ARCHITECTURES
 
 def build_parser() -> argparse.ArgumentParser:
     parser = new_parser(__doc__)
-    parser.add_argument("--config-file", type=Path, required=True, metavar="FILE", help="YAML configuration")
+    parser.add_argument(
+        "--config-file",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="YAML; with --engine detectron2 also .py (lazy)",
+    )
     parser.add_argument(
         "--engine", choices=ENGINES, default="auto", help="what trains; auto: Detectron2 where it imports, else builtin"
     )

@@ -93,7 +93,7 @@ def test_mask_rcnn_of_the_zoo_needs_no_detectron2(family: str) -> None:
 
 def test_lazy_configuration_is_one_sentence_that_names_its_twin() -> None:
     path = zoo_folder() / "COCO-InstanceSegmentation" / "mask_rcnn_R_50_FPN_1x.py"
-    with pytest.raises(ConfigError, match=r"is Python code, and none is run here; take .*mask_rcnn_R_50_FPN_1x\.yaml"):
+    with pytest.raises(ConfigError, match=r"--engine detectron2` runs, .*; take .*mask_rcnn_R_50_FPN_1x\.yaml"):
         load_config(ARCHITECTURES, path)
 
 
