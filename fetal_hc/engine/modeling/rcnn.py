@@ -13,6 +13,7 @@ from fetal_hc.engine.modeling.box_head import BoxPredictor
 from fetal_hc.engine.modeling.boxes import clip_boxes, nonempty
 from fetal_hc.engine.modeling.cascade import CascadeROIHeads
 from fetal_hc.engine.modeling.fpn import build_backbone
+from fetal_hc.engine.modeling.layers import allow_winograd
 from fetal_hc.engine.modeling.res5_heads import Res5ROIHeads
 from fetal_hc.engine.modeling.roi_heads import StandardROIHeads
 from fetal_hc.engine.modeling.rpn import RPN
@@ -36,6 +37,8 @@ class GeneralizedRCNN(nn.Module):
         channels, strides = self.backbone.channels, self.backbone.strides
         self.proposal_generator = RPN(cfg, channels[cfg.MODEL.RPN.IN_FEATURES[0]], strides)
         self.roi_heads = ROI_HEADS[cfg.MODEL.ROI_HEADS.NAME](cfg, channels, strides)
+        if cfg.MODEL.WINOGRAD:
+            allow_winograd(self)
         self.memory_format = torch.channels_last if cfg.MODEL.CHANNELS_LAST else torch.contiguous_format
         self.register_buffer("pixel_mean", torch.tensor(cfg.MODEL.PIXEL_MEAN).view(-1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(cfg.MODEL.PIXEL_STD).view(-1, 1, 1), persistent=False)
