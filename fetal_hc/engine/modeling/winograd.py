@@ -1,8 +1,8 @@
 """3x3 convolutions by Winograd's algorithm, for trainings in float32 on a CPU.
 
 A tile of m x m results takes (m + 2)**2 multiplications per pair of channels instead of 9 m**2: a quarter for m = 4.
-The rest are transforms, each one matrix product over all tiles. Weight gradients gain most: with AVX2, torch's own reach
-half of the speed of its convolutions, those here that of matrix products.
+The rest are transforms, each one matrix product over all tiles. Weight gradients gain most: with AVX2, torch's own
+reach half of the speed of its convolutions, those here that of matrix products.
 
 Results differ from the direct sum by rounding: 2e-6 of their norm for m = 4, 4e-7 for m = 2 (the direct sum: 6e-7).
 
