@@ -27,6 +27,9 @@ class Flag(StrEnum):
     REFINEMENT_FAILED = "refinement_failed"
     STAGES_DISAGREE = "stages_disagree"
     SEVERAL_HEADS = "several_heads"
+    NOT_HEAD_PLANE = "not_head_plane"
+    NO_MIDLINE = "no_midline"
+    UNFAMILIAR_IMAGE = "unfamiliar_image"
     PIXEL_SIZES_DISAGREE = "pixel_sizes_disagree"
     IMPLAUSIBLE_HC = "implausible_hc"
     UNCERTAIN = "uncertain"
@@ -76,6 +79,17 @@ FLAG_TEXTS: Mapping[str, FlagText] = MappingProxyType(
         ),
         Flag.SEVERAL_HEADS: FlagText(
             "Second head?", "There is another detection elsewhere in the image. Check that the right head is measured."
+        ),
+        Flag.NOT_HEAD_PLANE: FlagText(
+            "Wrong plane?",
+            "This may not be a transverse plane of the head, in which HC is measured. Check the plane.",
+        ),
+        Flag.NO_MIDLINE: FlagText(
+            "No midline", "No midline shows inside the ellipse. Check that the plane is the one to measure in."
+        ),
+        Flag.UNFAMILIAR_IMAGE: FlagText(
+            "Unfamiliar image",
+            "The image is unlike those with exact references, so the interval is wider. Check the outline.",
         ),
         Flag.PIXEL_SIZES_DISAGREE: FlagText(
             "Pixel sizes differ",

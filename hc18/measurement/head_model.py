@@ -13,6 +13,7 @@ from fetal_hc.io.records import InstancePrediction
 from fetal_hc.model.bundle import INTERVALS, REFINER, ModelBundle
 from fetal_hc.model.checksum import check_checksum
 from fetal_hc.model.predictor import OnnxPredictor
+from hc18.measurement.image_checks import IMAGE_CHECKS, ImageChecks
 from hc18.measurement.interval_model import IntervalModel
 from hc18.measurement.outline import MIN_SCORE
 from hc18.measurement.refiner import REFINER_SECTION, OutlineRefiner
@@ -32,6 +33,7 @@ class HeadModel:
         spec: what the detector expects and finds.
         detector: the detection stage.
         refiner: the refinement stage; None in a model without one.
+        checks: of the plane and of the origin of an image; None in a model without them.
         intervals: predicts expected error and interval; None in a model that was never calibrated.
         min_score: smallest confidence of a detection that counts as a head, 0 to 1, unless a caller names another.
     """
@@ -56,6 +58,8 @@ class HeadModel:
             )
         intervals = bundle.sections.get(INTERVALS)
         self.intervals = None if intervals is None else IntervalModel.from_section(intervals, source)
+        checks = bundle.sections.get(IMAGE_CHECKS)
+        self.checks = None if checks is None else ImageChecks.from_section(checks, source)
         self.min_score = _min_score(bundle, source)
         self.detector = OnnxPredictor(bundle, num_threads, source)
         self.refiner = _open_refiner(bundle, source, num_threads)

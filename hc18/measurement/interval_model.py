@@ -36,16 +36,19 @@ class Feature:
     transform: Callable[[float], float]
 
 
-# The error grows with each of them.
+# The error grows with each of them. Only models with `image_checks` know the last one.
 FEATURES: dict[str, Feature] = {
     "log_hc": Feature(lambda hc_mm, _: hc_mm, lambda hc_mm: math.log(hc_mm / 180.0)),
     "residual": Feature(lambda _, quality: quality.residual_percent, math.log1p),
     "disagreement": Feature(lambda _, quality: quality.disagreement_percent, math.log1p),
     "entropy": Feature(lambda _, quality: quality.mask_entropy, lambda entropy: math.log(max(entropy, 1e-3) / 0.05)),
+    "unfamiliarity": Feature(lambda _, quality: quality.unfamiliarity, float),
 }
+UNFAMILIARITY = "unfamiliarity"
+COMMON_FEATURES = tuple(name for name in FEATURES if name != UNFAMILIARITY)
 
 
-def find_features(hc_mm: float, quality: Quality, names: Iterable[str] = FEATURES) -> dict[str, float] | None:
+def find_features(hc_mm: float, quality: Quality, names: Iterable[str] = COMMON_FEATURES) -> dict[str, float] | None:
     """The features of one measurement by name; None if a figure is not known, as where fits could not be compared.
 
     Args:
@@ -90,6 +93,8 @@ class IntervalModel:
         coverage: share of the references that lie inside the interval, as calibrated, 0 to 1.
         review_above_mm: expected error above which a person should review the measurement, mm.
         n_images: images it was calibrated on.
+        unfamiliar_above: unfamiliarity above which `unfamiliar_factor` counts; None if one factor serves all images.
+        unfamiliar_factor: half width of the interval of an unfamiliar image divided by the expected error.
     """
 
     intercept: float
@@ -98,10 +103,16 @@ class IntervalModel:
     coverage: float
     review_above_mm: float
     n_images: int
+    unfamiliar_above: float | None = None
+    unfamiliar_factor: float | None = None
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.weights) - set(FEATURES))
         numbers = (self.intercept, *self.weights.values(), self.interval_factor, self.review_above_mm)
+        if (self.unfamiliar_above is None) != (self.unfamiliar_factor is None):
+            raise ModelError("unfamiliar_above and unfamiliar_factor belong together")
+        if self.unfamiliar_factor is not None and not 0.0 < self.unfamiliar_factor < math.inf:
+            raise ModelError(f"unfamiliar_factor is {self.unfamiliar_factor}; expected a number above 0")
         if unknown or not all(math.isfinite(number) for number in numbers):
             raise ModelError(f"unknown features {unknown} or numbers that are not finite: {numbers}")
         if self.interval_factor <= 0 or not 0 < self.coverage < 1:
@@ -116,9 +127,20 @@ class IntervalModel:
     def assess(self, hc_mm: float, features: Mapping[str, float]) -> Interval:
         """The interval of a measurement, from its circumference and its `find_features`."""
         expected_mm = self.expected_error_mm(features)
-        half_mm = self.interval_factor * expected_mm
+        half_mm = self.factor(features) * expected_mm
         low_mm, high_mm = max(hc_mm - half_mm, 0.0), hc_mm + half_mm
         return Interval(low_mm, high_mm, expected_mm, self.coverage)
+
+    def factor(self, features: Mapping[str, float]) -> float:
+        """Half width of the interval divided by the expected error, for a measurement with these features."""
+        if self.unfamiliar_above is None or self.unfamiliar_factor is None:
+            return self.interval_factor
+        is_unfamiliar = features[UNFAMILIARITY] > self.unfamiliar_above
+        return self.unfamiliar_factor if is_unfamiliar else self.interval_factor
+
+    def feature_names(self) -> tuple[str, ...]:
+        """The features that an interval needs."""
+        return tuple(self.weights if self.unfamiliar_above is None else dict.fromkeys([*self.weights, UNFAMILIARITY]))
 
     def needs_review(self, interval: Interval) -> bool:
         """Whether the expected error of a measurement is above the model's limit."""
@@ -126,7 +148,10 @@ class IntervalModel:
 
     def to_section(self) -> dict[str, Any]:
         """The section `intervals` of a model bundle."""
-        return {**asdict(self), "weights": dict(self.weights)}
+        known = {
+            name: value for name, value in asdict(self).items() if value is not None
+        }  # as earlier releases wrote it
+        return {**known, "weights": dict(self.weights)}
 
     @classmethod
     def from_section(cls, section: Mapping[str, Any], source: str) -> IntervalModel:
@@ -140,13 +165,14 @@ class IntervalModel:
             ModelError: naming the field that is missing or wrong.
         """
         names = [item.name for item in fields(cls)]
-        wrong = [f"intervals.{name} is missing" for name in names if name not in section]
+        optional = {item.name for item in fields(cls) if item.default is None}
+        wrong = [f"intervals.{name} is missing" for name in names if name not in {*section, *optional}]
         wrong += [f"intervals.{name} is unknown" for name in section if name not in names]
         if wrong:
             raise_problems(ModelError, wrong, f"{source}: model.json")
         try:
             weights = {str(name): float(value) for name, value in section["weights"].items()}
-            numbers = {name: float(section[name]) for name in names if name not in ("weights", "n_images")}
+            numbers = {name: float(section[name]) for name in section if name not in ("weights", "n_images")}
             return cls(weights=weights, n_images=int(section["n_images"]), **numbers)
         except (ValueError, TypeError, AttributeError, ModelError) as error:
             raise ModelError(f"{source}: model.json: intervals: {error}") from error

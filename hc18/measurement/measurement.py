@@ -93,7 +93,7 @@ def apply_pixel_size(
         seen.add(Flag.PIXEL_SIZES_DISAGREE)
     interval = None
     if interval_model is not None:
-        features = find_features(hc_mm, outline.quality, interval_model.weights)
+        features = find_features(hc_mm, outline.quality, interval_model.feature_names())
         interval = None if features is None else interval_model.assess(hc_mm, features)
         if interval is None or interval_model.needs_review(interval):
             seen.add(Flag.UNCERTAIN)

@@ -45,7 +45,7 @@ def _figure(decimals: int, *, is_original: bool = False) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What the detection stage shows of the quality of its outline.
+    """What the stages show of the quality of the outline and of the image.
 
     One more figure is one more field here, at the end, and its value in `_to_outline`. Its column in `details.csv` and
     its place in the review record follow from the field; `FEATURES` says which figures the interval depends on.
@@ -56,11 +56,19 @@ class Quality:
         disagreement_percent: between the fits to contour and moments, in percent of the circumference; None if one
             of them failed.
         mask_entropy: mean binary entropy of the cells of the soft mask, 0 (all sure) to ln 2.
+        stages_percent: how far the refinement stage changed the circumference, in percent; None without that stage.
+        plane_score: probability, 0 to 1, that the ellipse lies in a plane in which the head is measured; None if the
+            model has no such check.
+        unfamiliarity: probability, 0 to 1, that the image comes from elsewhere than those with exact references; None
+            if the model has no such check.
     """
 
     residual_percent: float | None = _figure(6, is_original=True)
     disagreement_percent: float | None = _figure(6, is_original=True)
     mask_entropy: float | None = _figure(6, is_original=True)
+    stages_percent: float | None = _figure(6)
+    plane_score: float | None = _figure(6)
+    unfamiliarity: float | None = _figure(6)
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> Self:
@@ -77,7 +85,7 @@ class HeadOutline:
         failure: `NO_HEAD` or `FIT_FAILED`; None if there is an ellipse.
         reason: why there is no ellipse; empty if there is one.
         score: confidence of the chosen detection, 0 to 1, also of one that no ellipse fits.
-        quality: of the detection stage; all None without an ellipse.
+        quality: of the outline; all None if no ellipse was found.
         flags: those that are seen in the image alone, in the order of `Flag`.
         detection_index: position of the chosen detection among the instances; None without an ellipse.
     """
@@ -143,7 +151,7 @@ def _to_outline(
     image_hw: tuple[int, int],
 ) -> HeadOutline:
     """The outline of one detection after the refinement stage."""
-    ellipse_px = detected_px
+    ellipse_px, moved_percent = detected_px, None
     if refine is not None:
         refined_px = refine(detected_px)
         if refined_px is None:
@@ -157,7 +165,8 @@ def _to_outline(
             ellipse_px = refined_px
     if leaves_image(ellipse_px, image_hw):
         seen = seen | {Flag.TOUCHES_BORDER}
-    quality = Quality(fit.residual_percent, fit.disagreement_percent, _mean_entropy(head.soft_mask))
+    entropy = _mean_entropy(head.soft_mask)
+    quality = Quality(fit.residual_percent, fit.disagreement_percent, entropy, moved_percent)
     return HeadOutline(ellipse_px, None, "", float(head.score), quality, in_order(seen), index)
 
 

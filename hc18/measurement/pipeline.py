@@ -1,7 +1,7 @@
 """One frame to one measurement: the only way from pixels to millimetres, for batches, the review app and Python.
 
-Pixels -> check for photographs -> detection stage -> refinement stage -> ellipse -> pixel size -> millimetres ->
-interval and flags.
+Pixels -> check for photographs -> detection stage -> refinement stage -> ellipse -> check of the plane -> pixel size ->
+millimetres -> interval and flags.
 """
 
 from __future__ import annotations
@@ -128,17 +128,20 @@ def detect_outline(
     instances = model.predict(image_rgb)
     image_hw = (image_rgb.shape[0], image_rgb.shape[1])
     smallest = model.min_score if min_score is None else min_score
-    outline = find_outline(instances, image_hw, _refinement(model, image_rgb), min_score=smallest)
+    image_grey = to_grey(image_rgb)
+    outline = find_outline(instances, image_hw, _refinement(model, image_grey), min_score=smallest)
+    if model.checks is not None:
+        outline = model.checks.apply(outline, image_grey)
     index = outline.detection_index
     return outline, None if index is None else instances[index]
 
 
-def _refinement(model: HeadModel, image_rgb: NDArray[np.uint8]) -> Refine | None:
+def _refinement(model: HeadModel, image_grey: NDArray[np.uint8]) -> Refine | None:
     """The refinement stage for one image; None if the model has none."""
     refiner = model.refiner
     if refiner is None:
         return None
-    return lambda ellipse_px: refiner.refine(to_grey(image_rgb), ellipse_px)
+    return lambda ellipse_px: refiner.refine(image_grey, ellipse_px)
 
 
 def _open_image(image: str | os.PathLike[str] | NDArray[np.uint8]) -> ImageFrames:

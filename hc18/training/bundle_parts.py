@@ -8,6 +8,7 @@ from fetal_hc.engine.checkpoints.exported_model import read_bundle, read_onnx
 from fetal_hc.model.bundle import INTERVALS, REFINER, ModelBundle
 from fetal_hc.model.sessions import open_session
 from hc18.measurement.head_model import MEASUREMENT
+from hc18.measurement.image_checks import IMAGE_CHECKS, ImageChecks
 from hc18.measurement.interval_model import IntervalModel
 from hc18.measurement.outline import MIN_SCORE
 from hc18.measurement.refiner import REFINER_SECTION, check_refiner_signature
@@ -53,3 +54,17 @@ def add_intervals(bundle: ModelBundle, intervals: IntervalModel) -> ModelBundle:
         intervals: calibrated on results of this model.
     """
     return bundle.replace(sections={INTERVALS: intervals.to_section()})
+
+
+def add_image_checks(bundle: ModelBundle, checks: ImageChecks) -> ModelBundle:
+    """The model with checks of plane and origin in place of any earlier ones.
+
+    A calibration that rests on earlier checks does not hold any more and is left out.
+
+    Args:
+        bundle: of `read_head_bundle`.
+        checks: fitted to results of this model, or of others of its kind.
+    """
+    section = checks.to_section()
+    stale = {} if bundle.sections.get(IMAGE_CHECKS) == section else {INTERVALS: None}
+    return bundle.replace(sections={**stale, IMAGE_CHECKS: section})

@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from fetal_hc.errors import DatasetError
-from hc18.measurement.interval_model import FEATURES, IntervalModel
+from hc18.measurement.interval_model import COMMON_FEATURES, UNFAMILIARITY, IntervalModel
 
 COVERAGE = 0.90
 LARGE_ERROR_MM = 4.0
@@ -32,7 +32,7 @@ class LabelledMeasurement:
         filename: name of the image.
         group: images of one group (an examination) stay together when a calibration is validated.
         hc_mm: measured circumference, mm.
-        features: all of `FEATURES`, by name.
+        features: those of `FEATURES` that are known, by name; always the common ones.
         reference_hc_mm: reference circumference, mm.
     """
 
@@ -49,7 +49,7 @@ class LabelledMeasurement:
 
 
 def fit_interval_model(
-    measured: Sequence[LabelledMeasurement], features: Sequence[str] = tuple(FEATURES), coverage: float = COVERAGE
+    measured: Sequence[LabelledMeasurement], features: Sequence[str] = COMMON_FEATURES, coverage: float = COVERAGE
 ) -> IntervalModel:
     """The interval model of networks, from their errors on images that they had not seen.
 
@@ -76,6 +76,68 @@ def fit_interval_model(
         intercept, dict(zip(features, weights.tolist(), strict=True)), 1.0, coverage, 1.0, len(measured)
     )
     return scale_to_errors(unscaled, measured)
+
+
+def fit_shifted_intervals(
+    home: Sequence[LabelledMeasurement],
+    away: Sequence[LabelledMeasurement],
+    unfamiliar_above: float,
+    coverage: float = COVERAGE,
+) -> IntervalModel:
+    """The interval model of networks that measure images like those with exact references, and others.
+
+    The unfamiliarity of the image is one more feature of the expected error. Two factors scale it to intervals, one for
+    familiar and one for unfamiliar images. They are chosen together such that the share `coverage` of the references
+    lies inside at home and, separately, elsewhere, whatever the origin that each image is taken for (Mondrian conformal
+    prediction, with the groups that the references belong to).
+
+    Args:
+        home: measurements with exact references, all with unfamiliarity; at least `MIN_IMAGES`.
+        away: measurements of images from elsewhere, alike. Their references' own roughness becomes part of the
+            interval.
+        unfamiliar_above: unfamiliarity from which an image counts as unfamiliar.
+        coverage: share of the references that the interval is to contain, 0 to 1.
+
+    Raises:
+        DatasetError: if there are too few measurements.
+
+    References: Vovk, Lindsay, Nouretdinov, Gammerman: Mondrian confidence machine, technical report, 2003.
+    """
+    check_count(min(len(home), len(away)))
+    model = fit_interval_model([*home, *away], (*COMMON_FEATURES, UNFAMILIARITY), coverage)
+    model = scale_to_errors(model, home)
+    own, far = (_scores(model, group, unfamiliar_above) for group in (home, away))
+    factors = [model.interval_factor, model.interval_factor]
+    for _ in range(10):  # either factor serves a few images of the other group
+        factors = [_factor(own, 0, factors[1], coverage), factors[1]]
+        factors = [factors[0], _factor(far, 1, factors[0], coverage)]
+    return replace(
+        model,
+        interval_factor=factors[0],
+        unfamiliar_factor=factors[1],
+        unfamiliar_above=unfamiliar_above,
+        n_images=len(home) + len(away),
+    )
+
+
+def _scores(
+    model: IntervalModel, group: Sequence[LabelledMeasurement], unfamiliar_above: float
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Error over expected error of each measurement, and whether it counts as unfamiliar."""
+    ratios = [item.error_mm / model.expected_error_mm(item.features) for item in group]
+    return np.array(ratios), np.array([item.features[UNFAMILIARITY] > unfamiliar_above for item in group])
+
+
+def _factor(
+    scores: tuple[NDArray[np.float64], NDArray[np.bool_]], kind: int, other_factor: float, coverage: float
+) -> float:
+    """The factor of the images of one kind (0 familiar, 1 unfamiliar) with which the whole group is covered."""
+    ratios, is_unfamiliar = scores
+    own = ratios[is_unfamiliar == bool(kind)]
+    if not own.size:
+        return other_factor
+    rank = math.ceil((len(ratios) + 1) * coverage) - int((ratios[is_unfamiliar != bool(kind)] <= other_factor).sum())
+    return float(np.sort(own)[min(max(rank, 1), len(own)) - 1])
 
 
 def scale_to_errors(model: IntervalModel, measured: Sequence[LabelledMeasurement]) -> IntervalModel:

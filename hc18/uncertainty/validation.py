@@ -12,13 +12,14 @@ from scipy.special import erfc
 
 from fetal_hc.errors import DatasetError
 from hc18.evaluation.score_summary import TRIMESTERS, trimester_of
-from hc18.measurement.interval_model import FEATURES, IntervalModel
+from hc18.measurement.interval_model import COMMON_FEATURES, IntervalModel
 from hc18.uncertainty.calibration import (
     COVERAGE,
     LARGE_ERROR_MM,
     REVIEW_BUDGET,
     LabelledMeasurement,
     fit_interval_model,
+    fit_shifted_intervals,
 )
 
 
@@ -63,7 +64,7 @@ class ValidationReport:
 
 def validate_intervals(
     measured: Sequence[LabelledMeasurement],
-    features: Sequence[str] = tuple(FEATURES),
+    features: Sequence[str] = COMMON_FEATURES,
     coverage: float = COVERAGE,
 ) -> list[ValidatedInterval]:
     """The interval of every measurement from a model fitted without its group, in the order given.
@@ -79,6 +80,26 @@ def validate_intervals(
     return cross_validate(
         measured, lambda without: fit_interval_model(without_groups(measured, without), features, coverage)
     )
+
+
+def validate_shifted_intervals(
+    home: Sequence[LabelledMeasurement],
+    away: Sequence[LabelledMeasurement],
+    unfamiliar_above: float,
+    coverage: float = COVERAGE,
+) -> list[ValidatedInterval]:
+    """As `validate_intervals` for `fit_shifted_intervals`: the measurements at home, then those of other hospitals.
+
+    Raises:
+        DatasetError: if there are too few measurements or groups.
+    """
+
+    def fit(groups: Set[str]) -> IntervalModel:
+        return fit_shifted_intervals(
+            without_groups(home, groups), without_groups(away, groups), unfamiliar_above, coverage
+        )
+
+    return cross_validate([*home, *away], fit)
 
 
 def cross_validate(
@@ -159,9 +180,15 @@ def attainable_sensitivity(expected_mm: NDArray[np.float64], budget: float = REV
     return float(is_large[reviewed].sum() / is_large.sum())
 
 
-def risk_coverage(validated: Sequence[ValidatedInterval]) -> NDArray[np.float64]:
-    """Rows (share of images kept, their ADF in mm), keeping those of smallest expected error first; (n, 2)."""
-    ordered = sorted(validated, key=lambda item: item.expected_error_mm)
-    errors_mm = np.array([item.measured.error_mm for item in ordered])
-    counts = np.arange(1, len(ordered) + 1)
-    return np.stack([counts / len(ordered), np.cumsum(errors_mm) / counts], axis=1)
+def risk_coverage(validated: Sequence[ValidatedInterval], *, relative: bool = False) -> NDArray[np.float64]:
+    """Rows (share of images kept, their mean |error|), keeping those of smallest expected error first; (n, 2).
+
+    Args:
+        validated: at least one.
+        relative: take errors and expected errors as shares of the circumference instead of in mm.
+    """
+    sizes_mm = np.array([item.measured.hc_mm if relative else 1.0 for item in validated])
+    expected = np.array([item.expected_error_mm for item in validated]) / sizes_mm
+    errors = (np.array([item.measured.error_mm for item in validated]) / sizes_mm)[np.argsort(expected, kind="stable")]
+    counts = np.arange(1, len(validated) + 1)
+    return np.stack([counts / len(validated), np.cumsum(errors) / counts], axis=1)

@@ -47,6 +47,10 @@ FETAL_HC = (
     Command("export", "training.export_model", "export a checkpoint to a model that needs no torch", "train"),
     Command("quantize", "training.quantize_model", "make an exported model 8-bit", "train"),
     Command("attach-refiner", "training.attach_refiner", "put an outline refiner into a model", "train"),
+    Command(
+        "measure-unseen", "training.measure_unseen", "measure labelled images with models that never saw them", "train"
+    ),
+    Command("calibrate-checks", "training.calibrate_checks", "fit the checks of plane and origin of a model", "train"),
     Command("calibrate", "training.calibrate", "fit the intervals of a model to held-out images", "train"),
     Command("model", "model", "show what a model file holds, or convert an older one to a bundle"),
     Command("make-model", "training.make_model", "make the shipped model again (in a checkout)", "train"),

@@ -17,10 +17,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from fetal_hc.errors import ConfigError
 from fetal_hc.io.atomic import write_text_atomic
 from fetal_hc.io.tables import to_csv_text
 from fetal_hc.model.checksum import file_sha256
 from fetal_hc_cli import new_parser, reports_bad_input
+from hc18.measurement.image_checks import IMAGE_CHECKS, ImageChecks
 from hc18.measurement.interval_model import IntervalModel
 from hc18.reports.interval_figure import interval_figure
 from hc18.training.bundle_parts import add_intervals, read_head_bundle
@@ -30,9 +32,20 @@ from hc18.uncertainty.calibration import (
     REVIEW_BUDGET,
     LabelledMeasurement,
     fit_interval_model,
+    fit_shifted_intervals,
 )
-from hc18.uncertainty.labelled_measurements import out_of_fold_table, read_labelled_measurements
-from hc18.uncertainty.validation import ValidatedInterval, ValidationReport, report_validation, validate_intervals
+from hc18.uncertainty.labelled_measurements import (
+    out_of_fold_table,
+    read_away_measurements,
+    read_labelled_measurements,
+)
+from hc18.uncertainty.validation import (
+    ValidatedInterval,
+    ValidationReport,
+    report_validation,
+    validate_intervals,
+    validate_shifted_intervals,
+)
 
 COVERAGE_BOUNDS = (0.88, 0.92)
 _COLUMNS = (
@@ -54,6 +67,13 @@ def build_parser(text: str = __doc__ or "") -> argparse.ArgumentParser:
         required=True,
         metavar=("DETAILS.csv", "LABELLED.json"),
         help="results of a model and the labelled images it was not trained on",
+    )
+    parser.add_argument(
+        "--away",
+        nargs=2,
+        type=Path,
+        metavar=("DETAILS.csv", "LABELLED.json"),
+        help="the same for heads of other hospitals; rows and --model come from `fetal-hc calibrate-checks`",
     )
     parser.add_argument("--model", type=Path, metavar="FILE", help="model to store the calibration in")
     parser.add_argument("--output", type=Path, metavar="FILE.zip", help="where to write that model, as a bundle")
@@ -80,9 +100,13 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace, fit: Fit) 
         measured += found
         unmeasured += without
     rows = out_of_fold_table(options.out_of_fold) if options.rows is not None else ""
-    validated = validate_intervals(measured)
+    if options.away is None:
+        validated, (model, remarks) = validate_intervals(measured), fit(measured)
+    else:
+        if options.model is None:
+            parser.error("--away needs --model, whose image checks say which images are unfamiliar")
+        validated, model, remarks = _calibrate_shifted(measured, options)
     report = report_validation(validated)
-    model, remarks = fit(measured)
     if options.output is not None:
         add_intervals(read_head_bundle(options.model), model).write(options.output)
     if options.rows is not None:
@@ -100,6 +124,33 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace, fit: Fit) 
         print(f"{options.output}: SHA-256 {file_sha256(options.output)}")
     low, high = COVERAGE_BOUNDS
     return 0 if low <= report.groups["all"][1] <= high else 1
+
+
+def _calibrate_shifted(
+    home: Sequence[LabelledMeasurement], options: argparse.Namespace
+) -> tuple[list[ValidatedInterval], IntervalModel, str]:
+    """Validated intervals at home, the model for home and away, and how well the intervals hold away.
+
+    Raises:
+        DatasetError: if the measurements cannot be used.
+        ConfigError: if the model has no image checks.
+    """
+    section = read_head_bundle(options.model).sections.get(IMAGE_CHECKS)
+    if section is None:
+        raise ConfigError(f"{options.model}: has no image checks; fit them first with fetal-hc calibrate-checks")
+    limit = ImageChecks.from_section(section, str(options.model)).unfamiliar_above
+    away, unmeasured = read_away_measurements(*options.away)
+    validated = validate_shifted_intervals(home, away, limit)
+    of_away = validated[len(home) :]
+    inside = sum(item.is_covered for item in of_away) / len(of_away)
+    half = sum((item.interval_mm[1] - item.interval_mm[0]) / 2.0 / item.measured.hc_mm for item in of_away) / len(
+        of_away
+    )
+    remark = (
+        f"{options.away[0]}: {len(of_away)} images, {inside:.1%} inside, mean half width {half:.1%} of the "
+        f"circumference; {len(unmeasured)} without an outline"
+    )
+    return validated[: len(home)], fit_shifted_intervals(home, away, limit), remark
 
 
 def summary(report: ValidationReport, n_unmeasured: int) -> str:
