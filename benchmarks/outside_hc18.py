@@ -4,10 +4,10 @@ r"""Print every bound for images unlike HC18's: plane, intervals, accuracy on he
         --external checked/external_val.csv datasets/external.json \
         --no-head checked/negatives_val.csv datasets/negatives.json --output output/outside_hc18
 
-Each option takes a details table and the COCO JSON files of its images. Tables of `fetal-hc calibrate-checks --rows` hold
-what models say of images of patients that neither they nor their checks saw; the intervals are fitted here, each
-without the patient. --model measures the images with one model instead and judges the intervals that it gives: only for
-images it was not trained on. Draws the error against the share of images kept for both sets, and the largest errors.
+Each option takes a details table and the COCO JSON files of its images. The tables of `calibrate-checks --rows` hold
+what models say of images of patients that neither they nor their checks saw. Intervals are fitted here, each without
+the patient. --model measures the images with one model instead and judges the intervals that it gives: only for images
+it was not trained on. Draws the error against the share of images kept for both sets, and external heads.
 Exit code 1 if a bound is missed.
 """
 

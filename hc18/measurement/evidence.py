@@ -38,6 +38,7 @@ MAX_LOG_ODDS = 9.0  # a surer detector says nothing more about the plane
 _NO_RESIDUAL_PERCENT, _NO_DISAGREEMENT_PERCENT = 10.0, 5.0
 _WHITE, _BLACK = 250, 4  # grey levels: machine text and rulers, and what lies outside the sector
 _CORE_SHARE = 0.7  # of the minor semi-axis: half the side of the square in which the speckle is measured
+_MAX_CORE_PX = 80.0  # more of a large head says the same
 _FAR_LAG_PX = 4
 
 
@@ -92,7 +93,7 @@ def _view_evidence(view: HeadView) -> dict[str, float]:
 
 def _origin_evidence(image_grey: NDArray[np.uint8], ellipse_px: Ellipse) -> dict[str, float]:
     """What differs between machines and hospitals: text, brightness, grain of the speckle, sharpness, size in px."""
-    half = _CORE_SHARE * ellipse_px.semi_axis_b
+    half = min(_CORE_SHARE * ellipse_px.semi_axis_b, _MAX_CORE_PX)
     (top, bottom), (left, right) = (
         (min(max(int(center - half), 0), side - 1), min(max(int(center + half) + 1, 1), side))
         for center, side in zip((ellipse_px.center_y, ellipse_px.center_x), image_grey.shape, strict=True)
@@ -106,8 +107,8 @@ def _origin_evidence(image_grey: NDArray[np.uint8], ellipse_px: Ellipse) -> dict
     }
     edges = float(cv2.Laplacian(core, cv2.CV_32F).std())
     return {
-        "text": math.log1p(1e4 * float((image_grey > _WHITE).mean())),
-        "black": math.log(0.05 + float((image_grey < _BLACK).mean())),
+        "text": math.log1p(1e4 * cv2.countNonZero(cv2.compare(image_grey, _WHITE, cv2.CMP_GT)) / image_grey.size),
+        "black": math.log(0.05 + cv2.countNonZero(cv2.compare(image_grey, _BLACK, cv2.CMP_LT)) / image_grey.size),
         "brightness": float(core.mean()) / 50.0,
         "core_contrast": math.log(deviation),
         **grain,

@@ -21,6 +21,7 @@ from hc18.geometry.ellipse import Ellipse
 
 SIDE_CELLS = 64
 REACH = 1.3  # of the semi-axes, from the centre to each side
+_THIN_FROM_PX = 4  # per cell
 _N_SECTORS = 24
 _SKULL_CONTRAST = 0.2  # of the standard deviation of the head: a ring this much brighter than the inside is skull
 _CELL, _BINS = 8, 9  # of the histograms of directions
@@ -60,7 +61,8 @@ def sample_head(image_grey: NDArray[np.uint8], ellipse_px: Ellipse) -> HeadView:
     step_px = 2.0 * REACH * math.sqrt(ellipse_px.semi_axis_a * ellipse_px.semi_axis_b) / SIDE_CELLS
     shrink = max(int(step_px), 1)
     height, width = (max(side // shrink, 1) for side in piece.shape)
-    small = cv2.resize(piece, (width, height), interpolation=cv2.INTER_AREA) if shrink > 1 else piece
+    thinned = piece[::2, ::2] if shrink >= _THIN_FROM_PX else piece  # a cell still averages several px
+    small = cv2.resize(thinned, (width, height), interpolation=cv2.INTER_AREA) if shrink > 1 else piece
     matrix = _to_pixels(ellipse_px, origin_xy, (piece.shape[1] / width, piece.shape[0] / height))
     size, how = (SIDE_CELLS, SIDE_CELLS), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     grey = cv2.warpAffine(small, matrix, size, flags=how).astype(np.float32)
