@@ -35,9 +35,9 @@ from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.geometry.pixel_size import from_table
 from hc18.measurement.frames import open_frames
 from hc18.measurement.head_model import bundled_model_path, load_model
+from hc18.measurement.image_checks import rejection_reason
 from hc18.measurement.measurement import apply_pixel_size
 from hc18.measurement.outline import MIN_SCORE, find_outline
-from hc18.measurement.photograph_check import rejection_reason
 from hc18.measurement.pipeline import measure_frame
 from hc18.measurement.pixel_size_rules import TablePixelSize
 from hc18.measurement.rows import MEASUREMENT_TABLE, MeasurementRow

@@ -8,7 +8,7 @@ import numpy as np
 from fetal_hc.io.coco import write_coco
 from fetal_hc.io.records import CocoCategory, CocoDataset, CocoImage
 from hc18.geometry.ellipse import Ellipse
-from hc18.measurement.interval_model import find_features
+from hc18.measurement.interval_model import FEATURES, find_features
 from hc18.measurement.outline import Quality
 from hc18.measurement.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
 from hc18.uncertainty.calibration import LabelledMeasurement
@@ -18,10 +18,15 @@ N_IMAGES = 200  # of `write_fold`
 
 
 def features_of(
-    hc_mm: float, residual_percent: float = 1.2, disagreement_percent: float = 0.2, mask_entropy: float = 0.05
+    hc_mm: float,
+    residual_percent: float = 1.2,
+    disagreement_percent: float = 0.2,
+    mask_entropy: float = 0.05,
+    unfamiliarity: float = 0.0,
 ) -> dict[str, float]:
     """Features of a measurement whose figures are all known."""
-    features = find_features(hc_mm, Quality(residual_percent, disagreement_percent, mask_entropy))
+    quality = Quality(residual_percent, disagreement_percent, mask_entropy, unfamiliarity=unfamiliarity)
+    features = find_features(hc_mm, quality, FEATURES)
     assert features is not None
     return features
 

@@ -25,9 +25,9 @@ from hc18.measurement.clips import ClipTally
 from hc18.measurement.flags import Status
 from hc18.measurement.frames import ImageFrames, check_side, open_frames
 from hc18.measurement.head_model import HeadModel
+from hc18.measurement.image_checks import rejection_reason
 from hc18.measurement.measurement import Measurement, apply_pixel_size
 from hc18.measurement.outline import HeadOutline, Refine, find_outline
-from hc18.measurement.photograph_check import rejection_reason
 
 # What the image file itself says about the pixel size where an ellipse lies (None: no ellipse was found).
 CalibrateAt = Callable[[Ellipse | None], Calibration]

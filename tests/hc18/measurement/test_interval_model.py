@@ -29,7 +29,7 @@ def test_larger_head_has_a_larger_expected_error_and_is_reviewed():
 
 @pytest.mark.parametrize("name", FEATURES)
 def test_every_feature_grows_with_worse_evidence(name: str):
-    assert features_of(300.0, 6.0, 3.0, 0.3)[name] > GOOD[name]
+    assert features_of(300.0, 6.0, 3.0, 0.3, 0.9)[name] > GOOD[name]
 
 
 @pytest.mark.parametrize("entropy", [0.0, 1e9])

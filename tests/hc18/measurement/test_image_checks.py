@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hc18.measurement.photograph_check import coloured_share, rejection_reason
+from hc18.measurement.image_checks import coloured_share, rejection_reason
 from hc18.phantoms.phantom import render_distractor
 
 
