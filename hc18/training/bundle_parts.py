@@ -59,12 +59,14 @@ def add_intervals(bundle: ModelBundle, intervals: IntervalModel) -> ModelBundle:
 def add_image_checks(bundle: ModelBundle, checks: ImageChecks) -> ModelBundle:
     """The model with checks of plane and origin in place of any earlier ones.
 
-    A calibration that rests on earlier checks does not hold any more and is left out.
+    A calibration that rests on earlier checks does not hold any more and is left out; one that rests on none stays.
 
     Args:
         bundle: of `read_head_bundle`.
         checks: fitted to results of this model, or of others of its kind.
     """
     section = checks.to_section()
-    stale = {} if bundle.sections.get(IMAGE_CHECKS) == section else {INTERVALS: None}
+    intervals = bundle.sections.get(INTERVALS, {})
+    is_stale = "unfamiliar_above" in intervals and bundle.sections.get(IMAGE_CHECKS) != section
+    stale = {INTERVALS: None} if is_stale else {}
     return bundle.replace(sections={**stale, IMAGE_CHECKS: section})

@@ -120,6 +120,26 @@ def fit_shifted_intervals(
     )
 
 
+def extend_to_unfamiliar(
+    model: IntervalModel, away: Sequence[LabelledMeasurement], unfamiliar_above: float
+) -> IntervalModel:
+    """A model calibrated at home, with a second factor with which its intervals hold elsewhere, too.
+
+    Familiar images keep their intervals. This serves a model whose home calibration rests on other trainings.
+
+    Args:
+        model: calibrated at home.
+        away: as for `fit_shifted_intervals`.
+        unfamiliar_above: as for `fit_shifted_intervals`.
+
+    Raises:
+        DatasetError: if there are too few measurements.
+    """
+    check_count(len(away))
+    factor = _factor(_scores(model, away, unfamiliar_above), 1, model.interval_factor, model.coverage)
+    return replace(model, unfamiliar_factor=max(factor, model.interval_factor), unfamiliar_above=unfamiliar_above)
+
+
 def _scores(
     model: IntervalModel, group: Sequence[LabelledMeasurement], unfamiliar_above: float
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

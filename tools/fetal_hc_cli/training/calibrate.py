@@ -20,6 +20,7 @@ from pathlib import Path
 from fetal_hc.errors import ConfigError
 from fetal_hc.io.atomic import write_text_atomic
 from fetal_hc.io.tables import to_csv_text
+from fetal_hc.model.bundle import INTERVALS
 from fetal_hc.model.checksum import file_sha256
 from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.measurement.image_checks import IMAGE_CHECKS, ImageChecks
@@ -31,6 +32,7 @@ from hc18.uncertainty.calibration import (
     LARGE_ERROR_MM,
     REVIEW_BUDGET,
     LabelledMeasurement,
+    extend_to_unfamiliar,
     fit_interval_model,
     fit_shifted_intervals,
 )
@@ -42,9 +44,11 @@ from hc18.uncertainty.labelled_measurements import (
 from hc18.uncertainty.validation import (
     ValidatedInterval,
     ValidationReport,
+    cross_validate,
     report_validation,
     validate_intervals,
     validate_shifted_intervals,
+    without_groups,
 )
 
 COVERAGE_BOUNDS = (0.88, 0.92)
@@ -74,6 +78,9 @@ def build_parser(text: str = __doc__ or "") -> argparse.ArgumentParser:
         type=Path,
         metavar=("DETAILS.csv", "LABELLED.json"),
         help="the same for heads of other hospitals; rows and --model come from `fetal-hc calibrate-checks`",
+    )
+    parser.add_argument(
+        "--keep-home", action="store_true", help="with --away: keep the calibration of --model for familiar images"
     )
     parser.add_argument("--model", type=Path, metavar="FILE", help="model to store the calibration in")
     parser.add_argument("--output", type=Path, metavar="FILE.zip", help="where to write that model, as a bundle")
@@ -135,13 +142,21 @@ def _calibrate_shifted(
         DatasetError: if the measurements cannot be used.
         ConfigError: if the model has no image checks.
     """
-    section = read_head_bundle(options.model).sections.get(IMAGE_CHECKS)
-    if section is None:
-        raise ConfigError(f"{options.model}: has no image checks; fit them first with fetal-hc calibrate-checks")
-    limit = ImageChecks.from_section(section, str(options.model)).unfamiliar_above
+    sections = read_head_bundle(options.model).sections
+    needed = (IMAGE_CHECKS, *((INTERVALS,) if options.keep_home else ()))
+    if missing := [name for name in needed if name not in sections]:
+        raise ConfigError(f"{options.model}: has no {missing[0]}; fit them first with fetal-hc calibrate-checks")
+    limit = ImageChecks.from_section(sections[IMAGE_CHECKS], str(options.model)).unfamiliar_above
     away, unmeasured = read_away_measurements(*options.away)
-    validated = validate_shifted_intervals(home, away, limit)
-    of_away = validated[len(home) :]
+    if options.keep_home:
+        kept = IntervalModel.from_section(sections[INTERVALS], str(options.model))
+        model = extend_to_unfamiliar(kept, away, limit)
+        of_away = cross_validate(away, lambda groups: extend_to_unfamiliar(kept, without_groups(away, groups), limit))
+        validated = validate_intervals(home)
+    else:
+        model = fit_shifted_intervals(home, away, limit)
+        both = validate_shifted_intervals(home, away, limit)
+        validated, of_away = both[: len(home)], both[len(home) :]
     inside = sum(item.is_covered for item in of_away) / len(of_away)
     half = sum((item.interval_mm[1] - item.interval_mm[0]) / 2.0 / item.measured.hc_mm for item in of_away) / len(
         of_away
@@ -150,7 +165,7 @@ def _calibrate_shifted(
         f"{options.away[0]}: {len(of_away)} images, {inside:.1%} inside, mean half width {half:.1%} of the "
         f"circumference; {len(unmeasured)} without an outline"
     )
-    return validated[: len(home)], fit_shifted_intervals(home, away, limit), remark
+    return validated, model, remark
 
 
 def summary(report: ValidationReport, n_unmeasured: int) -> str:
