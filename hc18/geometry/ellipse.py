@@ -169,6 +169,27 @@ class Ellipse:
             math.atan2(directions[1, 0], directions[0, 0]),
         )
 
+    def blended(self, other: Ellipse, share: float) -> Ellipse:
+        """An ellipse between this one (share 0) and another (share 1); its outline moves evenly with the share.
+
+        Centres are averaged, and so are the symmetric matrices R diag(a, b) R' that map the unit circle to the ellipse.
+
+        Args:
+            other: in the same unit and frame.
+            share: how much of it, 0 to 1.
+        """
+        (own, own_center), (far, far_center) = (
+            (
+                item._axes().T @ np.diag([item.semi_axis_a, item.semi_axis_b]) @ item._axes(),
+                np.array([item.center_x, item.center_y]),
+            )
+            for item in (self, other)
+        )
+        lengths, directions = np.linalg.eigh((1.0 - share) * own + share * far)
+        center = (1.0 - share) * own_center + share * far_center
+        angle_rad = math.atan2(directions[1, 1], directions[0, 1])
+        return Ellipse.from_axes(center[0], center[1], float(lengths[1]), float(lengths[0]), angle_rad)
+
     def to_mm(self, pixel_size_x_mm: float, pixel_size_y_mm: float) -> Ellipse:
         """The ellipse in millimetres; the origin stays the centre of the top-left pixel.
 

@@ -23,6 +23,8 @@ MODELS_FOLDER = Path(__file__).resolve().parents[1] / "shipped"
 HEAD_CLASSES = ("head",)
 MEASUREMENT = "measurement"  # section of a bundle: defaults of the measurement that belong to its networks
 
+REFINEMENT_SHARE = "refinement_share"  # in that section
+
 
 class HeadModel:
     """The stages of a measurement, on the CPU. Nothing changes after loading; threads may share it.
@@ -36,6 +38,7 @@ class HeadModel:
         checks: of the plane and of the origin of an image; None in a model without them.
         intervals: predicts expected error and interval; None in a model that was never calibrated.
         min_score: smallest confidence of a detection that counts as a head, 0 to 1, unless a caller names another.
+        refinement_share: where between the ellipses of detection (0) and refinement stage (1) the result lies.
     """
 
     def __init__(self, bundle: ModelBundle, source: str, num_threads: int = 1) -> None:
@@ -60,7 +63,7 @@ class HeadModel:
         self.intervals = None if intervals is None else IntervalModel.from_section(intervals, source)
         checks = bundle.sections.get(IMAGE_CHECKS)
         self.checks = None if checks is None else ImageChecks.from_section(checks, source)
-        self.min_score = _min_score(bundle, source)
+        self.min_score, self.refinement_share = _measurement_settings(bundle, source)
         self.detector = OnnxPredictor(bundle, num_threads, source)
         self.refiner = _open_refiner(bundle, source, num_threads)
 
@@ -90,12 +93,21 @@ def _open_refiner(bundle: ModelBundle, source: str, num_threads: int) -> Outline
     return OutlineRefiner(bundle.networks[REFINER], source, num_threads, section)
 
 
-def _min_score(bundle: ModelBundle, source: str) -> float:
+def _measurement_settings(bundle: ModelBundle, source: str) -> tuple[float, float]:
+    """Smallest score and share of the refinement stage, as the bundle states them.
+
+    Raises:
+        ModelError: if a setting is missing, unknown or outside its range.
+    """
     section = bundle.sections.get(MEASUREMENT, {"min_score": MIN_SCORE})
-    value = section.get("min_score")
-    if set(section) != {"min_score"} or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
-        raise ModelError(f"{source}: model.json: {MEASUREMENT} is {dict(section)}; expected only min_score, 0 to 1")
-    return float(value)
+    values = {REFINEMENT_SHARE: 1.0, **section}
+    is_valid = all(isinstance(value, int | float) and 0.0 <= value <= 1.0 for value in values.values())
+    if set(values) != {"min_score", REFINEMENT_SHARE} or not is_valid:
+        raise ModelError(
+            f"{source}: model.json: {MEASUREMENT} is {dict(section)}; expected only min_score and, where it is not 1, "
+            f"{REFINEMENT_SHARE}, both 0 to 1"
+        )
+    return float(values["min_score"]), float(values[REFINEMENT_SHARE])
 
 
 def bundled_model_path(name: str = "hc18", folder: Path = MODELS_FOLDER) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -108,6 +108,7 @@ def find_outline(
     refine: Refine | None = None,
     *,
     min_score: float = MIN_SCORE,
+    refinement_share: float = 1.0,
 ) -> HeadOutline:
     """The outline of the best-scoring detection that an ellipse fits; never raises on odd predictions.
 
@@ -118,6 +119,7 @@ def find_outline(
         image_hw: height and width of the original image in px.
         refine: the refinement stage; None leaves the ellipse of the detection stage.
         min_score: smallest confidence of a detection that counts as a head, 0 to 1.
+        refinement_share: where between the ellipses of detection (0) and refinement stage (1) the result lies.
     """
     candidates = sorted(
         (index for index, instance in enumerate(instances) if instance.score >= min_score),
@@ -136,7 +138,8 @@ def find_outline(
         if fit.ellipse is not None:
             others = [instances[other] for other in usable if other != index]
             seen = _detection_flags(instances[index], others, fit, is_fallback=index != usable[0])
-            return _to_outline(index, instances[index], fit, fit.ellipse, seen, refine, image_hw)
+            found = _to_outline(index, instances[index], fit, fit.ellipse, seen, refine, refinement_share)
+            return _with_border_flag(found, image_hw)
         reason = reason or fit.reason
     return HeadOutline(failure=Status.FIT_FAILED, reason=reason, score=float(instances[usable[0]].score))
 
@@ -148,7 +151,7 @@ def _to_outline(
     detected_px: Ellipse,
     seen: set[Flag],
     refine: Refine | None,
-    image_hw: tuple[int, int],
+    refinement_share: float,
 ) -> HeadOutline:
     """The outline of one detection after the refinement stage."""
     ellipse_px, moved_percent = detected_px, None
@@ -162,12 +165,18 @@ def _to_outline(
                 return HeadOutline(failure=Status.NO_HEAD, reason=_no_skull(moved_percent), score=float(head.score))
             if moved_percent > STAGES_DISAGREE_PERCENT:
                 seen = seen | {Flag.STAGES_DISAGREE}
-            ellipse_px = refined_px
-    if leaves_image(ellipse_px, image_hw):
-        seen = seen | {Flag.TOUCHES_BORDER}
+            is_whole = refinement_share == 1.0
+            ellipse_px = refined_px if is_whole else detected_px.blended(refined_px, refinement_share)
     entropy = _mean_entropy(head.soft_mask)
     quality = Quality(fit.residual_percent, fit.disagreement_percent, entropy, moved_percent)
     return HeadOutline(ellipse_px, None, "", float(head.score), quality, in_order(seen), index)
+
+
+def _with_border_flag(outline: HeadOutline, image_hw: tuple[int, int]) -> HeadOutline:
+    """The outline, flagged if its ellipse leaves the image."""
+    if outline.ellipse_px is None or not leaves_image(outline.ellipse_px, image_hw):
+        return outline
+    return replace(outline, flags=in_order({*outline.flags, Flag.TOUCHES_BORDER}))
 
 
 def _detection_flags(

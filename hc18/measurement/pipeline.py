@@ -129,7 +129,13 @@ def detect_outline(
     image_hw = (image_rgb.shape[0], image_rgb.shape[1])
     smallest = model.min_score if min_score is None else min_score
     image_grey = to_grey(image_rgb)
-    outline = find_outline(instances, image_hw, _refinement(model, image_grey), min_score=smallest)
+    outline = find_outline(
+        instances,
+        image_hw,
+        _refinement(model, image_grey),
+        min_score=smallest,
+        refinement_share=model.refinement_share,
+    )
     if model.checks is not None:
         outline = model.checks.apply(outline, image_grey)
     index = outline.detection_index

@@ -7,7 +7,7 @@ from pathlib import Path
 from fetal_hc.engine.checkpoints.exported_model import read_bundle, read_onnx
 from fetal_hc.model.bundle import INTERVALS, REFINER, ModelBundle
 from fetal_hc.model.sessions import open_session
-from hc18.measurement.head_model import MEASUREMENT
+from hc18.measurement.head_model import MEASUREMENT, REFINEMENT_SHARE
 from hc18.measurement.image_checks import IMAGE_CHECKS, ImageChecks
 from hc18.measurement.interval_model import IntervalModel
 from hc18.measurement.outline import MIN_SCORE
@@ -29,7 +29,7 @@ def read_head_bundle(path: Path) -> ModelBundle:
     return bundle.replace(sections=sections, is_single_file=False)
 
 
-def attach_refiner(bundle: ModelBundle, refiner: Path) -> ModelBundle:
+def attach_refiner(bundle: ModelBundle, refiner: Path, share: float = 1.0) -> ModelBundle:
     """The model with a refiner in place of any earlier one.
 
     A calibration of the model as it was does not hold any more and is left out.
@@ -37,13 +37,19 @@ def attach_refiner(bundle: ModelBundle, refiner: Path) -> ModelBundle:
     Args:
         bundle: of `read_head_bundle`.
         refiner: ONNX file of `hc18.training.refiner_export`.
+        share: where between the ellipses of detector (0) and refiner (1) the result lies.
 
     Raises:
         ModelError: if the file is something else.
     """
     payload = read_onnx(refiner).SerializeToString()
     check_refiner_signature(open_session(payload, str(refiner), 1), str(refiner))
-    return bundle.replace(networks={REFINER: payload}, sections={REFINER: REFINER_SECTION})
+    settings = {"min_score": MIN_SCORE, **bundle.sections.get(MEASUREMENT, {}), REFINEMENT_SHARE: share}
+    if share == 1.0:
+        del settings[REFINEMENT_SHARE]
+    return bundle.replace(
+        networks={REFINER: payload}, sections={REFINER: REFINER_SECTION, MEASUREMENT: settings, INTERVALS: None}
+    )
 
 
 def add_intervals(bundle: ModelBundle, intervals: IntervalModel) -> ModelBundle:

@@ -30,7 +30,7 @@ class FixedModel:
     """Finds the same head in every image and counts its calls; its refinement stage always finds `refined`."""
 
     def __init__(self, intervals: IntervalModel | None = None, refined: Ellipse | None = None) -> None:
-        self.intervals, self.checks, self.min_score = intervals, None, 0.35
+        self.intervals, self.checks, self.min_score, self.refinement_share = intervals, None, 0.35, 1.0
         self.refiner = SimpleNamespace(refine=self._refine) if refined is not None else None
         self.refined = refined
         self.n_calls = 0

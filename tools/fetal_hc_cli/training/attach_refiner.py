@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fetal_hc.errors import ConfigError
 from fetal_hc.model.checksum import file_sha256
 from fetal_hc_cli import new_parser, reports_bad_input
 from fetal_hc_cli.model import add_identity_options, identity_changes
@@ -25,6 +26,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="exported detector, or a bundle")
     parser.add_argument("--refiner", type=Path, required=True, metavar="FILE.onnx", help="exported outline refiner")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.zip", help="bundle to write (replaced)")
+    parser.add_argument(
+        "--refinement-share",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="where between the ellipses of detector (0) and refiner (1) the result lies (default: %(default)s)",
+    )
     add_identity_options(parser)
     return parser
 
@@ -32,7 +40,9 @@ def build_parser() -> argparse.ArgumentParser:
 @reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    bundle = attach_refiner(read_head_bundle(options.model), options.refiner)
+    if not 0.0 <= options.refinement_share <= 1.0:
+        raise ConfigError(f"--refinement-share is {options.refinement_share}; expected 0 to 1")
+    bundle = attach_refiner(read_head_bundle(options.model), options.refiner, options.refinement_share)
     bundle.replace(**identity_changes(options)).write(options.output)
     size = options.output.stat().st_size
     print(f"{options.output}: {size / 1e6:.1f} MB, SHA-256 {file_sha256(options.output)}")
