@@ -185,3 +185,19 @@ def test_mask_is_cut_at_the_image() -> None:
     whole = Ellipse(20.0, 23.0, 4.0, 3.0, 0.1).mask((50, 50))
     assert np.array_equal(cut.mask((10, 10)), whole[20:30, 20:30])
     assert not Ellipse(-50.0, 3.0, 4.0, 3.0, 0.1).mask((10, 10)).any()
+
+
+@given(ellipses)
+@settings(max_examples=30, deadline=None)
+def test_blend_begins_with_one_ellipse_and_ends_with_the_other(ellipse: Ellipse) -> None:
+    assert_same(ellipse.blended(HEAD, 0.0), ellipse, relative=1e-6)
+    assert_same(ellipse.blended(HEAD, 1.0), HEAD, relative=1e-6)
+
+
+def test_blend_lies_between_both_outlines() -> None:
+    larger = Ellipse.from_axes(HEAD.center_x + 4.0, HEAD.center_y, 1.1 * 180.4, 1.1 * 139.7, 0.7)
+    middle = HEAD.blended(larger, 0.5)
+    assert middle.circumference() == pytest.approx(1.05 * HEAD.circumference())
+    assert (middle.center_x, middle.angle_rad) == (pytest.approx(402.3), pytest.approx(0.7))
+    across = Ellipse.from_axes(0.0, 0.0, 1.2, 1.0, 3.13).blended(Ellipse.from_axes(0.0, 0.0, 1.2, 1.0, 0.01), 0.5)
+    assert across.semi_axis_a == pytest.approx(1.2, abs=1e-4)  # the short way round

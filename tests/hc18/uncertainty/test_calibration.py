@@ -8,13 +8,16 @@ from fetal_hc.errors import DatasetError
 from hc18.uncertainty.calibration import (
     LabelledMeasurement,
     conformal_quantile,
+    extend_to_unfamiliar,
     fit_interval_model,
+    fit_shifted_intervals,
 )
 from hc18.uncertainty.validation import (
     attainable_sensitivity,
     report_validation,
     risk_coverage,
     validate_intervals,
+    validate_shifted_intervals,
 )
 from tests.measured_errors import errors_of_known_spread, features_of
 
@@ -114,3 +117,49 @@ def test_no_large_error_leaves_the_sensitivity_open():
 def test_too_few_images_are_refused():
     with pytest.raises(DatasetError, match="at least 40"):
         fit_interval_model(errors_of_known_spread(12))
+
+
+def of_two_hospitals(n_home: int, n_away: int) -> tuple[list[LabelledMeasurement], list[LabelledMeasurement]]:
+    """Errors of known spread, three times as large away; one image in twelve is taken for the other kind."""
+    home, away = errors_of_known_spread(n_home), errors_of_known_spread(n_away, seed=5)
+    rng = np.random.default_rng(3)
+
+    def moved(item: LabelledMeasurement, kind: int, factor: float) -> LabelledMeasurement:
+        seen = kind if rng.random() > 1.0 / 12.0 else 1 - kind
+        features = {**item.features, "unfamiliarity": 0.1 + 0.8 * seen}
+        error = factor * (item.reference_hc_mm - item.hc_mm)
+        return replace(item, features=features, reference_hc_mm=item.hc_mm + error, group=f"{kind}{item.group}")
+
+    return [moved(item, 0, 1.0) for item in home], [moved(item, 1, 3.0) for item in away]
+
+
+def test_intervals_hold_at_home_and_away_although_some_images_are_taken_for_the_other_kind():
+    home, away = of_two_hospitals(900, 400)
+    validated = validate_shifted_intervals(home, away, 0.5)
+    own, far = validated[: len(home)], validated[len(home) :]
+    assert np.mean([item.is_covered for item in own]) == pytest.approx(0.9, abs=0.02)
+    assert np.mean([item.is_covered for item in far]) == pytest.approx(0.9, abs=0.03)
+    plain = validate_intervals(home)
+    width = np.mean([item.interval_mm[1] - item.interval_mm[0] for item in own])
+    assert width < 1.25 * np.mean([item.interval_mm[1] - item.interval_mm[0] for item in plain])
+
+
+def test_extension_leaves_familiar_intervals_and_covers_the_others():
+    home, away = of_two_hospitals(900, 400)
+    plain = fit_interval_model(home)
+    extended = extend_to_unfamiliar(plain, away, 0.5)
+    familiar = features_of(200.0)
+    assert extended.assess(200.0, familiar) == plain.assess(200.0, familiar)
+    inside = [
+        abs(item.reference_hc_mm - item.hc_mm)
+        <= extended.factor(item.features) * extended.expected_error_mm(item.features)
+        for item in away
+    ]
+    assert np.mean(inside) == pytest.approx(0.9, abs=0.01)
+
+
+def test_two_factors_come_back_from_the_section():
+    model = fit_shifted_intervals(*of_two_hospitals(300, 100), 0.5)
+    assert model.unfamiliar_factor is not None
+    assert type(model).from_section(model.to_section(), "m.zip") == model
+    assert "unfamiliar_factor" not in fit_interval_model(errors_of_known_spread(100)).to_section()
