@@ -30,7 +30,7 @@ from hc18.measurement.image_checks import ImageChecks
 from hc18.measurement.outline import MIN_SCORE, HeadOutline
 from hc18.measurement.rows import MeasurementRow, RowStatus
 from hc18.training.bundle_parts import add_image_checks, read_head_bundle
-from hc18.training.image_check_fit import Example, FittedChecks, Kind, fit_image_checks
+from hc18.training.image_check_fit import Example, FittedChecks, Kind, fit_image_checks, fit_plane
 from hc18.uncertainty.unseen_images import MeasuredImage, read_measured_images, write_details
 
 PLANE_FLAGS = frozenset({Flag.NOT_HEAD_PLANE, Flag.NO_MIDLINE})
@@ -46,6 +46,9 @@ def build_parser() -> argparse.ArgumentParser:
         parser.add_argument(
             option, nargs="+", type=Path, action="append", required=True, metavar="FILE", help=f"{what}: CSV, JSON ..."
         )
+    parser.add_argument(
+        "--leave-out", action="store_true", help="also print what checks say of each kind of image they never saw"
+    )
     parser.add_argument("--rows", type=Path, metavar="DIR", help="folder for the tables as the model would write them")
     parser.add_argument("--model", type=Path, metavar="FILE", help="model to store the checks in")
     parser.add_argument("--output", type=Path, metavar="FILE.zip", help="where to write that model, as a bundle")
@@ -60,14 +63,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--model and --output belong together")
     tables = _read_tables(options)
     examples = [_example(kind, item) for _, kind, items in tables for item in items if item.row.ellipse_px is not None]
-    n_missing = sum(item.row.ellipse_px is None for _, kind, items in tables for item in items if kind == Kind.NO_HEAD)
-    fitted = fit_image_checks(examples, n_missing)
+    fitted = fit_image_checks(examples)
     judged = _judge(tables, examples, fitted)
     for path, kind, rows in judged:
         print(_summary(path.stem, kind, rows))
         if options.rows is not None:
             options.rows.mkdir(parents=True, exist_ok=True)
             write_details(options.rows / path.name, rows)
+    if options.leave_out:
+        print("\n".join(_left_out(tables, examples)))
     if options.output is not None:
         add_image_checks(read_head_bundle(options.model), fitted.checks).write(options.output)
         print(f"{options.output}: SHA-256 {file_sha256(options.output)}")
@@ -114,6 +118,24 @@ def _judge(
             rows.append(item.row if item.row.ellipse_px is None else _judge_row(item.row, *next(unseen)))
         judged.append((path, kind, rows))
     return judged
+
+
+def _left_out(tables: Sequence[tuple[Path, Kind, list[MeasuredImage]]], examples: Sequence[Example]) -> list[str]:
+    """What a plane check says of the images of each folder that it was fitted without; home is never left out."""
+    folders = {item.row.file_name: item.file.parent for _, _, items in tables for item in items}
+    lines = []
+    for folder in sorted({folders[item.name] for item in examples if item.kind != Kind.HOME}):
+        kept = [item for item in examples if folders[item.name] != folder]
+        plane, refuse_below, flag_below = fit_plane(kept)
+        scores = [plane.whole.probability(item.evidence) for item in examples if folders[item.name] == folder]
+        n_images = sum(where == folder for where in folders.values())
+        refused = sum(score < refuse_below for score in scores)
+        flagged = sum(refuse_below <= score < flag_below for score in scores)
+        lines.append(
+            f"without {folder.name}: of its {n_images} images {len(scores)} have an outline; {refused} of these are "
+            f"refused, {flagged} flagged for the plane, {len(scores) - refused - flagged} pass"
+        )
+    return lines
 
 
 def _judge_row(row: MeasurementRow, example: Example, checks: ImageChecks) -> MeasurementRow:
