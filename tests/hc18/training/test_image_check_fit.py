@@ -20,7 +20,7 @@ def examples(n_home: int = 300, n_away: int = 100, n_others: int = 60) -> list[E
     for kind, count in ((Kind.HOME, n_home), (Kind.AWAY, n_away), (Kind.NO_HEAD, n_others)):
         for index in range(count):
             evidence = dict(zip(names, rng.normal(size=len(names)).tolist(), strict=True))
-            evidence["skull"] += 0.0 if kind == Kind.NO_HEAD else 6.0
+            evidence["skull"] += 0.0 if kind == Kind.NO_HEAD else 8.0
             evidence["text"] += 0.0 if kind == Kind.HOME else 5.0
             found.append(Example(f"{kind}{index}", f"{kind}{index // 2}", kind, evidence))
     return found

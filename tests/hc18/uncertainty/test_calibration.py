@@ -120,12 +120,12 @@ def test_too_few_images_are_refused():
 
 
 def of_two_hospitals(n_home: int, n_away: int) -> tuple[list[LabelledMeasurement], list[LabelledMeasurement]]:
-    """Errors of known spread, three times as large away; one image in twelve is taken for the other kind."""
+    """Errors of known spread, three times as large away; one image in twenty is taken for the other kind."""
     home, away = errors_of_known_spread(n_home), errors_of_known_spread(n_away, seed=5)
     rng = np.random.default_rng(3)
 
     def moved(item: LabelledMeasurement, kind: int, factor: float) -> LabelledMeasurement:
-        seen = kind if rng.random() > 1.0 / 12.0 else 1 - kind
+        seen = kind if rng.random() > 1.0 / 20.0 else 1 - kind
         features = {**item.features, "unfamiliarity": 0.1 + 0.8 * seen}
         error = factor * (item.reference_hc_mm - item.hc_mm)
         return replace(item, features=features, reference_hc_mm=item.hc_mm + error, group=f"{kind}{item.group}")

@@ -126,6 +126,9 @@ def _left_out(tables: Sequence[tuple[Path, Kind, list[MeasuredImage]]], examples
     lines = []
     for folder in sorted({folders[item.name] for item in examples if item.kind != Kind.HOME}):
         kept = [item for item in examples if folders[item.name] != folder]
+        if all(item.kind != Kind.NO_HEAD for item in kept):
+            lines.append(f"without {folder.name}: nothing is left that tells heads from other images")
+            continue
         plane, refuse_below, flag_below = fit_plane(kept)
         scores = [plane.whole.probability(item.evidence) for item in examples if folders[item.name] == folder]
         n_images = sum(where == folder for where in folders.values())
