@@ -8,18 +8,22 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from fetal_hc.engine.architecture import Architecture
 from fetal_hc.engine.checkpoints import checkpoint
 from fetal_hc.engine.config import load_config
+from fetal_hc.engine.data.mapper import DatasetMapper
 from fetal_hc.engine.train.training_job import JobOptions, start_job
 from fetal_hc.errors import ConfigError, DatasetError, ModelError
 from fetal_hc_cli.training import export_model, plot_training
-from fetal_hc_cli.training.architectures import ARCHITECTURES
+from fetal_hc_cli.training.architectures import ARCHITECTURES, MASK_RCNN
 from tests.fetal_hc.engine.toy_heads import ELLIPSES, write_config
 
 pytestmark = [pytest.mark.detectron2, pytest.mark.filterwarnings("ignore")]
@@ -55,8 +59,23 @@ def config_file(tmp_path: Path, output_dir: Path) -> Path:
     return write_config(tmp_path / "data", output_dir)
 
 
-def job(config_file: Path, *overrides: str, engine: str = "detectron2", **options: Any) -> int:
-    return start_job(JobOptions(ARCHITECTURES, config_file, overrides, engine=engine, **options))
+def job(
+    config_file: Path,
+    *overrides: str,
+    engine: str = "detectron2",
+    architectures: tuple[Architecture, ...] = ARCHITECTURES,
+    **options: Any,
+) -> int:
+    return start_job(JobOptions(architectures, config_file, overrides, engine=engine, **options))
+
+
+class StoppingMapper(DatasetMapper):
+    """Sends the process SIGTERM while the first sample of its second batch is made."""
+
+    def __call__(self, record: Mapping[str, Any], seed: Sequence[int] = (0,)) -> dict[str, Any]:
+        if self.is_train and seed[-1] == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return super().__call__(record, seed)
 
 
 @pytest.fixture(scope="module")
@@ -122,21 +141,12 @@ def test_checkpoint_holds_the_averaged_weights_and_detectron2_s_own_state(traine
 
 
 def test_interrupted_training_goes_on_to_the_same_end(
-    trained: tuple[Path, Path], config_file: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch
+    trained: tuple[Path, Path], config_file: Path, output_dir: Path
 ) -> None:
-    from fetal_hc.engine.d2_backend.trainer import Trainer
-
-    original = Trainer.run_step
-
-    def interrupt(self: Any) -> None:
-        signal.raise_signal(signal.SIGTERM) if self.iter == 1 else None
-        original(self)
-
-    monkeypatch.setattr(Trainer, "run_step", interrupt)
-    assert job(config_file, *RECIPE) == 128 + signal.SIGTERM
+    stopping = (replace(MASK_RCNN, mapper=StoppingMapper),)
+    assert job(config_file, *RECIPE, architectures=stopping) == 128 + signal.SIGTERM
     assert (output_dir / "last_checkpoint").read_text() == "model_0000001.pth"
     assert "Traceback" not in (output_dir / "log.txt").read_text()
-    monkeypatch.undo()
     assert job(config_file, *RECIPE, engine="auto", resume=True) == 0
     straight, resumed = (checkpoint.read_checkpoint(path / "model_final.pth") for path in (trained[1], output_dir))
     for part in (straight["model"], straight["ema"]["training_weights"]):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from fetal_hc.engine.architecture import build_model
-from fetal_hc.engine.config import load_config
+from fetal_hc.engine.architecture import Architecture, build_model
+from fetal_hc.engine.checkpoints import checkpoint
+from fetal_hc.engine.config import CfgNode, load_config
 from fetal_hc.engine.data.loader import build_train_loader
-from fetal_hc.engine.train.events import TrainingEvents
 from fetal_hc.engine.train.trainer import Trainer
-from fetal_hc.io.interruption import StopRequest
 from fetal_hc_cli.training.architectures import ARCHITECTURES, MASK_RCNN
 from tests.fetal_hc.engine.toy_heads import write_config
 
@@ -37,44 +38,55 @@ RECIPE = (
 )
 
 
+class SeededBatches:
+    """The batches of a loader; before each of them the random generator is set, so that equal draws follow."""
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+
+    def __iter__(self) -> Iterator[list[dict[str, Any]]]:
+        for number, batch in enumerate(self.loader):
+            torch.manual_seed(number)
+            yield batch
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.loader.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.loader.load_state_dict(state)
+
+
 @pytest.mark.parametrize("recipe", [SGD, RECIPE], ids=["SGD", "AdamW, AMP, EMA"])
 def test_four_steps_end_at_equal_weights(tmp_path: Path, recipe: tuple[str, ...]) -> None:
-    from detectron2.utils.events import EventStorage
-
     from fetal_hc.engine.d2_backend.config import to_detectron2_config
     from fetal_hc.engine.d2_backend.data import register_datasets
     from fetal_hc.engine.d2_backend.trainer import Trainer as Detectron2Trainer
 
+    class SeededTrainer(Detectron2Trainer):
+        @classmethod
+        def build_train_data(cls, cfg: Any, architecture: Architecture) -> Any:
+            return SeededBatches(super().build_train_data(cfg, architecture))
+
+    def configure(name: str) -> CfgNode:
+        own = ("OUTPUT_DIR", str(tmp_path / name), "MODEL.WEIGHTS", str(tmp_path / "start.pth"))
+        steps = ("SOLVER.MAX_ITER", str(N_STEPS), "DATASETS.TEST", "()")
+        (tmp_path / name).mkdir()
+        return load_config(ARCHITECTURES, config_file, [*recipe, *own, *steps])
+
     torch.set_num_threads(1)
-    cfg = load_config(
-        ARCHITECTURES, write_config(tmp_path / "data", tmp_path / "output"), [*recipe, "SOLVER.MAX_ITER", "9"]
-    )
-    their_cfg = to_detectron2_config(cfg)
+    config_file = write_config(tmp_path / "data", tmp_path / "output")
+    cfg = configure("builtin")
+    model = build_model(cfg, MASK_RCNN).train()
+    start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    checkpoint.write_checkpoint(tmp_path / "start.pth", {"model": start})
+    ours = Trainer(cfg, model, SeededBatches(build_train_loader(cfg, MASK_RCNN)), torch.device("cpu"))
+    assert ours.train() == 0
+
+    their_cfg = to_detectron2_config(configure("detectron2"))
     register_datasets(their_cfg, MASK_RCNN, ["heads"])
-    ours = Trainer(cfg, build_model(cfg, MASK_RCNN).train(), build_train_loader(cfg, MASK_RCNN), torch.device("cpu"))
-    theirs = Detectron2Trainer(their_cfg, MASK_RCNN)
-    start = {name: tensor.clone() for name, tensor in ours.model.state_dict().items()}
-    theirs.own_model.load_state_dict(start, strict=True)
-    theirs.ema = theirs._start_average()
-
-    batches, stop = iter(ours.loader), StopRequest()
-    with TrainingEvents(tmp_path, 0, 9, is_main=False) as events:
-        for iteration in range(N_STEPS):
-            batch = next(batches)
-            torch.manual_seed(iteration)
-            ours._iterate(iteration, iter([batch]), events, stop)
-
-    data = iter(theirs.data_loader)
-    with EventStorage(0) as theirs.storage:
-        for hook in theirs._hooks[:2]:  # timer and schedule
-            hook.before_train()
-        for theirs.iter in range(N_STEPS):
-            batch = next(data)
-            torch.manual_seed(theirs.iter)
-            theirs._trainer._data_loader_iter_obj = iter([batch])
-            theirs.before_step()
-            theirs.run_step()
-            theirs.after_step()
+    theirs = SeededTrainer(their_cfg, MASK_RCNN)
+    theirs.resume_or_load(resume=False)
+    assert theirs.train() == 0
 
     moved = [name for name, tensor in ours.model.named_parameters() if not torch.equal(tensor, start[name])]
     assert len(moved) > 50
