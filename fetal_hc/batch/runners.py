@@ -19,6 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice, repeat
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
@@ -33,8 +34,14 @@ Runner = Callable[[Start[Any, Any], Callable[[Any], Any], Iterable[Any], int], G
 _TASKS_PER_CHUNK = 4  # a process reads ahead within a chunk
 _CHUNKS_IN_FLIGHT_PER_WORKER = 2
 _MAX_CRASHES_IN_A_ROW = 5
-# One thread per process in numerical libraries: the processes already fill the cores.
-_WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# One thread per process in numerical libraries: the processes already fill the cores. Python's own helper process, which
+# removes the locks of a command that was ended at once, tells nobody about it.
+_WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker",
+}
 
 _start_work: Start[Any, Any] | None = None  # set in worker processes only
 _work: Stream[Any, Any] | None = None
@@ -164,6 +171,8 @@ def _worker_pool(start: Start[Any, Any], n_workers: int) -> Iterator[ProcessPool
     error, Ctrl-C, a closed iterator), they end at once, in the middle of a task.
     """
     context = multiprocessing.get_context("spawn")
+    with _spawn_conditions():
+        resource_tracker.ensure_running()
     stop_reader, stop_writer = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(
         n_workers, mp_context=context, initializer=_prepare_worker, initargs=(start, stop_reader)
@@ -192,7 +201,7 @@ def _submit(pool: ProcessPoolExecutor, tasks: tuple[Any, ...]) -> Future[list[An
 
 @contextmanager
 def _spawn_conditions() -> Iterator[None]:
-    """Lets processes spawned in the block inherit one numerical thread and no Ctrl-C (their parent stops them)."""
+    """Lets processes spawned in the block inherit `_WORKER_ENVIRONMENT` and no Ctrl-C (their parent stops them)."""
     before = {name: os.environ.get(name) for name in _WORKER_ENVIRONMENT}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
     os.environ.update(_WORKER_ENVIRONMENT)

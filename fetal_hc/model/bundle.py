@@ -1,6 +1,6 @@
 """A model as one file: networks, and what must be known to use them.
 
-A bundle is a zip file with uncompressed members: `model.json` (the manifest), `detector.onnx`, `detector.yaml` (the
+A bundle is a zip file with uncompressed members, so that it never unfolds to more than its size: `model.json` (the manifest), `detector.onnx`, `detector.yaml` (the
 configuration of its training) and any other networks, each as `NAME.onnx`. The manifest states the format, the model's
 name and version, the SHA-256 of every member, what the detector expects and finds (`detector`), and JSON sections
 whose meaning is up to the domain that uses the model.
@@ -17,6 +17,7 @@ import hashlib
 import io
 import json
 import re
+import stat
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -40,6 +41,7 @@ UNVERSIONED = "unversioned"  # of single ONNX files, which state no version
 
 _CONFIG_MEMBER = f"{DETECTOR}.yaml"
 _OWN_KEYS = ("format", "format_version", "name", "version", "sha256", DETECTOR)
+MAX_FILE_BYTES = 500_000_000  # of a model; it is read as a whole
 _PLAIN_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,63}")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same content gives the same file
 _READABLE = 0o644 << 16  # mode of an unpacked member
@@ -157,27 +159,38 @@ def is_zip_file(path: Path) -> bool:
     """Whether a file begins as a zip file does, whatever its name.
 
     Raises:
-        ModelError: if it cannot be read.
+        ModelError: if it cannot be read, is not a regular file, or is too large to be a model.
     """
     try:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            kind = "a folder" if stat.S_ISDIR(facts.st_mode) else "a device, pipe or socket"
+            raise ModelError(f"{path}: is {kind}; expected a model bundle or an ONNX file; check the path")
+        if facts.st_size > MAX_FILE_BYTES:
+            raise ModelError(
+                f"{path}: has {facts.st_size:,} bytes, more than {MAX_FILE_BYTES:,}; expected a model bundle or an ONNX "
+                "file; check the path"
+            )
         with path.open("rb") as stream:
             return stream.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
-    except OSError as error:
-        reason = "does not exist" if not path.exists() else "is a folder" if path.is_dir() else error.strerror
+    except (OSError, ValueError) as error:
+        reason = "does not exist" if isinstance(error, FileNotFoundError) else str(error)
         raise ModelError(f"{path}: {reason}; expected a model bundle or an ONNX file; check the path") from error
 
 
 def _read_zip(path: Path) -> ModelBundle:
     try:
         with zipfile.ZipFile(path) as archive:
-            if MANIFEST not in archive.namelist():
+            if MANIFEST in archive.namelist():
+                _check_members(archive, path)
+            else:
                 raise ModelError(
                     f"{path}: is a zip file without {MANIFEST}; expected a model bundle; a checkpoint of a training "
                     "becomes one with fetal-hc export"
                 )
             manifest = _read_manifest(archive.read(MANIFEST), path)
             members = _read_members(archive, manifest["sha256"], path)
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise ModelError(f"{path}: is a damaged model bundle ({error}); restore the file") from error
     try:
         spec = ModelSpec.from_section(manifest[DETECTOR], members[_CONFIG_MEMBER].decode("utf-8"))
@@ -186,6 +199,23 @@ def _read_zip(path: Path) -> ModelBundle:
     networks = {name.removesuffix(".onnx"): data for name, data in members.items() if name.endswith(".onnx")}
     sections = {name: value for name, value in manifest.items() if name not in _OWN_KEYS}
     return ModelBundle(manifest["name"], manifest["version"], spec, networks, sections)
+
+
+def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
+    """Returns if no member is compressed and all together are not larger than the file.
+
+    Raises:
+        ModelError: naming the member; a compressed one may unfold to anything.
+    """
+    packed = next((member for member in archive.infolist() if member.compress_type != zipfile.ZIP_STORED), None)
+    if packed is not None:
+        raise ModelError(
+            f"{path}: its member '{packed.filename[:100]}' is compressed; expected members as fetal-hc writes them, "
+            "uncompressed; restore the file"
+        )
+    n_bytes = sum(member.file_size for member in archive.infolist())
+    if n_bytes > path.stat().st_size:
+        raise ModelError(f"{path}: its members claim {n_bytes:,} bytes, more than the file has; restore the file")
 
 
 def _read_manifest(content: bytes, path: Path) -> dict[str, Any]:

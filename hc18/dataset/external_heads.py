@@ -65,7 +65,7 @@ def _entry(number: int, row: Mapping[str, str], images: Path) -> tuple[CocoImage
     Raises:
         ValueError, MeasurementError: if the image is missing, a value is not a number, or they are not an ellipse.
     """
-    if not (images / row["filename"]).is_file():
+    if find_file(images, row["filename"]) is None:
         raise ValueError(f"is not in {images}")
     wrong = [name for name in (*_SIDES, *_ELLIPSE) if to_number(row[name]) != to_number(row[name])]
     wrong += [name for name in _KNOWN if row.get(name) and positive_number(row[name]) is None]

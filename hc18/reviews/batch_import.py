@@ -178,10 +178,8 @@ def _locator(images: Path, manifest: Path | None) -> Callable[[str], tuple[Path,
     def locate(name: str) -> tuple[Path, int]:
         frame = _FRAME_NUMBER.search(name)
         for known, index in ((name, 0), (name[: frame.start()], int(frame[1]) - 1) if frame else (name, 0)):
-            path = (folder / paths.get(known, known)).resolve()
-            if not path.is_relative_to(folder):
-                raise ImageError("The name leads out of the folder of the images.")
-            if path.is_file():
+            path = find_file(folder, paths.get(known, known))
+            if path is not None:
                 return path, index
         raise ImageError("There is no such image in the folder; choose the folder that was measured.")
 

@@ -1,6 +1,8 @@
 """Damaged copies of good files: what disks, transfers, editors and attackers make of them; everything by a seed."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -30,6 +32,26 @@ HOSTILE_TEXTS = (
     "\t",
     "%s%n",
 )
+
+
+@dataclass(frozen=True)
+class FaultKind:
+    """One kind of bad input.
+
+    Attributes:
+        name: for the table.
+        make: a damaged file.
+        read: reads it the way a user's file is read; returns what became of it. An error of the family
+            (`FetalHCError`) is a refusal with a sentence, any other error is a fault.
+        n_per_process: how many one process tries, one after the other.
+        is_input: whether files are damaged; else `make` gives random bytes, from which `read` draws what it disturbs.
+    """
+
+    name: str
+    make: Callable[[np.random.Generator], bytes]
+    read: Callable[[bytes, Path], str]
+    n_per_process: int = 100
+    is_input: bool = True
 
 
 def damaged_bytes(data: bytes, rng: np.random.Generator) -> bytes:

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 N_IMAGES = 12
 N_ROWS = 400  # of the manifest of a batch that is stopped
 N_EVENTS = 5  # by each writer of a review store
-_PATIENCE_S = 60.0
+_PATIENCE_S = 240.0  # by the clock; the machine may be busy
 _LIBRARIES = ("fetal_hc_cli.score", "onnxruntime", "pandas", "hc18.reviews.store", "tests.hc18.reviews.cases")
 _FROM_PYTHON = ("Traceback", "Warning")  # the C libraries of Pillow print lines of their own
 

@@ -3,7 +3,6 @@
 import io
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from pydicom.uid import RLELossless
 
 from hc18.geometry.ellipse import Ellipse
 from tests.faults import interruptions
-from tests.faults.damage import damaged_bytes, damaged_text
+from tests.faults.damage import FaultKind, damaged_bytes, damaged_text
+from tests.faults.stored_kinds import STORED_KINDS
 from tests.synthetic_dicom import dicom_file, encoded, region, to_bytes, ultrasound, written
 from tests.synthetic_heads import draw_head, write_head_folder
 
@@ -28,26 +28,6 @@ _DICOM_FILES = (
     "JPGLosslessP14SV1_1s_1f_8b.dcm",
 )
 _MOST_FRAMES = 2
-
-
-@dataclass(frozen=True)
-class FaultKind:
-    """One kind of bad input.
-
-    Attributes:
-        name: for the table.
-        make: a damaged file.
-        read: reads it the way a user's file is read; returns what became of it. An error of the family
-            (`FetalHCError`) is a refusal with a sentence, any other error is a fault.
-        n_per_process: how many one process tries, one after the other.
-        is_input: whether files are damaged; else `make` gives random bytes, from which `read` draws what it disturbs.
-    """
-
-    name: str
-    make: Callable[[np.random.Generator], bytes]
-    read: Callable[[bytes, Path], str]
-    n_per_process: int = 100
-    is_input: bool = True
 
 
 def _picked(files: tuple[bytes, ...], rng: np.random.Generator) -> bytes:
@@ -266,6 +246,7 @@ KINDS = (
     FaultKind("configuration", _config, _read_with(read_config, "config.yaml")),
     FaultKind("COCO JSON", _coco, _read_with(read_annotations, "coco.json")),
     FaultKind("file in a batch", _batch_file, measure_folder),
+    *STORED_KINDS,
 )
 INTERRUPTION_KINDS = (
     FaultKind("killed batch", _random_bytes, interruptions.killed_batch, 50, is_input=False),
