@@ -34,8 +34,8 @@ Runner = Callable[[Start[Any, Any], Callable[[Any], Any], Iterable[Any], int], G
 _TASKS_PER_CHUNK = 4  # a process reads ahead within a chunk
 _CHUNKS_IN_FLIGHT_PER_WORKER = 2
 _MAX_CRASHES_IN_A_ROW = 5
-# One thread per process in numerical libraries: the processes already fill the cores. Python's own helper process, which
-# removes the locks of a command that was ended at once, tells nobody about it.
+# One thread per process in numerical libraries: the processes already fill the cores. Where a command was ended at
+# once, Python's own helper process removes its locks, and no warning about them reaches the terminal.
 _WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",

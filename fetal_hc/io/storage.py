@@ -60,6 +60,21 @@ def join_location(folder: str, name: str) -> str:
     return os.path.join(folder, name)  # noqa: PTH118  # Path keeps every name it has seen for a while
 
 
+def find_file(folder: str | os.PathLike[str], name: str) -> Path | None:
+    """The regular file that a table names in a local folder; None if there is none, whatever the name is.
+
+    Raises:
+        ImageError: if the name leads out of the folder.
+    """
+    try:
+        path = Path(os.path.realpath(os.path.join(folder, name)))  # noqa: PTH118  # Path.resolve fails at loops of links
+    except ValueError:  # a zero byte
+        return None
+    if not path.is_relative_to(os.path.realpath(folder)):
+        raise ImageError("The name leads out of the folder of the images.")
+    return path if os.path.isfile(path) else None  # noqa: PTH113  # also for names that are too long for a file system
+
+
 def read_image_file(location: str) -> tuple[bytes, FileStamp]:
     """Content of an image file in one consistent state, and the stamp of that state.
 

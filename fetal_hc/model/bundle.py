@@ -1,9 +1,9 @@
 """A model as one file: networks, and what must be known to use them.
 
-A bundle is a zip file with uncompressed members, so that it never unfolds to more than its size: `model.json` (the manifest), `detector.onnx`, `detector.yaml` (the
-configuration of its training) and any other networks, each as `NAME.onnx`. The manifest states the format, the model's
-name and version, the SHA-256 of every member, what the detector expects and finds (`detector`), and JSON sections
-whose meaning is up to the domain that uses the model.
+A bundle is a zip file with uncompressed members, so that it never unfolds to more than its size: `model.json` (the
+manifest), `detector.onnx`, `detector.yaml` (the configuration of its training) and any other networks, each as
+`NAME.onnx`. The manifest states the format, the model's name and version, the SHA-256 of every member, what the
+detector expects and finds (`detector`), and JSON sections whose meaning is up to the domain that uses the model.
 
 A single ONNX file of fetal-hc export is read as a bundle of one detector. Older files of this kind could carry
 a second network and the calibration of an interval in their metadata; both are read too.
@@ -168,8 +168,8 @@ def is_zip_file(path: Path) -> bool:
             raise ModelError(f"{path}: is {kind}; expected a model bundle or an ONNX file; check the path")
         if facts.st_size > MAX_FILE_BYTES:
             raise ModelError(
-                f"{path}: has {facts.st_size:,} bytes, more than {MAX_FILE_BYTES:,}; expected a model bundle or an ONNX "
-                "file; check the path"
+                f"{path}: has {facts.st_size:,} bytes, more than {MAX_FILE_BYTES:,}; expected a model bundle or an "
+                "ONNX file; check the path"
             )
         with path.open("rb") as stream:
             return stream.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC

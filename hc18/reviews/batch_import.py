@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fetal_hc.errors import DatasetError, FetalHCError, ImageError
+from fetal_hc.io.images import MAX_FILE_BYTES
+from fetal_hc.io.storage import find_file
 from hc18.measurement.details import iterate_details
 from hc18.measurement.frames import open_frames
 from hc18.measurement.interval_model import IntervalModel
@@ -25,7 +27,7 @@ from hc18.reviews.store import ReviewStore
 
 CASES_PER_TRANSACTION = 20  # a few megabytes of pixels at a time
 REVIEWABLE = frozenset({RowStatus.OK, RowStatus.NO_PIXEL_SIZE, RowStatus.NO_HEAD, RowStatus.FIT_FAILED})
-_FRAME_NUMBER = re.compile(r"#(\d+)$")
+_FRAME_NUMBER = re.compile(r"#([1-9]\d{0,8})$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,8 @@ def read_visible(path: Path, frame_index: int = 0) -> NDArray[np.uint8]:
         ImageError: if it cannot be read; `NeedsRegion` if a DICOM file does not say which part may be shown.
     """
     try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ImageError(f"The image file has more than {MAX_FILE_BYTES:,} bytes; export the single image again.")
         data = path.read_bytes()
     except OSError as error:
         raise ImageError(f"The image cannot be read ({error.strerror}); check the folder of the images.") from error
@@ -168,17 +172,16 @@ def _locator(images: Path, manifest: Path | None) -> Callable[[str], tuple[Path,
     Raises:
         DatasetError: if the folder or the manifest cannot be read.
     """
-    folder = images.resolve()
-    if not folder.is_dir():
+    if not images.is_dir():
         raise DatasetError(f"{images}: is not a folder; expected the folder of the images; check the path")
     paths: dict[str, str] = {}
     if manifest is not None:
-        paths = {row.id: row.path for row in read_manifest(str(manifest), str(folder)) if not row.problem}
+        paths = {row.id: row.path for row in read_manifest(str(manifest), str(images.resolve())) if not row.problem}
 
     def locate(name: str) -> tuple[Path, int]:
         frame = _FRAME_NUMBER.search(name)
         for known, index in ((name, 0), (name[: frame.start()], int(frame[1]) - 1) if frame else (name, 0)):
-            path = find_file(folder, paths.get(known, known))
+            path = find_file(images, paths.get(known, known))
             if path is not None:
                 return path, index
         raise ImageError("There is no such image in the folder; choose the folder that was measured.")

@@ -45,6 +45,7 @@ class FaultKind:
             (`FetalHCError`) is a refusal with a sentence, any other error is a fault.
         n_per_process: how many one process tries, one after the other.
         is_input: whether files are damaged; else `make` gives random bytes, from which `read` draws what it disturbs.
+        share: of the time, relative to other kinds.
     """
 
     name: str
@@ -52,6 +53,7 @@ class FaultKind:
     read: Callable[[bytes, Path], str]
     n_per_process: int = 100
     is_input: bool = True
+    share: int = 1
 
 
 def damaged_bytes(data: bytes, rng: np.random.Generator) -> bytes:

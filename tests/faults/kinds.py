@@ -249,7 +249,7 @@ KINDS = (
     *STORED_KINDS,
 )
 INTERRUPTION_KINDS = (
-    FaultKind("killed batch", _random_bytes, interruptions.killed_batch, 50, is_input=False),
+    FaultKind("killed batch", _random_bytes, interruptions.killed_batch, 50, is_input=False, share=8),
     FaultKind("two Ctrl-C", _random_bytes, interruptions.two_interrupts, 5, is_input=False),
     FaultKind("two writers of one output", _random_bytes, interruptions.two_writers_of_one_output, 20, is_input=False),
     FaultKind(

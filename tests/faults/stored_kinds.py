@@ -21,7 +21,7 @@ from tests.faults.damage import HOSTILE_TEXTS, FaultKind, damaged_bytes, damaged
 from tests.synthetic_heads import draw_head, write_head_folder
 from tests.synthetic_model import head_spec, write_bright_object_model
 
-_MEMBER_NAMES = ("../outside.onnx", "/tmp/outside.onnx", "a/b.onnx", "detector.yaml", "refiner.onnx", "x" * 5_000, "")
+_MEMBER_NAMES = ("../outside.onnx", "/tmp/outside.onnx", "a/b.onnx", "detector.yaml", "refiner.onnx", "x" * 5_000)
 _HUGE = 3_000_000_000  # bytes that a member claims to have
 
 
@@ -29,7 +29,7 @@ _HUGE = 3_000_000_000  # bytes that a member claims to have
 def _good_bundle() -> bytes:
     """A bundle of a detector with a calibration and a smallest score."""
     from fetal_hc.model.bundle import DETECTOR, INTERVALS, ModelBundle
-    from hc18.measure.interval_model import IntervalModel
+    from hc18.measurement.interval_model import IntervalModel
 
     intervals = IntervalModel(0.5, {"log_hc": 1.0}, 2.0, 0.9, 100.0, 160).to_section()
     with TemporaryDirectory() as name:
@@ -53,10 +53,10 @@ def _packed(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> byte
 
 
 def model_file(rng: np.random.Generator) -> bytes:
-    """A model bundle with flipped bits, a hostile manifest, wrong members, or one that unfolds."""
+    """A bundle with flipped bits, a hostile manifest, wrong members or one that unfolds; or a damaged ONNX file."""
     whole = _good_bundle()
     members = _members(whole)
-    way = int(rng.integers(6))
+    way = int(rng.integers(7))
     if way == 0:
         return damaged_bytes(whole, rng)
     if way == 1:
@@ -74,7 +74,7 @@ def model_file(rng: np.random.Generator) -> bytes:
     if way == 4:
         unfolding = sorted(members)[int(rng.integers(len(members)))]
         return _packed({**members, unfolding: bytes(40_000_000)}, zipfile.ZIP_DEFLATED)
-    return members["detector.onnx"] if rng.random() < 0.1 else _with_false_sizes(whole, rng)
+    return _with_false_sizes(whole, rng) if way == 5 else damaged_bytes(members["detector.onnx"], rng)
 
 
 def _replace_value(document: object, rng: np.random.Generator) -> None:
@@ -183,8 +183,8 @@ def _outcome_of(main: Callable[[list[str]], int], line: list[str]) -> str:
 @cache
 def _good_details() -> str:
     """The details of a batch of four images."""
-    from hc18.measure.batches import MeasureSettings, measure_files
-    from hc18.measure.rows import MEASUREMENT_TABLE
+    from hc18.measurement.batches import MeasureSettings, measure_files
+    from hc18.measurement.rows import MEASUREMENT_TABLE
 
     with TemporaryDirectory() as name:
         heads = write_head_folder(Path(name) / "heads", 4)

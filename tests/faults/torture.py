@@ -92,11 +92,13 @@ def torture(minutes: float, seed: int, names: Sequence[str]) -> dict[str, Tally]
     """Chunks of all kinds in turn until the time is over; no chunk takes more than its kind's share of the time."""
     tallies, firsts = {name: Tally() for name in names}, dict.fromkeys(names, 0)
     deadline = time.monotonic() + 60.0 * minutes
+    unit_s = 60.0 * minutes / sum(_KINDS[name].share for name in names)
     while time.monotonic() < deadline:
         for name in names:
             if time.monotonic() < deadline:
-                _run_in_process(tallies[name], name, seed, firsts[name], 60.0 * minutes / len(names))
+                _run_in_process(tallies[name], name, seed, firsts[name], unit_s * _KINDS[name].share)
                 firsts[name] += _KINDS[name].n_per_process
+                print(f"{name}: {tallies[name].n_tried} tried, {tallies[name].n_held} held", flush=True)
     return tallies
 
 
