@@ -5,8 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,18 +30,17 @@ class Admission:
     reviewer: str = ""
 
 
-@asynccontextmanager
-async def closed_to_the_network(_app: st.App) -> AsyncIterator[None]:
+def end_if_open_to_the_network() -> None:
     """Ends the program with code 2 before the server answers anybody, if it must not run at its address.
 
-    Streamlit enters this when the server starts. An exception would only make it print a traceback.
+    `fetal-hc app` refuses before it starts Streamlit. A bare `streamlit run` listens before it calls any code of an
+    app; visitors of that moment are not answered. An exception would only make Streamlit print a traceback.
     """
     refusal = binding_refusal(st.get_option("server.address"), has_login())
     if refusal:
         sys.stderr.write(f"error: {refusal}\n")
         sys.stderr.flush()
         os._exit(2)
-    yield
 
 
 def has_login() -> bool:

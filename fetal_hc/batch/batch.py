@@ -42,7 +42,7 @@ class BatchPlan(Generic[Facts, RowT]):
         write: writes them from all rows, each as a whole or not at all; its second argument says whether existing files
             may be replaced by different ones.
         read_finished: what became of this batch, if the result files that exist are complete and those of exactly this
-            batch; else None. Its argument is the threads of a process.
+            batch; else how they differ. Its argument is the threads of a process.
         notice: last line of the summary; empty for none.
     """
 
@@ -50,7 +50,7 @@ class BatchPlan(Generic[Facts, RowT]):
     identity: Mapping[str, str]
     outputs: Mapping[str, Path]
     write: Callable[[Iterator[RowT], bool], Tally]
-    read_finished: Callable[[int], Tally | None]
+    read_finished: Callable[[int], Tally | str]
     notice: str = ""
 
 
@@ -79,10 +79,14 @@ def run_batch(
     checkpoint = CheckpointDirectory(settings.checkpoint or default, plan.make_work(1).table)
     begun = _read_begun(checkpoint, settings)
     if begun is None and settings.resume and not settings.overwrite and all(path.is_file() for path in outputs):
-        tally = plan.read_finished(plan_workers(settings, source.n_tasks).n_threads)
-        if tally is not None:
-            notice = "\n".join(filter(None, ("this batch is complete already; nothing was changed", plan.notice)))
-            return _to_summary(source, plan, tally, tally.n_rows, started, notice)
+        found = plan.read_finished(plan_workers(settings, source.n_tasks).n_threads)
+        if isinstance(found, str):
+            raise ConfigError(
+                f"{outputs[0]}: exists already, with other results than those of this batch: {found}; choose another "
+                "name or add --overwrite"
+            )
+        notice = "\n".join(filter(None, ("this batch is complete already; nothing was changed", plan.notice)))
+        return _to_summary(source, plan, found, found.n_rows, started, notice)
     may_exist = settings.overwrite or begun is not None
     check_outputs(outputs, (*source.tables, model), overwrite=may_exist)
     with Batch(source, plan, checkpoint, settings, begun) as batch:

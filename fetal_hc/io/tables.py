@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fetal_hc.errors import Problem
 from fetal_hc.io.atomic import write_text_atomic
 
@@ -26,6 +29,8 @@ BYTE_ORDER_MARK = "\ufeff"
 
 # What starts a formula; the last four are the full-width forms. The apostrophe keeps `from_safe_cell` exact.
 FORMULA_STARTS = tuple("=+-@'\uff1d\uff0b\uff0d\uff20")
+
+MOST_PROBLEMS = 100  # that are named one by one; a million sentences would fill the memory and help nobody
 
 _MAX_SURPLUS_FIELDS = 64  # of a row, beyond the header's; more is another file, and would cost memory in every row
 
@@ -59,17 +64,29 @@ class Table:
         """Lines that do not have as many fields as the header."""
         return self.cells.index[self.n_fields != len(self.header)]
 
+    def uneven_problem(self, row: int) -> Problem:
+        """The problem of one of these lines."""
+        return field_count_problem(self.name, row, self.n_fields[row], len(self.header))
+
     def uneven_problems(self) -> list[Problem]:
-        """The problem of each of these lines."""
-        return [
-            Problem(
-                "field_count",
-                f"{self.name}, row {row}: has {self.n_fields[row]} fields, the header {len(self.header)}; expected the "
-                "same number; write numbers with a decimal point, not a comma",
-                row=row,
-            )
-            for row in self.uneven_rows()
-        ]
+        """The problems of the first of these lines, and one that counts the others."""
+        rows = self.uneven_rows()
+        first = [self.uneven_problem(row) for row in rows[:MOST_PROBLEMS]]
+        return first + uncounted_problems(self.name, len(rows))
+
+
+def field_count_problem(name: str, row: int, n_fields: int, n_expected: int) -> Problem:
+    """The problem of a line that does not have as many fields as the header."""
+    finding = f"{name}, row {row}: has {n_fields} fields, the header {n_expected}; expected the same number"
+    return Problem("field_count", f"{finding}; write numbers with a decimal point, not a comma", row=row)
+
+
+def uncounted_problems(name: str, n_problems: int) -> list[Problem]:
+    """What follows the first `MOST_PROBLEMS` problems of a table: nothing, or how many there are in all."""
+    if n_problems <= MOST_PROBLEMS:
+        return []
+    finding = f"{name}: has {n_problems:,} problems in its rows; these are the first {MOST_PROBLEMS}"
+    return [Problem("more_problems", f"{finding}; repair them and check the table again")]
 
 
 def read_table(
@@ -131,26 +148,26 @@ def parse_table(
         remedy: what to do about a table that cannot be used.
         strip: whether spaces around cells are removed.
     """
+    import pandas as pd
+
     try:
         lines, n_fields, frame = _parse(text.removeprefix(BYTE_ORDER_MARK))
     except (csv.Error, ValueError) as error:
         return _unusable(name, [_not_csv(name, error, remedy)])
     frame = frame.set_axis(lines, axis="index")
-    frame = frame[frame.apply(lambda column: column.str.strip().ne("")).any(axis="columns")]
+    if strip:
+        frame = frame.apply(lambda column: column.str.strip())
+    has_content = frame.apply(lambda column: (column if strip else column.str.strip()).ne("")).any(axis="columns")
+    frame, n_fields = frame[has_content], n_fields[has_content.to_numpy(dtype=bool)]
     if frame.empty:
         finding = f"{name}: is empty; expected {what}, with a header and one row per image; {remedy}"
         return _unusable(name, [Problem("empty_table", finding)])
-    first = frame.index[0]
-    n_columns = n_fields[lines.index(first)]
-    header = tuple(str(cell).strip() if strip else str(cell) for cell in frame.iloc[0].iloc[:n_columns])
+    header = tuple(str(cell) for cell in frame.iloc[0].iloc[: n_fields[0]])
     positions, problems = find_columns(name, header, required, optional, remedy=remedy)
     if problems:
         return _unusable(name, problems, header)
     cells = frame.iloc[1:, list(positions.values())].set_axis(list(positions), axis="columns")
-    if strip:
-        cells = cells.apply(lambda column: column.str.strip())
-    counts = _counts(lines, n_fields).reindex(cells.index)
-    return Table(name, header, cells, counts)
+    return Table(name, header, cells, pd.Series(n_fields[1:], cells.index))
 
 
 def find_columns(
@@ -281,7 +298,7 @@ def from_safe_cell(cell: str) -> str:
     return cell.removeprefix("'")
 
 
-def _parse(text: str) -> tuple[list[int], list[int], pd.DataFrame]:
+def _parse(text: str) -> tuple[NDArray[np.int64], NDArray[np.int64], pd.DataFrame]:
     """Last line of every record, its number of fields, and the cells as text, one column per position.
 
     Raises:
@@ -292,12 +309,12 @@ def _parse(text: str) -> tuple[list[int], list[int], pd.DataFrame]:
 
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     lines, n_fields = _record_shapes(text)
-    widths = [count for count in n_fields if count]
-    if not widths:
-        return [], [], pd.DataFrame()
-    width = max(widths)
+    widths = n_fields[n_fields > 0]
+    if not len(widths):
+        return lines[:0], n_fields[:0], pd.DataFrame()
+    width = int(widths.max())
     if width > widths[0] + _MAX_SURPLUS_FIELDS:
-        raise ValueError(f"row {lines[n_fields.index(width)]} has {width} fields, the first row {widths[0]}")
+        raise ValueError(f"row {lines[n_fields.argmax()]} has {width} fields, the first row {widths[0]}")
     frame = pd.read_csv(
         io.StringIO(text), header=None, names=range(width), dtype=str, keep_default_na=False, skip_blank_lines=False
     )
@@ -306,24 +323,23 @@ def _parse(text: str) -> tuple[list[int], list[int], pd.DataFrame]:
     return lines, n_fields, frame
 
 
-def _record_shapes(text: str) -> tuple[list[int], list[int]]:
+def _record_shapes(text: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Last line and number of fields of every record; only quotes can put several lines into one.
 
     Raises:
         csv.Error: if quotes are not closed.
     """
-    if '"' not in text:
-        lines = text.removesuffix("\n").split("\n") if text else []
-        return list(range(1, len(lines) + 1)), [line.count(",") + 1 if line else 0 for line in lines]
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    shapes = [(reader.line_num, len(fields)) for fields in reader]
-    return [line for line, _ in shapes], [count for _, count in shapes]
-
-
-def _counts(lines: Sequence[int], n_fields: Sequence[int]) -> pd.Series[int]:
-    import pandas as pd
-
-    return pd.Series(list(n_fields), list(lines))
+    if '"' in text:
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        shapes = np.array([(reader.line_num, len(fields)) for fields in reader], dtype=np.int64).reshape(-1, 2)
+        return shapes[:, 0], shapes[:, 1]
+    data = np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8)
+    ends = np.flatnonzero(data == ord("\n"))
+    if len(data) and data[-1] != ord("\n"):
+        ends = np.append(ends, len(data))
+    n_commas = np.diff(np.searchsorted(np.flatnonzero(data == ord(",")), ends), prepend=0)
+    is_empty = np.diff(ends, prepend=-1) == 1
+    return np.arange(1, len(ends) + 1), np.where(is_empty, 0, n_commas + 1)
 
 
 def _unusable(name: str, problems: Sequence[Problem], header: Sequence[str] = ()) -> Table:

@@ -45,11 +45,11 @@ def write_external_heads(table: Path, images: Path, output: Path) -> int:
     cells = read_table(table, COLUMNS, _KNOWN, what="a table of ellipses")
     raise_if_any([*cells.problems, *cells.uneven_problems()], f"{table} cannot be used")
     entries: list[tuple[CocoImage, CocoAnnotation]] = []
-    problems, first_lines = [], dict[str, int]()
+    problems, first_lines = [], dict[str, str]()
     for line, row in sorted(cells.cells.to_dict("index").items(), key=lambda item: str(item[1]["filename"])):
         try:
-            first = first_lines.setdefault(str(row["filename"]), line)
-            if first != line:
+            first = first_lines.setdefault(str(row["filename"]), str(line))
+            if first != str(line):
                 raise ValueError(f"already stands in row {first}")
             entries.append(_entry(len(entries) + 1, {str(key): str(value) for key, value in row.items()}, images))
         except (ValueError, ImageError, MeasurementError) as error:

@@ -18,10 +18,7 @@ from tqdm import tqdm
 
 from fetal_hc.errors import Problem, raise_if_fatal
 from hc18.dataset.labelled_image import LabelledImage, annotation_name, check_image, read_case
-from hc18.dataset.pixel_size_table import (
-    PixelSizeTable,
-    read_pixel_size_table,
-)
+from hc18.dataset.pixel_size_table import PixelSizeRow, PixelSizeTable, read_pixel_size_table
 
 TRAINING_FOLDER = "training_set"
 TRAINING_TABLE = "training_set_pixel_size_and_HC.csv"
@@ -71,7 +68,7 @@ def check_folder(root: str | os.PathLike[str], *, progress: bool = False) -> lis
         problems += table.problems
         if not folder.is_dir():
             return [*problems, _missing_folder(folder)]
-        problems += _extra_files(folder, [row.filename for row in table.rows], table_path)
+        problems += _extra_files(folder, table.rows.filenames, table_path)
         for row in table.rows:
             problems += check_image(folder / row.filename)
     return problems
@@ -89,7 +86,8 @@ def scan_training_set(
     """
     folder, table_path = Path(root) / TRAINING_FOLDER, Path(root) / TRAINING_TABLE
     table = read_pixel_size_table(table_path, require_hc=True)
-    rows, problems = table.rows, list(table.problems)
+    rows: Sequence[PixelSizeRow] = table.rows
+    problems = list(table.problems)
     if not folder.is_dir():
         return TrainingSet((), (*problems, _missing_folder(folder)))
     if names is None:
@@ -97,7 +95,7 @@ def scan_training_set(
         problems += _extra_files(folder, expected, table_path)
     else:
         problems += _unknown_names(names, table)
-        rows = tuple(row for row in rows if row.filename in names)
+        rows = [row for row in rows if row.filename in names]
     with ThreadPoolExecutor(_WORKERS) as pool:
         readings = pool.map(lambda row: read_case(folder, row), rows)
         bar = tqdm(readings, "reading HC18", len(rows), unit="image", disable=None if progress else True)

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import os
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fetal_hc.errors import Problem, raise_if_fatal
-from fetal_hc.io.tables import Table, number_remedy, parse_table, positive_number, read_table, to_positive_numbers
+from fetal_hc.io.tables import (
+    MOST_PROBLEMS,
+    Table,
+    field_count_problem,
+    number_remedy,
+    parse_table,
+    positive_number,
+    read_table,
+    to_positive_numbers,
+    uncounted_problems,
+)
 from hc18.geometry.pixel_size import POSSIBLE_PIXEL_SIZE_MM
 
 if TYPE_CHECKING:
@@ -39,21 +55,115 @@ class PixelSizeRow:
     row: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class PixelSizeRows(Sequence[PixelSizeRow]):
+    """The rows of a table, kept as columns: a million rows take 100 MB.
+
+    Attributes:
+        filenames: bare name of each image file.
+        pixel_sizes_mm: (n,) mm per pixel; NaN where the table holds no usable number.
+        hcs_mm: (n,) reference head circumference in mm; NaN where the table holds none.
+        lines: (n,) lines in the file, ascending, the header being line 1.
+    """
+
+    filenames: list[str]
+    pixel_sizes_mm: NDArray[np.float64]
+    hcs_mm: NDArray[np.float64]
+    lines: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.filenames)
+
+    @overload
+    def __getitem__(self, index: int) -> PixelSizeRow: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[PixelSizeRow]: ...
+    def __getitem__(self, index: int | slice) -> PixelSizeRow | list[PixelSizeRow]:
+        """One row, or a list of rows."""
+        if isinstance(index, slice):
+            return [self[position] for position in range(*index.indices(len(self)))]
+        size, reference = float(self.pixel_sizes_mm[index]), float(self.hcs_mm[index])
+        return PixelSizeRow(
+            self.filenames[index],
+            None if math.isnan(size) else size,
+            None if math.isnan(reference) else reference,
+            int(self.lines[index]),
+        )
+
+
+_NO_ROWS = PixelSizeRows([], np.empty(0), np.empty(0), np.empty(0, np.int64))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowFault:
+    """The rows that have one kind of problem; the problems themselves are made when they are asked for.
+
+    Attributes:
+        kind: of the problems.
+        found: what makes the problem, by line, ascending.
+        to_problem: makes it of the line and that.
+    """
+
+    kind: str
+    found: pd.Series[Any]
+    to_problem: Callable[[int, Any], Problem]
+
+    def first(self, count: int) -> list[Problem]:
+        """The problems of the first of these rows."""
+        return [self.to_problem(line, found) for line, found in _items(self.found.iloc[:count])]
+
+    def of_line(self, line: int) -> list[Problem]:
+        """The problem of a line, if it has one."""
+        position = int(self.found.index.searchsorted(line))
+        is_there = position < len(self.found) and self.found.index[position] == line
+        return [self.to_problem(line, self.found.iloc[position])] if is_there else []
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class PixelSizeTable:
     """All rows of a table, also the unusable ones, and what is wrong with them.
 
     A name that occurs twice keeps its first row; the later ones are only reported.
+
+    Attributes:
+        path: of the file.
+        rows: the rows with a file name.
+        unusable: why no row of the file can be read.
+        faults: what is wrong with single rows.
     """
 
     path: Path
-    rows: tuple[PixelSizeRow, ...]
-    problems: tuple[Problem, ...]
+    rows: PixelSizeRows
+    unusable: tuple[Problem, ...] = ()
+    faults: tuple[RowFault, ...] = ()
 
     @property
     def names(self) -> frozenset[str]:
         """File names of the rows."""
-        return frozenset(row.filename for row in self.rows)
+        return frozenset(self.rows.filenames)
+
+    @property
+    def n_problems(self) -> int:
+        """How many problems there are."""
+        return len(self.unusable) + sum(len(fault.found) for fault in self.faults)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """The first problems in the order of the file, and one that counts all if there are more."""
+        return (*self.first_problems(MOST_PROBLEMS), *uncounted_problems(str(self.path), self.n_problems))
+
+    def first_problems(self, count: int) -> list[Problem]:
+        """The first problems, in the order of the file."""
+        found = [problem for fault in self.faults for problem in fault.first(count)]
+        return [*self.unusable, *sorted(found, key=lambda problem: problem.row or 0)][:count]
+
+    def problems_of_line(self, line: int) -> list[Problem]:
+        """What is wrong with one line."""
+        return [problem for fault in self.faults for problem in fault.of_line(line)]
+
+    def without(self, kind: str) -> PixelSizeTable:
+        """The table without the problems of one kind."""
+        return replace(self, faults=tuple(fault for fault in self.faults if fault.kind != kind))
 
 
 def read_pixel_sizes(path: str | os.PathLike[str], *, require_hc: bool = False) -> list[PixelSizeRow]:
@@ -107,38 +217,53 @@ def _to_table(table: Table, require_hc: bool) -> PixelSizeTable:
     """The rows of a table that could be read, each number checked."""
     path = Path(table.name)
     if table.problems:
-        return PixelSizeTable(path, (), table.problems)
+        return PixelSizeTable(path, _NO_ROWS, table.problems)
     if table.cells.empty:
         finding = f"{path}: has a header but no rows; expected one row per image"
-        return PixelSizeTable(path, (), (Problem("empty_table", finding),))
+        return PixelSizeTable(path, _NO_ROWS, (Problem("empty_table", finding),))
     names = table.column(FILENAME_COLUMN)
     is_named = ~(names.isin(["", ".", ".."]) | names.str.contains(r"[/\\]"))
-    is_even = ~names.index.isin(table.uneven_rows())
-    problems = [*table.uneven_problems(), *(_name_problem(path, row, name) for row, name in _items(names[~is_named]))]
+    is_even = table.n_fields == len(table.header)
+    n_expected = len(table.header)
+    faults = [
+        RowFault(
+            "field_count",
+            table.n_fields[~is_even],
+            lambda line, n_fields: field_count_problem(str(path), line, n_fields, n_expected),
+        ),
+        RowFault("bad_filename", names[~is_named], partial(_name_problem, path)),
+    ]
     numbers = {}
-    for column in (PIXEL_SIZE_COLUMN, HC_COLUMN):
+    for column, kind in ((PIXEL_SIZE_COLUMN, "bad_pixel_size"), (HC_COLUMN, "bad_hc")):
         texts = table.column(column)
         numbers[column] = to_positive_numbers(texts).where(is_even)
         if column == PIXEL_SIZE_COLUMN:
             numbers[column] = numbers[column].where(numbers[column].between(*POSSIBLE_PIXEL_SIZE_MM))
         is_wanted = is_named & is_even & (True if column == PIXEL_SIZE_COLUMN or require_hc else texts.ne(""))
         wrong = texts[is_wanted & numbers[column].isna()]
-        problems += [_number_problem(path, row, text, column) for row, text in _items(wrong)]
+        faults.append(RowFault(kind, wrong, partial(_number_problem, path, column)))
     names = names[is_named]
     is_repeated = names.duplicated()
-    first_rows = {name: row for row, name in _items(names[~is_repeated])} if is_repeated.any() else {}
-    problems += [_duplicate_problem(path, row, name, first_rows[name]) for row, name in _items(names[is_repeated])]
+    faults.append(_repetitions(path, names, is_repeated))
     kept = names[~is_repeated]
-    sizes, references = (numbers[column][kept.index].tolist() for column in (PIXEL_SIZE_COLUMN, HC_COLUMN))
-    rows = tuple(
-        PixelSizeRow(name, size if size > 0 else None, reference if reference > 0 else None, row)  # NaN is not > 0
-        for row, name, size, reference in zip(kept.index.tolist(), kept.tolist(), sizes, references, strict=True)
+    sizes, references = (numbers[column][kept.index].to_numpy(np.float64) for column in (PIXEL_SIZE_COLUMN, HC_COLUMN))
+    rows = PixelSizeRows(kept.tolist(), sizes, references, kept.index.to_numpy())
+    return PixelSizeTable(path, rows, faults=tuple(fault for fault in faults if len(fault.found)))
+
+
+def _repetitions(path: Path, names: pd.Series[str], is_repeated: pd.Series[bool]) -> RowFault:
+    """The rows whose name stands in an earlier one."""
+    repeated = names[is_repeated]
+    named = repeated.iloc[:MOST_PROBLEMS]  # only these are ever described
+    first = names[~is_repeated]
+    first_lines = {name: line for line, name in _items(first[first.isin(named)])}
+    return RowFault(
+        "duplicate_row", repeated, lambda line, name: _duplicate_problem(path, line, name, first_lines[name])
     )
-    return PixelSizeTable(path, rows, tuple(sorted(problems, key=lambda problem: problem.row or 0)))
 
 
-def _items(cells: pd.Series[str]) -> list[tuple[int, str]]:
-    """Line and text of every cell."""
+def _items(cells: pd.Series[Any]) -> list[tuple[int, Any]]:
+    """Line and content of every cell."""
     return list(zip(cells.index.tolist(), cells.tolist(), strict=True))
 
 
@@ -148,7 +273,7 @@ def _name_problem(path: Path, row: int, name: str) -> Problem:
     return Problem("bad_filename", f"{finding}; expected the bare name of an image, without folders", row=row)
 
 
-def _number_problem(path: Path, row: int, text: str, column: str) -> Problem:
+def _number_problem(path: Path, column: str, row: int, text: str) -> Problem:
     """The problem of a value that is not a positive number, or not a possible pixel size."""
     low, high = POSSIBLE_PIXEL_SIZE_MM
     unit = f"{low:g} to {high:g} mm per pixel" if column == PIXEL_SIZE_COLUMN else "mm"

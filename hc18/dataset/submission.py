@@ -163,11 +163,11 @@ def _parse(path: Path) -> tuple[dict[str, Ellipse], list[Problem]]:
     if table.header != SUBMISSION_COLUMNS:
         finding = f"{path}, row 1: {list(table.header)}; expected {','.join(SUBMISSION_COLUMNS)} and no index column"
         return {}, [*problems, Problem("bad_header", f"{finding}; write it again", row=1)]
-    uneven = {problem.row: problem for problem in table.uneven_problems()}
+    uneven = frozenset(table.uneven_rows())
     ellipses: dict[str, Ellipse] = {}
     for row, *fields in table.cells.itertuples(name=None):
         where = f"{path}, row {row}"
-        ellipse, row_problems = (None, [uneven[row]]) if row in uneven else _parse_row(where, fields)
+        ellipse, row_problems = (None, [table.uneven_problem(row)]) if row in uneven else _parse_row(where, fields)
         if fields[0] in ellipses:
             finding = f"{where}: '{fields[0]}' already has a row; expected every image once"
             row_problems.append(Problem("duplicate_row", f"{finding}; delete one of the two rows"))

@@ -11,34 +11,37 @@ from pathlib import Path
 from fetal_hc.batch.runners import run_serial
 from fetal_hc.batch.sources import ImageSource
 from fetal_hc.batch.summary import Tally
-from fetal_hc.errors import DatasetError, FetalHCError
+from fetal_hc.errors import FetalHCError
 from fetal_hc.io.storage import file_stamp
 from fetal_hc.io.tables import to_safe_cell
 from hc18.dataset.submission import SUBMISSION_COLUMNS
 from hc18.geometry.pixel_size import CalibrationSource
 from hc18.measurement.details import iterate_details
+from hc18.measurement.head_model import load_model
+from hc18.measurement.outline import NEEDED_SCORE, needed_score
 from hc18.measurement.pixel_size_rules import TablePixelSize
 from hc18.measurement.result_files import RowCount
-from hc18.measurement.rows import MEASUREMENT_TABLE, MeasurementRow
+from hc18.measurement.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
 from hc18.measurement.worker import HeadTask, MeasureWork
 
 N_MEASURED_AGAIN = 5  # images, spread over the batch
 _MM_TOLERANCE = 2e-4  # the details have four decimals of a millimetre
 _RAD_TOLERANCE = 1e-7
+_CONFIDENCE_TOLERANCE = 5e-7  # six decimals
 
 
 class _Differs(Exception):
-    """The files are those of another batch."""
+    """The files are those of another batch; the message says how."""
 
 
 def read_finished(
     source: ImageSource[TablePixelSize], work: MeasureWork, submission: Path, details: Path
-) -> Tally | None:
-    """What became of a batch, if two existing result files are complete and those of exactly this batch; else None.
+) -> Tally | str:
+    """What became of a batch, if two existing result files are complete and those of exactly this batch; else how not.
 
     They are if the details have the images of the source in their order, its pixel sizes and the model; if no image is
-    newer than the details; if the submission has the same ellipses; and if a few images, measured once more, give the
-    same rows to the last digit.
+    newer than the details; if every confidence and every image without a head agrees with the smallest score; if the
+    submission has the same ellipses; and if a few images, measured once more, give the same rows to the last digit.
 
     Args:
         source: the images.
@@ -46,26 +49,41 @@ def read_finished(
         submission: CSV file in the challenge's format.
         details: CSV file with a row for every image.
     """
-    if work.min_score is not None:
-        return None  # the details do not state it
     n_images = min(source.n_tasks, N_MEASURED_AGAIN)
     wanted = {index * (source.n_tasks - 1) // max(n_images - 1, 1) for index in range(n_images)}
     samples: list[tuple[HeadTask, list[MeasurementRow]]] = []
-    count = RowCount(submission)
+    count, n_failed = RowCount(submission), 0
     try:
+        min_score = load_model(work.model).min_score if work.min_score is None else work.min_score
         with closing(_submission_rows(submission)) as in_submission:
             for task, rows in _rows_of_tasks(source.tasks(), details, work.model_sha256):
                 for row in rows:
+                    _check_min_score(row, min_score)
                     if (expected := count.add(row)) is not None:
                         _check_submission_row(next(in_submission, []), expected)
-                if task.index in wanted:
+                has_failed = any(row.status is RowStatus.FIT_FAILED for row in rows)
+                if task.index in wanted or (has_failed and n_failed < N_MEASURED_AGAIN):
                     samples.append((task, rows))
+                    n_failed += has_failed
             if next(in_submission, None) is not None:
-                return None
+                raise _Differs(f"{submission} has more rows")
         count.close()
-        return count.tally if _gives_again(work, samples) else None
-    except (_Differs, DatasetError, OSError, ValueError):
-        return None
+        _check_again(work, samples)
+    except (_Differs, FetalHCError, OSError, ValueError) as error:
+        return str(error)
+    return count.tally
+
+
+def _check_min_score(row: MeasurementRow, min_score: float) -> None:
+    """Returns if a row can come from a measurement with this smallest score.
+
+    Raises:
+        _Differs: if it cannot. A lower score would also have found no other head where the best one failed to be
+            fitted; such images are measured again.
+    """
+    has_other = NEEDED_SCORE in row.reason and not row.reason.endswith(needed_score(min_score))
+    if has_other or (row.confidence is not None and row.confidence < min_score - _CONFIDENCE_TOLERANCE):
+        raise _Differs(f"'{to_safe_cell(row.file_name)}' was measured with another smallest score than {min_score:g}")
 
 
 def _rows_of_tasks(
@@ -85,13 +103,18 @@ def _rows_of_tasks(
             rows.append(replace(row, file_name=name))
             _, row = next(found, (0, None))
         image = None if task.path is None else file_stamp(task.path)
-        if not rows or (image is not None and (written is None or image.mtime_ns > written.mtime_ns)):
-            raise _Differs
-        if any(item.model_sha256 != model_sha256 or not _has_size_of(item, task) for item in rows):
-            raise _Differs
+        name = to_safe_cell(task.file_name)
+        if not rows:
+            raise _Differs(f"the details do not have '{name}' where it is expected")
+        if image is not None and (written is None or image.mtime_ns > written.mtime_ns):
+            raise _Differs(f"'{name}' is newer than the details")
+        if any(item.model_sha256 != model_sha256 for item in rows):
+            raise _Differs(f"'{name}' was measured with another model")
+        if not all(_has_size_of(item, task) for item in rows):
+            raise _Differs(f"'{name}' was measured with another pixel size")
         yield task, rows
     if row is not None:
-        raise _Differs
+        raise _Differs("the details have more rows")
 
 
 def _name_in(task: HeadTask, row: MeasurementRow, n_rows: int) -> str | None:
@@ -117,7 +140,7 @@ def _submission_rows(path: Path) -> Generator[list[str], None, None]:
     with path.open(encoding="utf-8", newline="") as stream:
         rows = csv.reader(stream)
         if next(rows, None) != list(SUBMISSION_COLUMNS):
-            raise _Differs
+            raise _Differs(f"{path} is not a submission")
         yield from rows
 
 
@@ -129,18 +152,21 @@ def _check_submission_row(found: list[str], expected: list[str]) -> None:
     """
     tolerances = [*[_MM_TOLERANCE] * (len(expected) - 2), _RAD_TOLERANCE]
     if len(found) != len(expected) or found[0] != expected[0]:
-        raise _Differs
+        raise _Differs(f"the submission does not have '{expected[0]}' where it is expected")
     numbers = zip(found[1:], expected[1:], tolerances, strict=True)
     if any(abs(float(cell) - float(value)) > tolerance for cell, value, tolerance in numbers):
-        raise _Differs
+        raise _Differs(f"the submission has another ellipse of '{expected[0]}'")
 
 
-def _gives_again(work: MeasureWork, samples: Sequence[tuple[HeadTask, list[MeasurementRow]]]) -> bool:
-    """Whether images that are measured once more give the rows that they have."""
-    tasks = [task for task, _ in samples]
-    try:
-        with closing(run_serial(work, work.crashed_result, tasks, 1)) as results:
-            again = [[MEASUREMENT_TABLE.to_texts(row) for row in result.rows] for result in results]
-    except FetalHCError:
-        return False
-    return again == [[MEASUREMENT_TABLE.to_texts(row) for row in rows] for _, rows in samples]
+def _check_again(work: MeasureWork, samples: Sequence[tuple[HeadTask, list[MeasurementRow]]]) -> None:
+    """Returns if images that are measured once more give the rows that they have.
+
+    Raises:
+        _Differs: if one does not.
+        FetalHCError: if the model fails.
+    """
+    with closing(run_serial(work, work.crashed_result, [task for task, _ in samples], 1)) as results:
+        for (task, rows), result in zip(samples, results, strict=True):
+            again, before = ([MEASUREMENT_TABLE.to_texts(row) for row in some] for some in (result.rows, rows))
+            if again != before:
+                raise _Differs(f"'{to_safe_cell(task.file_name)}', measured once more, gives another row")

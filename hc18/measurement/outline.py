@@ -16,6 +16,7 @@ from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.fits import SoftMaskFit, fit_soft_mask, leaves_image
 from hc18.measurement.flags import Flag, Status, in_order
 
+NEEDED_SCORE = "a head needs"  # begins the last part of a reason
 # Real heads that a network had not seen score 0.89 and more, one 0.36. What scores less than LOW_SCORE is flagged.
 MIN_SCORE = 0.35
 LOW_SCORE = 0.8
@@ -197,7 +198,12 @@ def _no_detection(instances: Sequence[InstancePrediction], min_score: float) -> 
     """Why no detection counts as a head."""
     scores = [instance.score for instance in instances if math.isfinite(instance.score)]
     found = f"the best of {len(scores)} detections has score {max(scores):.3f}" if scores else "nothing detected"
-    return f"{found}; a head needs {min_score:g}"
+    return f"{found}; {needed_score(min_score)}"
+
+
+def needed_score(min_score: float) -> str:
+    """The end of the reason why nothing that was detected counts as a head."""
+    return f"{NEEDED_SCORE} {min_score:g}"
 
 
 def _no_skull(moved_percent: float) -> str:

@@ -15,7 +15,7 @@ from fetal_hc.batch.manifest import read_manifest as read_any_manifest
 from fetal_hc.batch.rules import FolderTable, SourceRules, Stated
 from fetal_hc.batch.sources import ImageSource, Location
 from fetal_hc.batch.sources import open_source as open_any_source
-from fetal_hc.batch.summary import MessageLog
+from fetal_hc.batch.summary import KEPT_AT_MOST, MessageLog
 from fetal_hc.errors import raise_if_fatal
 from fetal_hc.io.images import is_image_file
 from fetal_hc.io.tables import to_number
@@ -64,26 +64,20 @@ class PixelSizeRules(SourceRules[TablePixelSize]):
         Raises:
             DatasetError: if no row can be read.
         """
-        table = read_pixel_size_table(path)
+        table = read_pixel_size_table(path).without(_ABOUT_REFERENCE)
         if not table.rows:
             raise_if_fatal(table.problems, f"{table.path} cannot be used")
-        path, rows, problems, of_row = table.path, table.rows, MessageLog(), dict[int, str]()
-        for problem in table.problems:
-            if problem.kind != _ABOUT_REFERENCE:
-                problems.add(problem.message)
-                if problem.row is not None:
-                    known = of_row.get(problem.row)
-                    of_row[problem.row] = f"{known}; {problem.message}" if known else problem.message
+        rows = table.rows
+        problems = MessageLog([str(problem) for problem in table.first_problems(KEPT_AT_MOST)], table.n_problems)
 
         def stated(index: int) -> Stated[TablePixelSize]:
             row = rows[index]
             if row.pixel_size_mm is not None:
                 return Stated(TablePixelSize((row.pixel_size_mm, row.pixel_size_mm)))
-            return Stated(UNUSABLE, note=of_row.get(row.row) or f"{path}, row {row.row}: has no usable pixel size")
+            known = "; ".join(map(str, table.problems_of_line(row.row)))
+            return Stated(UNUSABLE, note=known or f"{path}, row {row.row}: has no usable pixel size")
 
-        return FolderTable(
-            path, [row.filename for row in rows], array("q", (row.row for row in rows)), stated, problems
-        )
+        return FolderTable(table.path, rows.filenames, array("q", rows.lines.tolist()), stated, problems)
 
     def missing_columns(self, found: Collection[str]) -> list[str]:
         """The other half of a pixel size of which a manifest has one."""

@@ -13,6 +13,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from fetal_hc_app.access import admit, binding_refusal
+from fetal_hc_cli import app
 from tests.app.conftest import SCRIPT, free_port
 
 ALLOWED = ["Ann@hospital.example", "@clinic.example"]
@@ -69,6 +70,31 @@ def test_address_in_a_refusal_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch)
     test.run()
     (refusal,) = test.error
     assert r"\[eve\]\(https" in refusal.value
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--address", "0.0.0.0"],
+        ["--", "--server.address", "0.0.0.0"],
+        ["--", "--server.address=0.0.0.0"],
+        ["--address", "127.0.0.1", "--", "--server.address", ""],
+    ],
+)
+def test_command_without_a_login_refuses_a_network_before_the_server_starts(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started: list[object] = []
+    monkeypatch.setattr(app, "run_streamlit", lambda *line, **_: started.append(line))
+    assert app.main(arguments) == 2
+    assert "no login is configured" in capsys.readouterr().err
+    assert started == []
+
+
+def test_command_refuses_a_network_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "run_streamlit", lambda *_line, **_: pytest.fail("the server was started"))
+    monkeypatch.setenv("STREAMLIT_SERVER_ADDRESS", "0.0.0.0")
+    assert app.main([]) == 2
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ Exit code: 0 stopped; 2 bad input.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,6 +23,8 @@ from streamlit.web.cli import main as run_streamlit
 from fetal_hc_app.access import binding_refusal, has_login
 from fetal_hc_cli import new_parser
 
+_ADDRESS_VARIABLE = "STREAMLIT_SERVER_ADDRESS"
+
 
 def build_parser() -> argparse.ArgumentParser:
     parser = new_parser(__doc__)
@@ -33,7 +36,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    refusal = binding_refusal(options.address, has_login()) if options.address else ""
+    address = _chosen_address(options)
+    refusal = binding_refusal(address, has_login()) if address is not None else ""
     if refusal:
         print(f"error: {refusal}", file=sys.stderr)
         return 2
@@ -43,6 +47,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     with suppress(Abort):  # Ctrl-C is the way to stop the app
         run_streamlit([*arguments, *options.streamlit_options], prog_name="streamlit", standalone_mode=False)
     return 0
+
+
+def _chosen_address(options: argparse.Namespace) -> str | None:
+    """The address that somebody chose instead of the app's own settings, as Streamlit will understand it; or None."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(
+        "--server.address", dest="address", default=options.address or os.environ.get(_ADDRESS_VARIABLE)
+    )
+    address: str | None = parser.parse_known_args(options.streamlit_options)[0].address
+    return address
 
 
 def find_script() -> Path:

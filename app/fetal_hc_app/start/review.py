@@ -1,6 +1,6 @@
 """The reviewer app: `fetal-hc app`, `make app` or `streamlit run` with this file.
 
-Streamlit imports this file once to start the server, and runs it for every view of a page.
+Streamlit imports this file once, between listening and answering, and runs it for every view of a page.
 """
 
 import sys
@@ -12,10 +12,12 @@ _APP = Path(__file__).resolve().parents[2]
 if (_APP.parent / "hc18").is_dir():  # a checkout rather than an installed wheel
     sys.path[:0] = [folder for folder in (str(_APP), str(_APP.parent)) if folder not in sys.path]
 
-from fetal_hc_app.access import closed_to_the_network  # noqa: E402
-from fetal_hc_app.shell import run  # noqa: E402
+from fetal_hc_app.access import end_if_open_to_the_network  # noqa: E402
 
 if __name__ == "__main__":
+    from fetal_hc_app.shell import run
+
     run()
 else:
-    app = st.App(__file__, lifespan=closed_to_the_network)
+    end_if_open_to_the_network()
+    app = st.App(__file__)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,45 @@ def test_flipped_byte_of_a_network_is_noticed(bundle: ModelBundle, tmp_path: Pat
     (tmp_path / "m.zip").write_bytes(content)
     with pytest.raises(ModelError, match=r"damaged model bundle \(Bad CRC-32 for file 'detector\.onnx'"):
         ModelBundle.read(tmp_path / "m.zip")
+
+
+def test_member_that_unfolds_is_refused_before_it_is_read(bundle: ModelBundle, tmp_path: Path) -> None:
+    bundle.write(tmp_path / "whole.zip")
+    with zipfile.ZipFile(tmp_path / "whole.zip") as old, zipfile.ZipFile(tmp_path / "m.zip", "w") as new:
+        for name in old.namelist():
+            new.writestr(name, bytes(50_000_000) if name == MANIFEST else old.read(name), zipfile.ZIP_DEFLATED)
+    assert (tmp_path / "m.zip").stat().st_size < 200_000
+    with pytest.raises(ModelError, match=r"m\.zip: its member 'model\.json' is compressed; expected"):
+        ModelBundle.read(tmp_path / "m.zip")
+
+
+def test_member_that_claims_more_than_the_file_has_is_refused(bundle: ModelBundle, tmp_path: Path) -> None:
+    bundle.write(tmp_path / "m.zip")
+    content = bytearray((tmp_path / "m.zip").read_bytes())
+    struct.pack_into("<I", content, content.index(b"PK\x01\x02") + 24, 3_000_000_000)
+    (tmp_path / "m.zip").write_bytes(content)
+    with pytest.raises(ModelError, match=r"m\.zip: its members claim 3,000,0.* bytes, more than the file has"):
+        ModelBundle.read(tmp_path / "m.zip")
+
+
+@pytest.mark.parametrize("name", ["../outside.onnx", "a/b.onnx", "/outside.onnx", "x" * 70 + ".onnx"])
+def test_member_with_a_path_for_a_name_is_refused(bundle: ModelBundle, tmp_path: Path, name: str) -> None:
+    bundle.write(tmp_path / "whole.zip")
+    with zipfile.ZipFile(tmp_path / "whole.zip") as archive:
+        digests = json.loads(archive.read(MANIFEST))["sha256"]
+    path = rewrite_manifest(
+        tmp_path / "whole.zip", tmp_path / "m.zip", sha256={**digests, name: digests["detector.onnx"]}
+    )
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, bundle.networks[DETECTOR])
+    with pytest.raises(ModelError, match="network of a model is"):
+        ModelBundle.read(path)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["detector.onnx", "m.zip", "whole.zip"]
+
+
+def test_device_is_not_read_without_end() -> None:
+    with pytest.raises(ModelError, match="/dev/zero: is a device"):
+        ModelBundle.read("/dev/zero")
 
 
 def test_manifest_that_contradicts_the_network_is_refused(bundle: ModelBundle, tmp_path: Path) -> None:

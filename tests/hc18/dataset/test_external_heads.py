@@ -53,6 +53,26 @@ def test_every_bad_row_is_named_with_its_values(tmp_path: Path) -> None:
     assert not (tmp_path / "external.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("../secret.png,P1,100,120,60,50,30,20,0.5,,", "leads out of the folder"),
+        ("/etc/passwd,P1,100,120,60,50,30,20,0.5,,", "leads out of the folder"),
+        (f"{'x' * 5_000},P1,100,120,60,50,30,20,0.5,,", "is not in"),
+        ("a.png,P1,0,120,60,50,30,20,0.5,,", "'height_px' is '0'; expected a whole number from 1 on"),
+        ("a.png,P1,100,119.5,60,50,30,20,0.5,,", "'width_px' is '119.5'; expected a whole number"),
+        ("a.png,P1,1e12,1e12,60,50,30,20,0.5,,", "pixels; expected at most"),
+        ("a.png,P1,100,120,60,50,30,20,0.5,90,", "pixel size along x is 90 mm"),
+        ("b.png,P1,100,120,60,50,30,20,0.5,,", "already stands in row 2"),
+    ],
+)
+def test_row_that_cannot_be_true_is_refused(tmp_path: Path, row: str, message: str) -> None:
+    (tmp_path / "secret.png").touch()
+    table, images = _folder(tmp_path, ROW, row)
+    with pytest.raises(DatasetError, match=rf"row 3, .*{message}"):
+        write_external_heads(table, images, tmp_path / "external.json")
+
+
 def test_command_keeps_existing_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table, images = _folder(tmp_path, ROW)
     arguments = ["--table", str(table), "--images", str(images), "--output", str(tmp_path / "external.json")]

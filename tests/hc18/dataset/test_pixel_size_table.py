@@ -152,6 +152,40 @@ def test_text_gives_the_same_table_as_a_file(tmp_path: Path) -> None:
     lines = (HEADER, ROW, "010_HC.png,nan,170.5")
     on_disk = read_pixel_size_table(write_table(tmp_path, *lines))
     from_text = pixel_size_table_from_text("\r\n".join(lines), "table.csv")
-    assert from_text.rows == on_disk.rows
+    assert list(from_text.rows) == list(on_disk.rows)
     assert [problem.kind for problem in from_text.problems] == [problem.kind for problem in on_disk.problems]
     assert from_text.problems[0].message.startswith("table.csv, row 3")
+
+
+def rows_of(count: int, size: str) -> list[str]:
+    return [HEADER, *(f"{number:03}_HC.png,{size},44.3" for number in range(count))]
+
+
+def test_first_hundred_problems_and_their_number_are_reported(tmp_path: Path) -> None:
+    table = read_pixel_size_table(write_table(tmp_path, *rows_of(1_200, "x")))
+    assert (table.n_problems, len(table.problems)) == (1_200, 101)
+    assert [problem.row for problem in table.problems[:100]] == list(range(2, 102))
+    assert "has 1,200 problems in its rows; these are the first 100" in table.problems[100].message
+
+
+def test_every_bad_row_still_says_what_is_wrong_with_it(tmp_path: Path) -> None:
+    table = read_pixel_size_table(write_table(tmp_path, *rows_of(1_200, "x"), "a/b,y,1"))
+    (problem,) = table.problems_of_line(1_150)
+    assert problem.message.startswith(f"{tmp_path}/table.csv, row 1150, 'pixel size(mm)': 'x' is not a positive number")
+    assert [problem.kind for problem in table.problems_of_line(1_202)] == ["bad_filename"]
+    assert table.problems_of_line(5_000) == []
+
+
+def test_uneven_and_repeated_rows_are_bounded_too(tmp_path: Path) -> None:
+    lines = [HEADER, *["000_HC.png,0,1,44.3"] * 300]
+    table = read_pixel_size_table(write_table(tmp_path, *lines))
+    assert table.n_problems == 300 + 299
+    assert len(table.problems) == 101
+    assert [problem.kind for problem in table.problems[:3]] == ["field_count", "field_count", "duplicate_row"]
+    assert "already stands in row 2" in table.problems[2].message
+
+
+def test_problems_of_a_kind_can_be_left_out(tmp_path: Path) -> None:
+    table = read_pixel_size_table(write_table(tmp_path, HEADER, "a.png,x,y"), require_hc=True).without("bad_hc")
+    assert [problem.kind for problem in table.problems] == ["bad_pixel_size"]
+    assert table.n_problems == 1

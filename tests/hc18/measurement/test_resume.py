@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from fetal_hc.batch.checkpoint.checkpoint_directory import CheckpointDirectory
 from fetal_hc.batch.sources import ImageSource
@@ -164,16 +166,36 @@ def test_results_of_another_batch_are_not_taken_for_this_one(runs: Runs, change:
     assert [(runs.output / name).read_bytes() for name in ("s.csv", "d.csv")] == before
 
 
-@pytest.mark.parametrize("changes", [{"min_score": 0.4}, {"model": "another"}])
-def test_results_of_other_settings_are_not_taken_for_this_batch(
-    runs: Runs, tmp_path: Path, changes: dict[str, object]
-) -> None:
+def test_results_of_another_model_are_not_taken_for_this_batch(runs: Runs, tmp_path: Path) -> None:
     runs.run()
-    if "model" in changes:
-        changes = {"model": write_bright_object_model(tmp_path / "m.onnx", head_spec(min_size=0), score=0.8)}
-    with pytest.raises(ConfigError, match="exists already"):
-        runs.run(resume=True, **changes)
+    other = write_bright_object_model(tmp_path / "m.onnx", head_spec(min_size=0), score=0.8)
+    with pytest.raises(
+        ConfigError, match=r"with other results than those of this batch: '.*' was measured with another"
+    ):
+        runs.run(resume=True, model=other)
     runs.check()
+
+
+@pytest.mark.parametrize("min_score", [0.4, 0.85])
+def test_finished_batch_with_a_smallest_score_is_complete_already(runs: Runs, min_score: float) -> None:
+    Image.fromarray(np.zeros((112, 160), np.uint8)).save(runs.images / "000_HC.png")  # no head, for a reason
+    runs.run(min_score=min_score)
+    files = [(runs.output / name).read_bytes() for name in ("s.csv", "d.csv")]
+    summary = runs.run(resume=True, min_score=min_score)
+    assert "this batch is complete already; nothing was changed" in summary.to_text()
+    assert [(runs.output / name).read_bytes() for name in ("s.csv", "d.csv")] == files
+
+
+@pytest.mark.parametrize(("first", "second"), [(0.4, 0.3), (0.4, None), (None, 0.4), (0.4, 0.95)])
+def test_results_of_another_smallest_score_are_named_as_such(
+    runs: Runs, first: float | None, second: float | None
+) -> None:
+    Image.fromarray(np.zeros((112, 160), np.uint8)).save(runs.images / "000_HC.png")
+    runs.run(min_score=first)
+    with pytest.raises(
+        ConfigError, match=r"'\d+_HC\.png' was measured with another smallest score than 0\.\d+; choose"
+    ):
+        runs.run(resume=True, min_score=second)
 
 
 def test_unfinished_batch_is_reported_without_resume_and_given_up_with_overwrite(runs: Runs) -> None:

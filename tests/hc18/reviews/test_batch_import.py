@@ -92,6 +92,11 @@ def test_imported_label_and_record_hold_no_file_name(sqlite_store: ReviewStore, 
         (_row("gone.png"), "no such image in the folder"),
         (_row("../secret.png"), "leads out of the folder"),
         (_row("/etc/passwd"), "leads out of the folder"),
+        (_row("x" * 5_000), "no such image in the folder"),
+        (_row("a\0b.png"), "no such image in the folder"),
+        (_row("loop.png"), "no such image in the folder"),
+        (_row(f"1.png#{'9' * 5_000}"), "no such image in the folder"),
+        (_row("1.png#0"), "no such image in the folder"),
         (_row("text.png"), "not a PNG, JPEG, TIFF or BMP"),
         (_row("1.png", image_hw=(65, 80)), "has 80 x 64 px, the one that was scored 80 x 65"),
         (_row("1.png", pixel_size_xy_mm=(90.0, 90.0)), "pixel size along x is 90 mm"),
@@ -105,6 +110,7 @@ def test_row_that_cannot_be_taken_in_is_reported_and_costs_no_other(
         _write_image(tmp_path / "images", f"{number}.png", number)
     (tmp_path / "secret.png").touch()
     (tmp_path / "images" / "text.png").write_text("no image")
+    (tmp_path / "images" / "loop.png").symlink_to("loop.png")
     refused, taken = _import(sqlite_store, tmp_path, row, _row("2.png"))
     assert problem in refused.problem
     assert refused.registration is None
