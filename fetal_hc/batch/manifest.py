@@ -84,6 +84,40 @@ def read_manifest(manifest: str, folder: str, rules: SourceRules[Facts]) -> Iter
         ) from error
 
 
+def read_manifest_column(manifest: str, column: str) -> dict[str, str]:
+    """The text in a column for every row that has one, by the name of the row in the results; empty without the column.
+
+    Args:
+        manifest: CSV or Parquet file (by its suffix), a path or a URL.
+        column: name of the column.
+
+    Raises:
+        DatasetError: if the file cannot be read.
+        ConfigError: if it needs a library that is not installed.
+    """
+    is_parquet = Path(manifest).suffix.lower() in PARQUET_SUFFIXES
+    wanted = column_key(column)
+    try:
+        with (
+            open_binary(manifest) as stream,
+            closing(
+                _read_parquet(stream, {*_PATH_COLUMNS, _ID_COLUMN, wanted}) if is_parquet else _read_csv(stream)
+            ) as lines,
+        ):
+            header = [column_key(name) for name in next(lines, (0, []))[1]]
+            if wanted not in header:
+                return {}
+            names = [header.index(name) for name in (_ID_COLUMN, *_PATH_COLUMNS) if name in header]
+            place = header.index(wanted)
+            found = {}
+            for _, fields in lines:
+                if len(fields) == len(header) and fields[place]:
+                    found[next((fields[index] for index in names if fields[index]), "")] = fields[place]
+            return found
+    except _READING_ERRORS as error:
+        raise DatasetError(f"{manifest}: cannot be read ({error}); expected a table; check the path") from error
+
+
 def manifest_folder(manifest: str) -> str:
     """The folder a manifest lies in."""
     return manifest.rpartition("/")[0] if is_url(manifest) else str(Path(manifest).parent)

@@ -49,6 +49,7 @@ class MeasurementRow:
         quality: of the outline, as the detection stage shows it.
         model_sha256: hex digest of the model file.
         other_sizes_xy_mm: pixel sizes that other sources give and that were not used, as in `Calibration`.
+        sharpness: of the picture around the ellipse, see `hc18.measurement.groups.sharpness`.
     """
 
     file_name: str
@@ -68,6 +69,7 @@ class MeasurementRow:
     quality: Quality = field(default_factory=Quality)
     model_sha256: str = ""
     other_sizes_xy_mm: tuple[tuple[float, float], ...] = ()
+    sharpness: float | None = None
 
 
 def _number(name: str, decimals: int | None, *, is_required: bool = False) -> Column[MeasurementRow]:
@@ -173,6 +175,7 @@ _COLUMNS: tuple[Column[MeasurementRow], ...] = (
     _interval_column("hc_interval_coverage", "coverage", None),
     Column("other_pixel_sizes_mm", str, _other_sizes_text, is_required=False),
     *quality_columns(Quality, is_original=False),
+    _number("sharpness", 4),
 )
 
 
@@ -205,6 +208,7 @@ def _from_values(values: Mapping[str, Any]) -> MeasurementRow:
         quality=Quality.from_values(values),
         model_sha256=values["model_sha256"],
         other_sizes_xy_mm=_other_sizes(values.get("other_pixel_sizes_mm") or ""),
+        sharpness=values.get("sharpness"),
     )
 
 

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from fetal_hc.batch.tasks import Failure, ImageTask
 from fetal_hc.batch.work import BatchWork
 from fetal_hc.io.columns import ColumnTable
+from fetal_hc.model.preprocess import to_grey
 from hc18.geometry.pixel_size import Calibration, CalibrationSource, candidate, from_table, uncalibrated
 from hc18.measurement.frames import ImageFrames, open_frames
+from hc18.measurement.groups import sharpness
 from hc18.measurement.head_model import HeadModel, load_model
 from hc18.measurement.measurement import Measurement
 from hc18.measurement.pipeline import measure_frame
@@ -91,7 +93,7 @@ class MeasureWork(BatchWork[TablePixelSize, MeasurementRow]):
         self, task: HeadTask, image_rgb: NDArray[np.uint8], measurement: Measurement, *, has_own: bool
     ) -> MeasurementRow:
         """The row of a picture in which a head was looked for; `has_own` as in `_candidates`."""
-        calibration = measurement.calibration
+        calibration, ellipse_px = measurement.calibration, measurement.ellipse_px
         is_remarkable = has_own or calibration.warnings
         return MeasurementRow(
             file_name=task.file_name,
@@ -99,7 +101,7 @@ class MeasureWork(BatchWork[TablePixelSize, MeasurementRow]):
             reason=measurement.reason,
             hc_mm=measurement.hc_mm,
             hc_px=measurement.hc_px,
-            ellipse_px=measurement.ellipse_px,
+            ellipse_px=ellipse_px,
             ellipse_mm=measurement.ellipse_mm,
             confidence=measurement.score,
             flags=measurement.flags,
@@ -111,6 +113,7 @@ class MeasureWork(BatchWork[TablePixelSize, MeasurementRow]):
             quality=measurement.outline.quality,
             model_sha256=self.model_sha256,
             other_sizes_xy_mm=calibration.other_sizes_xy_mm,
+            sharpness=None if ellipse_px is None else sharpness(to_grey(image_rgb), ellipse_px),
         )
 
 

@@ -2,6 +2,7 @@
 
     fetal-hc score --images HC18/test_set --pixel-sizes HC18/test_set_pixel_size.csv --output submission.csv
     fetal-hc score --manifest archive.csv --output archive_submission.csv --resume
+    fetal-hc score --images clip.dcm --output clip.csv --group-by clip
 
 Exit code: 0 every image was measured; 1 some were not (they are named, the others are written); 2 bad input or no way
 to go on; 130 stopped by Ctrl-C. Finished results are kept until the output files are complete; --resume continues.
@@ -12,13 +13,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from fetal_hc.batch.batch import check_outputs
 from fetal_hc.batch.settings import RUNNER_NAMES
 from fetal_hc.io.interruption import stop_at_signals
 from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.measurement.batches import BatchInterrupted, MeasureSettings, measure_batch, open_source
+from hc18.measurement.details import read_details
+from hc18.measurement.groups import GroupBy, examination_column, summarize_groups, write_groups
 
 INTERRUPTED = 130
 
@@ -42,6 +46,18 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="CSV",
         help="table with a row for every image (default: OUTPUT_details.csv beside the output)",
+    )
+    outputs.add_argument(
+        "--group-by",
+        choices=[kind.value for kind in GroupBy],
+        help="also one result per clip (frames of a file, or pictures of a folder) or per examination (a column "
+        "'examination' of the manifest, else what stands before the first underscore of the name)",
+    )
+    outputs.add_argument(
+        "--groups",
+        type=Path,
+        metavar="CSV",
+        help="table of the groups (default: OUTPUT_clips.csv, OUTPUT_examinations.csv)",
     )
     outputs.add_argument("--overwrite", action="store_true", help="replace output files, give up an unfinished batch")
     outputs.add_argument("--resume", action="store_true", help="continue the unfinished batch, if there is one")
@@ -94,7 +110,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             progress=True,
         )
         source = open_source(options.images, options.pixel_sizes, options.manifest)
+        groups = None if options.group_by is None else _group_plan(options, details)
         summary = measure_batch(source, options.output, details, settings)
+        grouped = "" if groups is None else groups()
     except BatchInterrupted as interrupt:
         print(interrupt, file=sys.stderr)
         return INTERRUPTED
@@ -104,7 +122,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     if problems := summary.to_problem_text():
         print(problems, file=sys.stderr)
     print(summary.to_text())
+    if grouped:
+        print(grouped)
     return 0 if summary.is_complete else 1
+
+
+def _group_plan(options: argparse.Namespace, details: Path) -> Callable[[], str]:
+    """What groups the finished details, after its output and its columns were checked; it says what it wrote.
+
+    Raises:
+        FetalHCError: if the output is in the way, or the manifest cannot be read.
+    """
+    by = GroupBy(options.group_by)
+    path = options.groups or options.output.with_name(f"{options.output.stem}_{by}s.csv")
+    may_replace = options.overwrite or options.resume
+    check_outputs([path], [options.output, details], overwrite=may_replace)
+    name_of = None if options.manifest is None else examination_column(options.manifest, by)
+
+    def write() -> str:
+        n_groups = write_groups(summarize_groups(read_details(details), by, name_of), path)
+        return f"{path}: {n_groups} {by}{'s' if n_groups != 1 else ''}"
+
+    return write
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def trace(
         torch.onnx.export(
             graph,
             (inputs,),
-            stream,
+            stream,  # type: ignore[arg-type]  # it takes streams too
             dynamo=False,
             opset_version=OPSET,
             input_names=[input_name],
@@ -150,7 +150,7 @@ class MaskHeadForIntegers(nn.Module):
             self.enlarge.bias.copy_(deconv.bias.repeat(4))  # type: ignore[union-attr]  # both have one
             for cell in range(4):  # of the output's 2x2 cells; channels of one output stand side by side
                 self.predict.weight[cell::4, cell * n_mid : (cell + 1) * n_mid] = predictor.weight
-                self.predict.bias[cell::4] = predictor.bias  # type: ignore[index]
+                self.predict.bias[cell::4] = predictor.bias  # type: ignore[assignment,index]
 
     def forward(self, x: Tensor) -> Tensor:
         cells = self.predict(torch.relu(self.enlarge(self.convolutions(x))))

@@ -131,7 +131,7 @@ def export_model(cfg: CfgNode, weights: Path, output: Path, options: ExportOptio
 def _for_integers(model: GeneralizedRCNN) -> GeneralizedRCNN:
     """A copy of the network whose mask head can be computed in integers."""
     copy = deepcopy(model)
-    copy.roi_heads.mask_head = MaskHeadForIntegers(model.roi_heads.mask_head)  # type: ignore[arg-type]
+    copy.roi_heads.mask_head = MaskHeadForIntegers(model.roi_heads.mask_head)  # type: ignore[arg-type,assignment]
     return copy.eval()
 
 

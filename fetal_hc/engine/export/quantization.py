@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,9 @@ from fetal_hc.model.model_spec import INPUT_NAME, ModelSpec
 from fetal_hc.model.preprocess import to_network_input
 
 MIN_IMAGES = 8
+# What keeps feature maps in 8 bits, and what reads them to pool regions.
+_MAP_OPERATORS = frozenset({"Conv", "Add", "Clip", "Concat", "MaxPool", "Relu", "Resize"})
+_MAP_READERS = frozenset({"RoiAlign"})
 _QUANTIZER = Path(onnxruntime.quantization.__file__).parent
 
 
@@ -44,7 +48,7 @@ class _Images(CalibrationDataReader):
 
 
 def quantize_model(source: Path, target: Path, images: Sequence[Path]) -> None:
-    """Writes a model whose detector has 8-bit convolutions; boxes, scores and fully connected layers stay float32.
+    """Writes a model whose detector computes feature maps in 8 bits; boxes, scores and what gives them stay float32.
 
     Weights are scaled per channel and kept to 7 bits: with 8, processors without VNNI instructions overflow.
     Activations are scaled by their range on the images. A calibration of the source is left out, because it does not
@@ -72,7 +76,8 @@ def quantize_model(source: Path, target: Path, images: Sequence[Path]) -> None:
             str(quantized),
             _Images(images, bundle.spec),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv"],
+            op_types_to_quantize=sorted(_MAP_OPERATORS),
+            nodes_to_quantize=_names_of_maps(prepared),
             per_channel=True,
             reduce_range=True,
             activation_type=QuantType.QUInt8,
@@ -83,6 +88,39 @@ def quantize_model(source: Path, target: Path, images: Sequence[Path]) -> None:
         metadata = {item.key: item.value for item in onnx.load(given).metadata_props}
     onnx.helper.set_model_props(proto, metadata)
     bundle.replace(networks={DETECTOR: proto.SerializeToString()}).write(target)
+
+
+def _names_of_maps(prepared: Path) -> list[str]:
+    """Names of the nodes to compute in 8 bits: their results are feature maps, and they only use feature maps.
+
+    Two kinds of convolutions are left out. Those whose results are numbers for boxes, scores or masks are small, and
+    256 steps would limit how precisely an outline can be placed. Depthwise convolutions and all that comes before them
+    would change circumferences by 0.3 mm on average (EfficientNet-Lite0), and gain hardly any time.
+    """
+    graph = onnx.load(prepared).graph
+    constants = {tensor.name for tensor in graph.initializer}
+    makers: dict[str, onnx.NodeProto] = {}
+    readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+    for node in graph.node:
+        data = [name for name in node.input if name and name not in constants]
+        is_map = node.op_type == "Conv" or (node.op_type in _MAP_OPERATORS and all(name in makers for name in data))
+        makers.update(dict.fromkeys(node.output, node) if is_map else {})
+        for name in data:
+            readers[name].append(node)
+    before_depthwise: set[str] = set()
+    for output, node in reversed(makers.items()):  # readers come before what they read
+        if _is_depthwise(node) or output in before_depthwise:
+            before_depthwise.update((output, *node.input))
+    return [
+        node.name
+        for output, node in makers.items()
+        if output not in before_depthwise
+        and any(reader.op_type in _MAP_READERS or makers.keys() & set(reader.output) for reader in readers[output])
+    ]
+
+
+def _is_depthwise(node: onnx.NodeProto) -> bool:
+    return node.op_type == "Conv" and any(item.name == "group" and item.i > 1 for item in node.attribute)
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def suppress(boxes: Tensor, scores: Tensor, groups: Tensor, n_groups: int, iou_t
     An exported graph suppresses group by group: torchvision's own choice between two algorithms depends on the
     number of boxes, which a graph cannot branch on. Both give the same boxes.
     """
-    if not torch.jit.is_tracing():
+    if not torch.onnx.is_in_onnx_export():
         return batched_nms(boxes.float(), scores, groups, iou_threshold)
     kept = []
     for group in range(n_groups):

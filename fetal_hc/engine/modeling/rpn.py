@@ -161,6 +161,6 @@ class RPN(nn.Module):
 
 def _at_most(count: int, limit: int) -> int:
     """The smaller of both; in an exported graph too, where `count` depends on the image."""
-    if torch.jit.is_tracing():
+    if torch.onnx.is_in_onnx_export():
         return torch.minimum(torch.as_tensor(count), torch.tensor(limit))  # type: ignore[return-value]  # a traced number
     return min(count, limit)

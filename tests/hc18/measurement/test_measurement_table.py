@@ -28,6 +28,7 @@ FULL = MeasurementRow(
     quality=Quality(1.25, 0.125, 0.0625),
     model_sha256="abc",
     other_sizes_xy_mm=((0.25, 0.3),),
+    sharpness=0.25,
 )
 
 

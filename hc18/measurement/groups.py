@@ -1,0 +1,244 @@
+"""Several pictures of one head as one result: the frames of a clip, or the images of an examination.
+
+Two frames of one examination differ by more than a measurement errs, so the choice of the frame matters most. Frames
+are ranked by how sure the plane is and by how sharp they are; the median of the best ones is the result.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fetal_hc.batch.manifest import read_manifest_column
+from fetal_hc.errors import FetalHCError
+from fetal_hc.io.atomic import atomic_path
+from fetal_hc.io.columns import Column, ColumnTable
+from hc18.dataset.labelled_image import examination_of
+from hc18.geometry.ellipse import Ellipse
+from hc18.measurement.rows import MeasurementRow, RowStatus
+
+N_BEST_FRAMES = 5
+# Correlation of the errors of two images of one examination (`python -m experiments.examinations`).
+ERROR_CORRELATION = 0.16
+_FRAME_NUMBER = re.compile(r"#\d+$")
+
+
+class GroupBy(StrEnum):
+    """What the pictures of a group have in common."""
+
+    CLIP = "clip"
+    EXAMINATION = "examination"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupResult:
+    """One head circumference from several pictures; what does not apply is None.
+
+    Attributes:
+        name: of the group.
+        n_images: pictures in it.
+        n_measured: those with millimetres.
+        best_images: names of those that count, the one to look at first.
+        hc_mm: median circumference of these.
+        low_mm: lower end of its interval; None without a calibrated model.
+        high_mm: upper end.
+        spread_mm: largest minus smallest circumference of those that count.
+        smallest_mm: smallest circumference of all that were measured.
+        largest_mm: largest of all.
+        n_flagged: measured pictures with a flag.
+        flags: those that at least half of the pictures that count have, the most frequent first.
+    """
+
+    name: str
+    n_images: int
+    n_measured: int
+    best_images: tuple[str, ...] = ()
+    hc_mm: float | None = None
+    low_mm: float | None = None
+    high_mm: float | None = None
+    spread_mm: float | None = None
+    smallest_mm: float | None = None
+    largest_mm: float | None = None
+    n_flagged: int = 0
+    flags: tuple[str, ...] = ()
+
+
+def sharpness(image_grey: NDArray[np.uint8], ellipse_px: Ellipse) -> float:
+    """How sharp a picture is around an ellipse: mean edge strength over the spread of the grey values.
+
+    It compares frames of one clip, not pictures of different machines.
+
+    Args:
+        image_grey: uint8 (H, W).
+        ellipse_px: in px of the image.
+    """
+    x0, y0, x1, y1 = ellipse_px.box_xyxy()
+    height, width = image_grey.shape
+    rows = slice(max(math.floor(y0), 0), min(math.ceil(y1), height - 1) + 1)
+    columns = slice(max(math.floor(x0), 0), min(math.ceil(x1), width - 1) + 1)
+    inside = image_grey[rows, columns]
+    if not inside.size:
+        return 0.0
+    edges = cv2.Laplacian(inside, cv2.CV_16S)
+    return float(cv2.norm(edges, cv2.NORM_L1) / inside.size / (float(inside.std()) + 1.0))
+
+
+def group_name(file_name: str, by: GroupBy) -> str:
+    """The group of a picture, from its name in the results.
+
+    The frames of a file belong to the clip of its name, single pictures to the clip of their folder. The examination is
+    what stands before the first underscore of the name, as in HC18.
+    """
+    bare = _FRAME_NUMBER.sub("", file_name)
+    if by is GroupBy.EXAMINATION:
+        return examination_of(bare)
+    return bare if bare != file_name else str(PurePosixPath(bare).parent)
+
+
+def examination_column(manifest: str, by: GroupBy) -> Callable[[str], str] | None:
+    """The group of a picture by a manifest's column `examination` (or `clip`); None if it has none.
+
+    Raises:
+        DatasetError: if the manifest cannot be read.
+    """
+    found = read_manifest_column(manifest, by.value)
+    if not found:
+        return None
+    return lambda name: found.get(_FRAME_NUMBER.sub("", name)) or group_name(name, by)
+
+
+def summarize_groups(
+    rows: Iterable[MeasurementRow], by: GroupBy, name_of: Callable[[str], str] | None = None
+) -> Iterator[GroupResult]:
+    """One result per group, in the order in which the groups appear.
+
+    Args:
+        rows: of a batch.
+        by: what the pictures of a group have in common.
+        name_of: group of a picture by its name in the results; `group_name` if None.
+    """
+    groups: dict[str, list[MeasurementRow]] = {}
+    for row in rows:
+        name = group_name(row.file_name, by) if name_of is None else name_of(row.file_name)
+        groups.setdefault(name, []).append(row)
+    for name, members in groups.items():
+        yield summarize_group(name, members, by)
+
+
+def summarize_group(name: str, rows: Sequence[MeasurementRow], by: GroupBy) -> GroupResult:
+    """The result of one group.
+
+    Of a clip the `N_BEST_FRAMES` best frames count, of an examination all images; those without a flag go before those
+    with one, which count only if there are no others.
+
+    Args:
+        name: of the group.
+        rows: its pictures.
+        by: what they have in common.
+    """
+    measured = [row for row in rows if row.status is RowStatus.OK and row.hc_mm is not None]
+    if not measured:
+        return GroupResult(name, len(rows), 0)
+    sound = [row for row in measured if not row.flags] or measured
+    largest = max(row.sharpness or 0.0 for row in sound) or 1.0
+    ranked = sorted(sound, key=lambda row: _plane_score(row) * (row.sharpness or 0.0) / largest, reverse=True)
+    best = ranked[:N_BEST_FRAMES] if by is GroupBy.CLIP else ranked
+    values = [row.hc_mm for row in best if row.hc_mm is not None]
+    every = [row.hc_mm for row in measured if row.hc_mm is not None]
+    middle = statistics.median(values)
+    low_mm, high_mm = _interval(best, middle, by)
+    raised = Counter(str(flag) for row in best for flag in row.flags)
+    return GroupResult(
+        name=name,
+        n_images=len(rows),
+        n_measured=len(measured),
+        best_images=tuple(row.file_name for row in best),
+        hc_mm=middle,
+        low_mm=low_mm,
+        high_mm=high_mm,
+        spread_mm=max(values) - min(values),
+        smallest_mm=min(every),
+        largest_mm=max(every),
+        n_flagged=sum(bool(row.flags) for row in measured),
+        flags=tuple(flag for flag, count in raised.most_common() if 2 * count >= len(best)),
+    )
+
+
+def _plane_score(row: MeasurementRow) -> float:
+    """How sure the plane is, 0 to 1: of the check of the plane, else of the detection."""
+    score = getattr(row.quality, "plane_score", None)
+    return float(score if score is not None else row.confidence or 0.0)
+
+
+def _interval(rows: Sequence[MeasurementRow], middle_mm: float, by: GroupBy) -> tuple[float | None, float | None]:
+    """Interval of a median of measurements, from theirs.
+
+    The errors of images of an examination are nearly independent, so their median errs less than one of them. Those of
+    the frames of a clip are not: the interval stays that of one frame.
+    """
+    reaches = [
+        (row.hc_mm - row.interval.low_mm, row.interval.high_mm - row.hc_mm)
+        for row in rows
+        if row.interval is not None and row.hc_mm is not None
+    ]
+    if len(reaches) < len(rows):
+        return None, None
+    correlation = 1.0 if by is GroupBy.CLIP else ERROR_CORRELATION
+    shrink = math.sqrt(correlation + (1.0 - correlation) / len(rows))
+    below, above = (statistics.median(side) for side in zip(*reaches, strict=True))
+    return middle_mm - shrink * below, middle_mm + shrink * above
+
+
+def _number(name: str, attribute: str) -> Column[GroupResult]:
+    return Column(name, float, lambda group: getattr(group, attribute), 4)
+
+
+GROUP_COLUMNS: tuple[Column[GroupResult], ...] = (
+    Column("group", str, lambda group: group.name),
+    _number("hc_median_mm", "hc_mm"),
+    _number("hc_low_mm", "low_mm"),
+    _number("hc_high_mm", "high_mm"),
+    _number("hc_spread_mm", "spread_mm"),
+    Column("look_at", str, lambda group: group.best_images[0] if group.best_images else ""),
+    Column("flags", str, lambda group: ";".join(group.flags)),
+    Column("n_images", int, lambda group: group.n_images),
+    Column("n_measured", int, lambda group: group.n_measured),
+    Column("n_used", int, lambda group: len(group.best_images)),
+    Column("n_flagged", int, lambda group: group.n_flagged),
+    _number("hc_smallest_mm", "smallest_mm"),
+    _number("hc_largest_mm", "largest_mm"),
+    Column("used_images", str, lambda group: ";".join(group.best_images)),
+)
+
+
+def write_groups(groups: Iterable[GroupResult], path: Path) -> int:
+    """Writes a CSV file with a row for every group, as a whole or not at all; returns their number.
+
+    Raises:
+        FetalHCError: if it cannot be written.
+    """
+    table = ColumnTable(GROUP_COLUMNS, lambda values: GroupResult(**values))
+    n_groups = 0
+    try:
+        with atomic_path(path) as new, new.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
+            lines = csv.writer(stream, lineterminator="\n")
+            lines.writerow(table.names)
+            for group in groups:
+                lines.writerow(table.to_texts(group))
+                n_groups += 1
+    except OSError as error:
+        raise FetalHCError(
+            f"{path}: cannot be written ({error.strerror or error}); expected a writable folder; choose another path"
+        ) from error
+    return n_groups
