@@ -43,7 +43,7 @@ def test_columns_and_their_order_are_stable() -> None:
         "pixel_size_x_mm", "pixel_size_y_mm", "angle_in_mm_rad", "calibration",
         "hc_low_mm", "hc_high_mm", "expected_error_mm",
         "residual_percent", "disagreement_percent", "mask_entropy", "hc_interval_coverage",
-        "other_pixel_sizes_mm",
+        "other_pixel_sizes_mm", "sharpness",
     )  # fmt: skip
 
 
