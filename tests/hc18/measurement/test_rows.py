@@ -23,9 +23,10 @@ MEASURED = MeasurementRow(
     pixel_size_xy_mm=(0.2, 0.2),
     pixel_size_source="csv",
     interval=Interval(171.5, 179.12345678, 1.5, 0.9),
-    quality=Quality(1.25, 0.125, 0.0625),
+    quality=Quality(1.25, 0.125, 0.0625, 1.5, 0.75, 0.25),
     model_sha256="abc",
     other_sizes_xy_mm=((0.25, 0.3), (0.1, 0.1)),
+    sharpness=0.125,
 )
 
 
@@ -43,7 +44,7 @@ def test_columns_and_their_order_are_stable() -> None:
         "pixel_size_x_mm", "pixel_size_y_mm", "angle_in_mm_rad", "calibration",
         "hc_low_mm", "hc_high_mm", "expected_error_mm",
         "residual_percent", "disagreement_percent", "mask_entropy", "hc_interval_coverage",
-        "other_pixel_sizes_mm", "sharpness",
+        "other_pixel_sizes_mm", "stages_percent", "plane_score", "unfamiliarity", "sharpness",
     )  # fmt: skip
 
 
@@ -60,6 +61,7 @@ def test_measured_image() -> None:
         "hc_low_mm": "171.5000", "hc_high_mm": "179.1235", "expected_error_mm": "1.5000",
         "residual_percent": "1.250000", "disagreement_percent": "0.125000", "mask_entropy": "0.062500",
         "hc_interval_coverage": "0.9", "other_pixel_sizes_mm": "0.25x0.3;0.1x0.1",
+        "stages_percent": "1.500000", "plane_score": "0.750000", "unfamiliarity": "0.250000", "sharpness": "0.1250",
     }  # fmt: skip
 
 
