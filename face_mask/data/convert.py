@@ -1,4 +1,4 @@
-"""From a face-mask dataset to COCO JSON or a classification manifest, split into training and validation."""
+"""From a face-mask dataset to COCO JSON or a classification manifest, split into training, validation and test."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from face_mask.data.mfsd import read_mfsd
 from face_mask.data.outputs import to_coco, write_manifest
 from face_mask.data.records import LabelledPhoto, Reading
 from face_mask.data.sheet import draw_sheet
-from face_mask.data.splits import TRAIN, VAL, split_photos
+from face_mask.data.splits import PARTS, check_fractions, split_photos
 from face_mask.data.voc import read_voc
 from fetal_hc.errors import ConfigError, DatasetError, Problem, raise_if_any
 from fetal_hc.io.atomic import atomic_path, write_text_atomic
@@ -48,6 +48,7 @@ class ConversionOptions:
 
     Attributes:
         val_fraction: share of validation, in (0, 1).
+        test_fraction: share of the test part, in [0, 1]; 0 for none, 1 for a folder that is all test.
         seed: of the split.
         class_map: explicit map of classes; None takes the format's own.
         strict: whether a problem stops the conversion.
@@ -60,6 +61,7 @@ class ConversionOptions:
     """
 
     val_fraction: float = 0.15
+    test_fraction: float = 0.0
     seed: int = 0
     class_map: ClassMap | None = None
     strict: bool = False
@@ -86,6 +88,7 @@ class PhotoConversion:
         n_excluded_labels: labels of classes that the map leaves out.
         classes: source class -> class.
         val_fraction: as asked for.
+        test_fraction: as asked for.
         seed: of the split.
         n_problems: by kind.
         problems: everything left out or changed, with file, value and outcome.
@@ -102,6 +105,7 @@ class PhotoConversion:
     n_excluded_labels: Mapping[str, int]
     classes: Mapping[str, str]
     val_fraction: float
+    test_fraction: float
     seed: int
     n_problems: Mapping[str, int]
     problems: tuple[Problem, ...]
@@ -114,7 +118,7 @@ def convert_face_mask(
     output: str | os.PathLike[str],
     options: ConversionOptions | None = None,
 ) -> PhotoConversion:
-    """Writes `NAME_train.json` and `NAME_val.json`, or `NAME.csv` for class folders, into `output`.
+    """Writes `NAME_PART.json` for train, val and test, or `NAME.csv` for class folders, into `output`.
 
     `NAME_report.json` and `NAME_overlays.png` go to the same folder. Each file is replaced atomically; the same data
     and options give the same bytes.
@@ -139,7 +143,7 @@ def convert_face_mask(
     problems = [*reading.problems, *class_problems]
     _check_usable(photos, problems, root, chosen)
     drawn = faces_with_crops(photos, chosen.min_crop_area_px) if chosen.single_face else photos
-    parts = split_photos(drawn, chosen.val_fraction, chosen.seed)
+    parts = split_photos(drawn, chosen.val_fraction, chosen.seed, test_fraction=chosen.test_fraction)
     folder, image_root = Path(output), reading.image_root
     prefix = chosen.name or f"face_mask_{format_name.replace('-', '_')}"
     if chosen.single_face:
@@ -172,8 +176,7 @@ def _check_options(format_name: str, options: ConversionOptions) -> None:
     """
     if format_name not in READERS:
         raise ConfigError(f"format is '{format_name}'; expected one of {', '.join(READERS)}")
-    if not 0.0 < options.val_fraction < 1.0:
-        raise ConfigError(f"val_fraction is {options.val_fraction}; expected a number between 0 and 1, such as 0.15")
+    check_fractions(options.val_fraction, options.test_fraction)
     if options.n_overlays < 0:
         raise ConfigError(f"n_overlays is {options.n_overlays}; expected 0 or more photos")
     if options.min_crop_area_px < 1:
@@ -212,22 +215,29 @@ def _report(
 ) -> PhotoConversion:
     """Counts of a conversion; what depends on the written files is filled in later."""
     labels = Counter((parts[photo.file_name], label.category) for photo in photos for label in photo.labels)
+    used = _used_parts(parts)
     return PhotoConversion(
         format=format_name,
         single_face=options.single_face,
         image_root="",
         n_found=n_found,
         n_used=len(photos),
-        n_photos={part: sum(parts[photo.file_name] == part for photo in photos) for part in (TRAIN, VAL)},
-        n_labels={part: {name: labels[part, name] for name in class_map.names} for part in (TRAIN, VAL)},
+        n_photos={part: sum(parts[photo.file_name] == part for photo in photos) for part in used},
+        n_labels={part: {name: labels[part, name] for name in class_map.names} for part in used},
         n_excluded_labels={},
         classes=dict(class_map.targets),
         val_fraction=options.val_fraction,
+        test_fraction=options.test_fraction,
         seed=options.seed,
         n_problems=dict(sorted(Counter(problem.kind for problem in problems).items())),
         problems=tuple(problems),
         files=(),
     )
+
+
+def _used_parts(parts: Mapping[str, str]) -> list[str]:
+    """The parts that hold photos, in the order train, val, test."""
+    return [part for part in PARTS if part in parts.values()]
 
 
 def _write_labels(
@@ -244,13 +254,14 @@ def _write_labels(
         return [f"{prefix}.csv"]
     identifiers = {photo.file_name: number for number, photo in enumerate(photos, start=1)}
     files = []
-    for part in (TRAIN, VAL):
+    for part in _used_parts(parts):
         info = {
             "description": f"faces converted from the format '{report.format}'; boxes and run lengths in the corner "
             "convention (pixel i covers [i, i + 1]); objects without segmentation have a box only",
             IMAGE_ROOT_KEY: report.image_root,
             "split": part,
             "val_fraction": report.val_fraction,
+            "test_fraction": report.test_fraction,
             "seed": report.seed,
         }
         members = [photo for photo in photos if parts[photo.file_name] == part]

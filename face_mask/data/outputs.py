@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from face_mask.data.records import LabelledPhoto
-from face_mask.data.splits import TRAIN, VAL
+from face_mask.data.splits import PARTS
 from fetal_hc.errors import DatasetError, raise_if_fatal, raise_problems
 from fetal_hc.io.records import CocoAnnotation, CocoCategory, CocoDataset, CocoImage
 from fetal_hc.io.tables import read_table, write_csv
@@ -24,7 +24,7 @@ class PhotoRow:
         file_name: relative to the dataset's folder, in POSIX form.
         class_index: 0-based.
         class_name: name of that class.
-        split: "train" or "val".
+        split: "train", "val" or "test".
         path: the photo, found from the manifest's own folder.
     """
 
@@ -86,7 +86,7 @@ def write_manifest(
     Args:
         path: the CSV.
         photos: each with one label.
-        parts: "train" or "val" of each file name.
+        parts: "train", "val" or "test" of each file name.
         names: of the classes, in the order of their index.
         image_root: folder of the file names relative to the CSV's folder, in POSIX form.
 
@@ -113,11 +113,11 @@ def read_manifest(path: str | os.PathLike[str]) -> list[PhotoRow]:
     problems = [] if len(table.cells) else [f"{manifest}: holds no rows; expected one per photo; convert again"]
     seen: set[str] = set()
     for row, file_name, index, name, part, location in table.cells.itertuples(name=None):
-        usable = file_name and name and location and index.isascii() and index.isdigit() and part in (TRAIN, VAL)
+        usable = file_name and name and location and index.isascii() and index.isdigit() and part in PARTS
         if not usable or file_name in seen:
             problems.append(
                 f"{manifest}, row {row}: file name '{file_name}', class {index} '{name}', split '{part}'; expected "
-                f"a new file name, a class number, and {TRAIN} or {VAL}; convert again"
+                f"a new file name, a class number, and one of {', '.join(PARTS)}; convert again"
             )
             continue
         seen.add(file_name)

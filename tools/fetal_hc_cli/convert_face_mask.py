@@ -1,4 +1,4 @@
-"""Convert a face-mask dataset to COCO JSON (boxes, masks) or a manifest (class folders), split in two parts."""
+"""Convert a face-mask dataset to COCO JSON (boxes, masks) or a manifest (class folders), split in training, validation and test."""
 
 from __future__ import annotations
 
@@ -24,11 +24,19 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         required=True,
         metavar="OUT_DIR",
-        help="folder for NAME_train.json and NAME_val.json (class folders: NAME.csv), NAME_report.json and "
+        help="folder for NAME_train.json, NAME_val.json and NAME_test.json (class folders: NAME.csv), NAME_report.json and "
         "NAME_overlays.png; earlier files of these names are replaced",
     )
     parser.add_argument(
         "--val-fraction", type=float, default=defaults.val_fraction, metavar="F", help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--test-fraction",
+        type=float,
+        default=defaults.test_fraction,
+        metavar="F",
+        help="share of a test part, which no training and no choice sees; 1 for a folder that is all test "
+        "(default: %(default)s)",
     )
     parser.add_argument("--seed", type=int, default=defaults.seed, help="seed of the split (default: %(default)s)")
     parser.add_argument(
@@ -68,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     chosen = ConversionOptions(
         val_fraction=options.val_fraction,
+        test_fraction=options.test_fraction,
         seed=options.seed,
         class_map=ClassMap.from_options(options.class_map) if options.class_map else None,
         strict=options.strict,
