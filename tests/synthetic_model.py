@@ -78,6 +78,16 @@ def write_constant_model(
     return _write_model(path, nodes, constants, (spec or head_spec()).to_metadata())
 
 
+def write_whole_image_model(path: Path, outputs: Mapping[str, NDArray[np.float32]], spec: ModelSpec) -> Path:
+    """Writes a model of another task than instance segmentation that says the same of every image; returns `path`."""
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [3, "H", "W"])
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, value.shape) for name, value in outputs.items()]
+    values = [numpy_helper.from_array(value, f"{name}_value") for name, value in outputs.items()]
+    nodes = [helper.make_node("Identity", [f"{name}_value"], [name]) for name in outputs]
+    _save(path, helper.make_graph(nodes, "whole_image", [image], infos, values), spec.to_metadata())
+    return path
+
+
 def write_classifier(path: Path, metadata: Mapping[str, str]) -> Path:
     """Writes an ONNX file of another task: image -> one number; returns `path`."""
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [3, "H", "W"])

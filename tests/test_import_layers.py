@@ -32,6 +32,7 @@ ROOMS = (
     "face_mask.data",
     "face_mask.models",
     "face_mask.training",
+    "face_mask.shipped",
     "face_mask.predict",
     "fetal_hc_app",
     "fetal_hc_cli",

@@ -45,6 +45,7 @@ def run() -> None:
         "queue": st.Page(queue_page, title="Queue", icon=":material/list:", url_path="queue"),
         "case": st.Page(case_page, title="Case", icon=":material/image_search:", url_path="case"),
         "agreement": st.Page(_agreement_page, title="Agreement", icon=":material/query_stats:", url_path="agreement"),
+        "faces": st.Page(_faces_page, title="Faces", icon=":material/face:", url_path="faces"),
         "about": st.Page(about_page, title="About", icon=":material/info:", url_path="about"),
     }
     page = st.navigation(list(pages.values()), position="top")
@@ -68,3 +69,10 @@ def _agreement_page() -> None:
     from fetal_hc_app.screens.agreement import agreement_page
 
     agreement_page()
+
+
+def _faces_page() -> None:
+    """Likewise for the other domain."""
+    from fetal_hc_app.screens.faces import faces_page
+
+    faces_page()

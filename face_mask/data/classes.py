@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from face_mask.data.records import Label, LabelledPhoto
 from fetal_hc.errors import ConfigError, Problem
 
+WITHOUT_MASK = "without_mask"  # the class of faces that show no pixel of a mask
+
 
 @dataclass(frozen=True, slots=True)
 class ClassMap:

@@ -97,7 +97,7 @@ def write_single_face_crops(
             problems.append(Problem.in_file("small_crop", where, value, "face left out"))
     cuts_of = {name: cuts for name, cuts in cuts_of.items() if cuts}
     counts = Counter(_category(cut) for name, cuts in cuts_of.items() if parts[name] == TRAIN for cut in cuts)
-    if not counts:
+    if not cuts_of:
         raise DatasetError(f"{image_root}: no face has a crop of {min_area_px} px or more; lower the least area")
     rarest = min(counts, key=lambda name: (counts[name], name)) if len(counts) > 1 else None
     for name, cuts in cuts_of.items():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from face_mask.data.photos import map_files, probe_photo, relative_name, unreadable_image
 from face_mask.data.records import Label, LabelledPhoto, Reading
+from face_mask.data.voc import ANNOTATION_FOLDERS
 from fetal_hc.errors import DatasetError, ImageError, Problem
 from fetal_hc.io.images import find_images
 
@@ -23,9 +24,10 @@ def read_class_folders(root: str | os.PathLike[str], *, progress: bool = False) 
         progress: show a progress bar if the error output is a terminal.
 
     Raises:
-        DatasetError: if there is no folder with images.
+        DatasetError: if there is no folder with images, or the folder is one of boxes or masks.
     """
     base = Path(root)
+    _refuse_annotated(base)
     folders = [path for path in sorted(base.glob("*")) if path.is_dir() and not path.name.startswith(".")]
     files_of = {folder.name: files for folder in folders if (files := find_images(folder))}
     files = [path for class_files in files_of.values() for path in class_files]
@@ -38,6 +40,25 @@ def read_class_folders(root: str | os.PathLike[str], *, progress: bool = False) 
     used = tuple(photo for photo in photos if photo.file_name not in repeated)
     classes = {name: name for name in files_of}
     return Reading(base, used, (*problems, *repeated_problems), len(files), classes)
+
+
+def _refuse_annotated(base: Path) -> None:
+    """Returns unless a folder looks like a dataset of boxes or masks, whose folders are not classes.
+
+    Raises:
+        DatasetError: if it does.
+    """
+    if any(next((base / name).glob("*.xml"), None) for name in (*ANNOTATION_FOLDERS, ".")):
+        raise DatasetError(
+            f"{base}: holds PASCAL VOC annotations, so its folders are not classes; expected one folder per class; "
+            "convert it with --format voc"
+        )
+    masks = next((path for path in sorted(base.glob("*/masks")) if (path.parent / "images").is_dir()), None)
+    if masks is not None:
+        raise DatasetError(
+            f"{base}: {masks.relative_to(base)} holds masks, so its folders are not classes; expected one folder per "
+            "class; convert it with --format color-mask"
+        )
 
 
 def _read_photo(path: Path, root: Path) -> tuple[LabelledPhoto | None, list[Problem]]:

@@ -137,11 +137,11 @@ def _draw_part(
 
 def _too_few_message(part: str, fractions: Mapping[str, float], n_photos: int, n_groups: int) -> str:
     """Why a part got no photo, and what helps."""
-    shares = ", ".join(f"{name} {fraction:g}" for name, fraction in fractions.items() if fraction > 0)
+    shares = " and ".join(f"{name}_fraction is {fractions[name]:g}" for name in (VAL, TEST) if fractions[name] > 0)
     reason = f"{n_photos} photos"
     if n_groups < n_photos:
-        reason += f" form only {n_groups} groups, because photos that look alike or share a name stay in one part"
-    return f"{reason}; with the shares {shares} none is left for {part}; give more photos or another share of {part}"
+        reason += f" in only {n_groups} groups, because photos that look alike or share a name stay together"
+    return f"{shares} of {reason}, which leaves none for {part}; change the share or add photos"
 
 
 def _label_counts(photos: Sequence[LabelledPhoto]) -> Counter[str]:

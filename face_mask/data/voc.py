@@ -26,7 +26,7 @@ from fetal_hc.io.images import find_images
 # "weared" as the dataset spells it.
 VOC_CLASSES = {name: name for name in ("with_mask", "without_mask", "mask_weared_incorrect")}
 
-_ANNOTATION_FOLDERS = ("annotations", "Annotations")
+ANNOTATION_FOLDERS = ("annotations", "Annotations")
 _IMAGE_FOLDERS = ("images", "JPEGImages")
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 _OBJECT_LEFT_OUT = "object left out"
@@ -52,7 +52,7 @@ def read_voc(root: str | os.PathLike[str], *, progress: bool = False) -> Reading
         DatasetError: if a folder cannot be listed or there is no XML file.
     """
     base = Path(root)
-    annotation_folder, image_folder = (_first_folder(base, names) for names in (_ANNOTATION_FOLDERS, _IMAGE_FOLDERS))
+    annotation_folder, image_folder = (_first_folder(base, names) for names in (ANNOTATION_FOLDERS, _IMAGE_FOLDERS))
     images = {path.name: path for path in find_images(image_folder)}
     files = sorted(path for path in annotation_folder.glob("*.xml") if not path.name.startswith("."))
     if not files:

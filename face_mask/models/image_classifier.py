@@ -112,10 +112,17 @@ class ImageClassifier(nn.Module):
         Args:
             inputs: per image "image" (3, S, S) and, in training, "class_id".
         """
-        features = self.remembered(inputs) if self.remembered else self._features(inputs)
-        logits = self.class_logits(self.dense(features)).float()
+        logits = self._logits(inputs)
         if self.training:
             classes = stack_targets(inputs, "class_id", logits.device)
             self.batch_metrics = {"train/accuracy": accuracy(logits, classes)}
             return {"loss_cls": class_loss(logits, classes, self.weights)}
         return [ImagePrediction(row) for row in class_probabilities(logits).detach().cpu()]
+
+    def predict_inputs(self, inputs: list[dict[str, Any]]) -> tuple[Tensor]:
+        """Probabilities (N, K) of inputs as `forward` takes them."""
+        return (class_probabilities(self._logits(inputs)),)
+
+    def _logits(self, inputs: list[dict[str, Any]]) -> Tensor:
+        features = self.remembered(inputs) if self.remembered else self._features(inputs)
+        return self.class_logits(self.dense(features)).float()

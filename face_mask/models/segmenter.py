@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import cv2
 import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from face_mask.models.image_backbone import freeze
 from face_mask.models.whole_image import MaskPrediction, SquareInput, stack_targets
 from fetal_hc.engine.config import CfgNode
-from fetal_hc.engine.data import geometry
+from fetal_hc.io.masks import warp_to_image
 
 # Decoder of mobilenet_v2_unet, coarsest first.
 MOBILENET_DECODER_CHANNELS = (256, 128, 64, 32, 16)
@@ -80,7 +79,7 @@ class SemanticSegmenter(nn.Module):
             inputs: per image "image" (3, S, S), "affine_to_input", "height" and "width"; in training "mask" (S, S) in
                 [0, 1].
         """
-        logits = self.network(self.prepare(inputs))[:, 0].float()
+        logits = self._logits(inputs)
         if not self.training:
             probabilities = logits.detach().sigmoid().cpu().numpy()
             return [to_original(mask, item) for mask, item in zip(probabilities, inputs, strict=True)]
@@ -89,6 +88,13 @@ class SemanticSegmenter(nn.Module):
             "loss_bce": F.binary_cross_entropy_with_logits(logits, wanted) * self.settings.BCE_WEIGHT,
             "loss_dice": dice_loss(logits.sigmoid(), wanted) * self.settings.DICE_WEIGHT,
         }
+
+    def predict_inputs(self, inputs: list[dict[str, Any]]) -> tuple[Tensor]:
+        """Probabilities (N, S, S) in px of the input, for inputs as `forward` takes them."""
+        return (self._logits(inputs).sigmoid(),)
+
+    def _logits(self, inputs: list[dict[str, Any]]) -> Tensor:
+        return self.network(self.prepare(inputs))[:, 0].float()
 
 
 def dice_loss(probabilities: Tensor, wanted: Tensor) -> Tensor:
@@ -100,8 +106,4 @@ def dice_loss(probabilities: Tensor, wanted: Tensor) -> Tensor:
 
 def to_original(probability: np.ndarray, item: dict[str, Any]) -> MaskPrediction:
     """A mask (S, S) of the network input at each pixel of the original image, bilinear."""
-    matrix = geometry.to_center_convention(item["affine_to_input"])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    size_wh = (int(item["width"]), int(item["height"]))
-    moved = cv2.warpAffine(probability, matrix, size_wh, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return MaskPrediction(np.asarray(moved, dtype=np.float32))
+    return MaskPrediction(warp_to_image(probability, item["affine_to_input"], (int(item["height"]), int(item["width"]))))

@@ -79,12 +79,18 @@ class TwoHeadDetector(nn.Module):
                 "loss_cls": class_loss(logits, classes, self.weights) * self.settings.CLASS_LOSS_WEIGHT,
                 "loss_box": loss_box * self.settings.BOX_LOSS_WEIGHT,
             }
-        boxes = self._decode(numbers.detach()) * self._unit
-        probabilities = class_probabilities(logits.detach()).cpu()
+        probabilities, boxes = self._predictions(logits.detach(), numbers.detach())
         return [
             ImagePrediction(row, to_original(box, item))
-            for row, box, item in zip(probabilities, boxes.cpu(), inputs, strict=True)
+            for row, box, item in zip(probabilities.cpu(), boxes.cpu(), inputs, strict=True)
         ]
+
+    def predict_inputs(self, inputs: list[dict[str, Any]]) -> tuple[Tensor, Tensor]:
+        """Probabilities (N, K) and boxes (N, 4) xyxy in px of the input, for inputs as `forward` takes them."""
+        return self._predictions(*self._outputs(inputs))
+
+    def _predictions(self, logits: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        return class_probabilities(logits), self._decode(numbers) * self._unit
 
     def _outputs(self, inputs: list[dict[str, Any]]) -> tuple[Tensor, Tensor]:
         """Logits of the classes (N, 1 or K) and the four numbers of the boxes (N, 4)."""

@@ -12,6 +12,7 @@ from face_mask.training import config
 from face_mask.training.box_evaluation import build_box_evaluator
 from face_mask.training.classification_evaluation import build_classification_evaluator
 from face_mask.training.datasets import MANIFEST_FORMAT, check_boxes, check_masks, check_single_objects
+from face_mask.training.export import export_classifier, export_segmenter, export_two_heads
 from face_mask.training.mask_evaluation import build_mask_evaluator
 from face_mask.training.square_mapper import BoxMapper, MaskMapper, SquareMapper
 from fetal_hc.engine.architecture import Architecture, SearchSpace
@@ -57,6 +58,7 @@ ARCHITECTURES = (
         dataset_formats=(MANIFEST_FORMAT,),
         average=average_images,
         search_space=DENSE_LAYERS,
+        export=export_classifier,
     ),
     Architecture(
         name="TwoHeadDetector",
@@ -71,6 +73,7 @@ ARCHITECTURES = (
         dataset_formats=(MANIFEST_FORMAT,),
         average=average_images,
         search_space=DENSE_LAYERS,
+        export=export_two_heads,
     ),
     Architecture(
         name="SemanticSegmenter",
@@ -83,5 +86,6 @@ ARCHITECTURES = (
         check_dataset=check_masks,
         dataset_formats=(MANIFEST_FORMAT,),
         average=average_masks,
+        export=export_segmenter,
     ),
 )

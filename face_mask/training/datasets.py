@@ -9,22 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from face_mask.data.outputs import PhotoRow, read_manifest
+from face_mask.data.splits import PARTS
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.data.datasets import DatasetFormat, DetectionDataset
 from fetal_hc.errors import DatasetError, raise_problems
 
-PARTS = ("train", "val")
-
 
 def find_manifest(root: Path, name: str) -> Path | None:
-    """The manifest ROOT/X.csv of dataset NAME = X_train or X_val; None where there is none."""
+    """The manifest ROOT/X.csv of dataset NAME = X_train, X_val or X_test; None where there is none."""
     stem, _, part = name.rpartition("_")
     path = root / f"{stem}.csv"
     return path if stem and part in PARTS and path.is_file() else None
 
 
 def read_manifest_records(path: Path, name: str) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-    """Records of dataset NAME = X_train or X_val in the manifest X.csv, and the names of its classes.
+    """Records of dataset NAME = X_train, X_val or X_test in the manifest X.csv, and the names of its classes.
 
     A record has `file_name`, `image_id` (the row, from 1) and one annotation that holds the class of the whole photo.
 

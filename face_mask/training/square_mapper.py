@@ -17,7 +17,7 @@ from fetal_hc.engine.data.mapper import CACHE_LIMIT_BYTES, ImageCache
 from fetal_hc.errors import DatasetError
 from fetal_hc.io.images import read_image
 from fetal_hc.io.masks import polygon_to_coverage, rle_to_mask
-from fetal_hc.model.preprocess import resize_image
+from fetal_hc.model.preprocess import PAD, STRETCH, Fit, place_in_square, to_square
 
 # A random motion that leaves less of a box in the image is not made.
 MIN_VISIBLE_SHARE = 0.7
@@ -92,23 +92,11 @@ class SquareMapper:
                 f"says {expected_hw[0]} x {expected_hw[1]}; convert the dataset again or restore the original image"
             )
         self._original_hw[str(record["file_name"])] = image_hw
-        top, left, height, width = self._inner_rectangle(image_hw)
-        square = np.zeros((self.size, self.size, 3), dtype=np.uint8)
-        square[top : top + height, left : left + width] = resize_image(image, (height, width))
-        return square
-
-    def _inner_rectangle(self, image_hw: tuple[int, int]) -> tuple[int, int, int, int]:
-        """Top, left, height and width of the image inside the square, px."""
-        if not self.input.SQUARE.KEEP_ASPECT:
-            return 0, 0, self.size, self.size
-        scale = self.size / max(image_hw)
-        height, width = (max(1, round(scale * side)) for side in image_hw)
-        return (self.size - height) // 2, (self.size - width) // 2, height, width
+        return to_square(image, self.size, square_fit(self.input))
 
     def _resize_matrix(self, image_hw: tuple[int, int]) -> Float64Array:
         """Affine (3, 3) from the original image into the square."""
-        top, left, height, width = self._inner_rectangle(image_hw)
-        return geometry.translation(left, top) @ geometry.scaling(width / image_hw[1], height / image_hw[0])
+        return place_in_square(image_hw, self.size, square_fit(self.input)).affine(image_hw)
 
     def _draw_motion(self, record: Mapping[str, Any], resize: Float64Array, rng: np.random.Generator) -> Float64Array:
         """Random flip and affine within the square; the flip alone where `_may_move` forbids the affine."""
@@ -159,13 +147,19 @@ class MaskMapper(SquareMapper):
 
     def _read_mask(self, record: Mapping[str, Any]) -> NDArray[np.uint8]:
         """Share of each cell of the square that the record's masks cover, 0..255."""
-        top, left, height, width = self._inner_rectangle((int(record["height"]), int(record["width"])))
+        image_hw = (int(record["height"]), int(record["width"]))
+        place = place_in_square(image_hw, self.size, square_fit(self.input))
         square = np.zeros((self.size, self.size), dtype=np.uint8)
         mask = union_mask(record).astype(np.uint8) * 255
-        square[top : top + height, left : left + width] = cv2.resize(
-            mask, (width, height), interpolation=cv2.INTER_AREA
+        square[place.top : place.top + place.height, place.left : place.left + place.width] = cv2.resize(
+            mask, (place.width, place.height), interpolation=cv2.INTER_AREA
         )
         return square
+
+
+def square_fit(settings: CfgNode) -> Fit:
+    """How images fill the square input, as the node INPUT says."""
+    return PAD if settings.SQUARE.KEEP_ASPECT else STRETCH
 
 
 def union_mask(record: Mapping[str, Any]) -> NDArray[np.bool_]:

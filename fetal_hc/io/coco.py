@@ -23,6 +23,8 @@ _IMAGE_KEYS = ("id", "file_name", "height", "width")
 _ANNOTATION_KEYS = ("id", "image_id", "category_id", "bbox", "area", "segmentation", "iscrowd")
 _CATEGORY_KEYS = ("id", "name")
 _SECTIONS = ("images", "annotations", "categories")
+_LARGEST_OVERSHOOT_PX = 1.0  # of a box beyond its image: rounding, or pixels counted from 1
+_Value = TypeVar("_Value", int, str)
 _Record = TypeVar("_Record", CocoImage, CocoAnnotation, CocoCategory)
 
 
@@ -31,7 +33,8 @@ def read_coco(path: str | os.PathLike[str]) -> CocoDataset:
 
     Raises:
         DatasetError: listing all problems: no JSON, missing sections or keys, values of a wrong kind, duplicate ids,
-            annotations of images or categories that do not exist.
+            images or objects that stand there twice, annotations of images or categories that do not exist, boxes
+            without area or outside their image.
     """
     document = _read_document(Path(path))
     problems: list[str] = []
@@ -47,8 +50,14 @@ def read_coco(path: str | os.PathLike[str]) -> CocoDataset:
             f"{path}, {section}: id {value} is used more than once; expected unique ids; renumber them"
             for value in _repeated(ids)
         ]
+    problems += [
+        f"{path}, images: file name '{name}' stands in more than one record; expected every image once; merge them"
+        for name in _repeated([image.file_name for image in images])
+    ]
     if not problems:
         problems += _dangling(path, images, annotations, categories)
+    if not problems:
+        problems += _box_problems(path, images, annotations)
     if problems:
         raise_problems(DatasetError, problems, f"{path} is not a usable COCO file")
     info = document.get("info")
@@ -217,6 +226,31 @@ def _dangling(
     return problems
 
 
+def _box_problems(
+    path: str | os.PathLike[str], images: Sequence[CocoImage], annotations: Sequence[CocoAnnotation]
+) -> list[str]:
+    """Boxes without area or beyond their image, and objects that stand there twice, one message each."""
+    size_of = {image.id: (image.width, image.height) for image in images}
+    first_of: dict[tuple[object, ...], int] = {}
+    problems = []
+    for annotation in annotations:
+        left, top, box_width, box_height = annotation.bbox_xywh
+        width, height = size_of[annotation.image_id]
+        where = f"{path}, annotation {annotation.id}: bbox {list(annotation.bbox_xywh)}"
+        if (box_width == 0 or box_height == 0) and not annotation.iscrowd:
+            problems.append(f"{where} has no area; expected width and height above 0; correct or remove it")
+        if max(-left, -top, left + box_width - width, top + box_height - height) > _LARGEST_OVERSHOOT_PX:
+            problems.append(
+                f"{where} leaves its image of {width} x {height} px; expected left, top, width, height inside it; "
+                "correct it (is it left, top, right, bottom?)"
+            )
+        key = (annotation.image_id, annotation.category_id, annotation.bbox_xywh, annotation.iscrowd)
+        first = first_of.setdefault(key, annotation.id)
+        if first != annotation.id:
+            problems.append(f"{where} is also annotation {first} of the same image and class; remove one of them")
+    return problems
+
+
 def _annotation_document(annotation: CocoAnnotation) -> dict[str, Any]:
     """An annotation as it is written."""
     return {
@@ -240,6 +274,6 @@ def _sorted(mapping: Mapping[str, Any]) -> dict[str, Any]:
     return {key: mapping[key] for key in sorted(mapping)}
 
 
-def _repeated(ids: Sequence[int]) -> list[int]:
+def _repeated(ids: Sequence[_Value]) -> list[_Value]:
     """Values that occur more than once, ascending."""
     return sorted(value for value, count in Counter(ids).items() if count > 1)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pycocotools import mask as coco_mask
@@ -104,6 +105,24 @@ def paste_soft_mask(
     rows, weights_y = _sampling_matrix(y0, y1, image_hw[0], soft_mask.shape[0])
     pasted[rows, columns] = weights_y @ soft_mask.astype(np.float32) @ weights_x.T
     return pasted
+
+
+def warp_to_image(
+    probability: NDArray[np.float32], image_to_mask: NDArray[np.float64], image_hw: tuple[int, int]
+) -> NDArray[np.float32]:
+    """A mask of a resized image at each pixel of the original one, bilinear; float32 (H, W).
+
+    Args:
+        probability: float32 (h, w).
+        image_to_mask: affine (3, 3) from the original to the resized image, corner convention.
+        image_hw: H, W of the original image.
+    """
+    half = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])  # pixel centres at integers, as OpenCV counts
+    matrix = (np.linalg.inv(half) @ image_to_mask @ half)[:2]
+    size_wh = (image_hw[1], image_hw[0])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    moved = cv2.warpAffine(probability, matrix, size_wh, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, dtype=np.float32)
 
 
 def mask_grid_to_image_affine(box_xyxy: ArrayLike, mask_size: int) -> NDArray[np.float64]:

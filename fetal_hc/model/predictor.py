@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fetal_hc.errors import ModelError
 from fetal_hc.io.records import InstancePrediction
 from fetal_hc.model.bundle import DETECTOR, ModelBundle
-from fetal_hc.model.model_spec import INPUT_NAME, OUTPUT_NAMES, ModelSpec, check_signature
+from fetal_hc.model.model_spec import INPUT_NAME, INSTANCES, OUTPUT_NAMES, ModelSpec, check_signature
 from fetal_hc.model.preprocess import to_network_input
 from fetal_hc.model.sessions import RUNTIME_ERRORS, one_line, open_session
 
@@ -38,7 +38,8 @@ class OnnxPredictor:
         bundle = model if isinstance(model, ModelBundle) else ModelBundle.read(os.fspath(model))
         self._source = source or (bundle.name if isinstance(model, ModelBundle) else os.fspath(model))
         self._session = open_session(bundle.networks[DETECTOR], self._source, num_threads)
-        self.spec = _session_spec(self._session, self._source)
+        self.spec = read_session_spec(self._session, self._source)
+        self.spec.require_task(INSTANCES, self._source)
         if self.spec != bundle.spec:
             raise ModelError(
                 f"{self._source}: model.json describes the detector as {bundle.spec.to_section()}, the network itself "
@@ -107,13 +108,13 @@ def boxes_to_image(
     return np.clip(scaled, np.float32(0.0), limits)
 
 
-def _session_spec(session: onnxruntime.InferenceSession, source: str) -> ModelSpec:
+def read_session_spec(session: onnxruntime.InferenceSession, source: str) -> ModelSpec:
     """The description in a loaded model, after its inputs and outputs were checked.
 
     Raises:
-        ModelError: if it is of another origin or task.
+        ModelError: if it is of another origin, or lacks an output of its task.
     """
     spec = ModelSpec.from_metadata(session.get_modelmeta().custom_metadata_map, source)
     inputs, outputs = ([item.name for item in items] for items in (session.get_inputs(), session.get_outputs()))
-    check_signature(inputs, outputs, source)
+    check_signature(inputs, outputs, source, spec.task)
     return spec

@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 ChannelOrder = Literal["BGR", "RGB"]
+Fit = Literal["shorter_side", "stretch", "pad"]
+SHORTER_SIDE: Fit = "shorter_side"
+STRETCH: Fit = "stretch"
+PAD: Fit = "pad"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,8 @@ class InputSpec:
         channel_order: order of the three input planes (`INPUT.FORMAT`).
         min_size: length in px of the shorter side after the resize (`INPUT.MIN_SIZE_TEST`); 0 means no resize.
         max_size: largest length in px of the longer side after the resize (`INPUT.MAX_SIZE_TEST`).
+        fit: how the image fills the input: "shorter_side" keeps its aspect; into a square of `max_size`, "stretch" does
+            not, and "pad" keeps it and fills the rest with 0.
 
     Raises:
         ValueError: if a value is outside its range.
@@ -35,6 +41,7 @@ class InputSpec:
     channel_order: ChannelOrder
     min_size: int
     max_size: int
+    fit: Fit = SHORTER_SIDE
 
     def __post_init__(self) -> None:
         if self.channel_order not in ("BGR", "RGB"):
@@ -43,6 +50,57 @@ class InputSpec:
             raise ValueError(f"shorter side is {self.min_size} px; expected a positive length, or 0 for no resize")
         if self.min_size and self.max_size < 1:
             raise ValueError(f"longer side is limited to {self.max_size} px; expected a positive length")
+        if self.fit not in (SHORTER_SIDE, STRETCH, PAD):
+            raise ValueError(f"fit is {self.fit!r}; expected '{SHORTER_SIDE}', '{STRETCH}' or '{PAD}'")
+        if self.fit != SHORTER_SIDE and not self.min_size == self.max_size > 0:
+            raise ValueError(f"sides are {self.min_size} and {self.max_size} px; expected a square for fit '{self.fit}'")
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the resized image lies in the network input, in px."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def to_image(
+        self, points_xy: NDArray[np.floating], image_hw: tuple[int, int]
+    ) -> NDArray[np.float32]:
+        """Points (n, 2) of the network input in px of the original image, clipped to it; corner convention."""
+        scale = np.array([image_hw[1] / self.width, image_hw[0] / self.height])
+        moved = (np.asarray(points_xy, dtype=np.float64) - (self.left, self.top)) * scale
+        return np.clip(moved, 0.0, (image_hw[1], image_hw[0])).astype(np.float32)
+
+    def affine(self, image_hw: tuple[int, int]) -> NDArray[np.float64]:
+        """Affine (3, 3) from the original image to the network input, corner convention."""
+        scale_x, scale_y = self.width / image_hw[1], self.height / image_hw[0]
+        return np.array([[scale_x, 0.0, self.left], [0.0, scale_y, self.top], [0.0, 0.0, 1.0]])
+
+
+def place_in_square(image_hw: tuple[int, int], size: int, fit: Fit) -> Placement:
+    """Where an image lies in a square input.
+
+    Args:
+        image_hw: original height and width in px.
+        size: side of the square in px.
+        fit: `STRETCH` or `PAD`, see `InputSpec`.
+    """
+    if fit == STRETCH:
+        return Placement(0, 0, size, size)
+    scale = size / max(image_hw)
+    height, width = (max(1, round(scale * side)) for side in image_hw)
+    return Placement((size - height) // 2, (size - width) // 2, height, width)
+
+
+def to_square(image_rgb: NDArray[np.uint8], size: int, fit: Fit) -> NDArray[np.uint8]:
+    """An image uint8 (h, w, 3) in a square (S, S, 3), black where it does not reach."""
+    place = place_in_square((image_rgb.shape[0], image_rgb.shape[1]), size, fit)
+    square = np.zeros((size, size, 3), dtype=np.uint8)
+    resized = resize_image(image_rgb, (place.height, place.width))
+    square[place.top : place.top + place.height, place.left : place.left + place.width] = resized
+    return square
 
 
 def resized_hw(image_hw: tuple[int, int], min_size: int, max_size: int) -> tuple[int, int]:
@@ -108,11 +166,18 @@ def to_network_input(image_rgb: NDArray[np.uint8], spec: InputSpec) -> NDArray[n
     Returns:
         float32 (3, H, W), contiguous, planes in `spec.channel_order`.
     """
+    if spec.fit != SHORTER_SIDE:
+        return _to_planes(to_square(image_rgb, spec.max_size, spec.fit), spec)
     new_hw = resized_hw((image_rgb.shape[0], image_rgb.shape[1]), spec.min_size, spec.max_size)
     red = image_rgb[..., 0]
     if np.array_equal(red, image_rgb[..., 1]) and np.array_equal(red, image_rgb[..., 2]):
         plane = resize_image(np.ascontiguousarray(red), new_hw).astype(np.float32)
         return np.repeat(plane[None], 3, axis=0)
-    planes = resize_image(image_rgb, new_hw).transpose(2, 0, 1)
+    return _to_planes(resize_image(image_rgb, new_hw), spec)
+
+
+def _to_planes(image_rgb: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32]:
+    """An image (H, W, 3) as planes (3, H, W) in the order of the network."""
+    planes = image_rgb.transpose(2, 0, 1)
     ordered = planes if spec.channel_order == "RGB" else planes[::-1]
     return np.ascontiguousarray(ordered, dtype=np.float32)

@@ -57,8 +57,11 @@ FETAL_HC = (
     Command("plot", "training.plot_training", "draw the losses and metrics of trainings", "train"),
 )
 FACE_MASK = (
+    Command("predict", "predict_faces", "find faces in photos, videos or a camera, and how each wears its mask"),
     Command("convert", "convert_face_mask", "convert a face-mask dataset to COCO JSON or a manifest"),
     Command("train", "training.train_net", "train a model, or evaluate one", "train"),
+    Command("export", "training.export_model", "export a checkpoint to a model that needs no torch", "train"),
+    Command("quantize", "training.quantize_model", "make an exported model 8-bit", "train"),
     Command("cross-validate", "training.cross_validate", "train and score one configuration on every fold", "train"),
     Command("tune", "training.tune", "search for hyper-parameters", "train"),
     Command("plot", "training.plot_training", "draw the losses and metrics of trainings", "train"),

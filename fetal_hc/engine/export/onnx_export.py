@@ -120,7 +120,7 @@ def export_model(cfg: CfgNode, weights: Path, output: Path, options: ExportOptio
     differences, n_detections = compare(_Graph(model).eval(), proto.SerializeToString(), images)
     _require_agreement(differences)
     if options.half:
-        _store_as_half(proto)
+        store_as_half(proto)
     weights_sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
     spec = ModelSpec(input_spec(cfg), options.class_names, dump_config(cfg), weights_sha256)
     onnx.helper.set_model_props(proto, spec.to_metadata())
@@ -198,7 +198,7 @@ def _trace(graph: nn.Module, image: NDArray[np.float32]) -> onnx.ModelProto:
     return trace(graph, torch.from_numpy(image), names=names, dynamic_sides={1: "height", 2: "width"})
 
 
-def _store_as_half(proto: onnx.ModelProto) -> None:
+def store_as_half(proto: onnx.ModelProto) -> None:
     """Replace large float32 constants by float16 ones, each followed by a cast that runtimes fold on loading."""
     casts = []
     for tensor in proto.graph.initializer:

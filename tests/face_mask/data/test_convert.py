@@ -71,8 +71,8 @@ def test_class_folders_become_a_manifest(folders_root: Path, tmp_path: Path) -> 
 def test_broken_manifest_lists_its_rows(folders_root: Path, tmp_path: Path) -> None:
     convert_face_mask("folders", folders_root, tmp_path, HALF)
     path = tmp_path / "face_mask_folders.csv"
-    path.write_text(path.read_text(encoding="utf-8").replace(",val,", ",test,", 1), encoding="utf-8")
-    with pytest.raises(DatasetError, match="split 'test'"):
+    path.write_text(path.read_text(encoding="utf-8").replace(",val,", ",other,", 1), encoding="utf-8")
+    with pytest.raises(DatasetError, match="split 'other'"):
         read_manifest(path)
 
 
@@ -183,3 +183,27 @@ def test_sheet_shows_labels_in_class_colours(mfsd_root: Path, tmp_path: Path) ->
     assert sheet.shape == (32 + 320, 4 * 320, 3)
     assert (sheet == (0x00, 0x72, 0xB2)).all(axis=2).any()
     assert (sheet == (0xD5, 0x5E, 0x00)).all(axis=2).any()
+
+
+def test_test_part_is_a_file_of_its_own(voc_root: Path, tmp_path: Path) -> None:
+    thirds = ConversionOptions(val_fraction=0.34, test_fraction=0.34, n_overlays=0)
+    report = convert_face_mask("voc", voc_root, tmp_path, thirds)
+    assert report.n_photos == {"train": 2, "val": 2, "test": 2}
+    names = [
+        {image.file_name for image in read_coco(tmp_path / f"face_mask_voc_{part}.json").images}
+        for part in report.n_photos
+    ]
+    assert set.union(*names) == {f"p{index}.jpg" for index in range(6)}
+
+
+def test_folder_that_is_all_test(folders_root: Path, voc_root: Path, tmp_path: Path) -> None:
+    options = ConversionOptions(test_fraction=1.0, n_overlays=0)
+    report = convert_face_mask("voc", voc_root, tmp_path, options)
+    assert report.files == ("face_mask_voc_test.json", "face_mask_voc_report.json")
+    convert_face_mask("folders", folders_root, tmp_path, options)
+    assert {row.split for row in read_manifest(tmp_path / "face_mask_folders.csv")} == {"test"}
+
+
+def test_crops_of_a_folder_that_is_all_test_are_not_mirrored(voc_root: Path, tmp_path: Path) -> None:
+    options = ConversionOptions(test_fraction=1.0, single_face=True, n_overlays=0)
+    assert convert_face_mask("voc", voc_root, tmp_path, options).n_photos == {"test": 6}

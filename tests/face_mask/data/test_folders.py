@@ -39,3 +39,13 @@ def test_file_that_is_no_image_is_reported(folders_root: Path) -> None:
 def test_empty_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="one folder per class"):
         read_class_folders(tmp_path)
+
+
+def test_folder_of_boxes_is_refused(voc_root: Path) -> None:
+    with pytest.raises(DatasetError, match=r"PASCAL VOC annotations.*--format voc"):
+        read_class_folders(voc_root)
+
+
+def test_folder_of_masks_is_refused(colour_root: Path) -> None:
+    with pytest.raises(DatasetError, match=r"CWM/masks holds masks.*--format color-mask"):
+        read_class_folders(colour_root)

@@ -58,6 +58,28 @@ def test_photos_without_objects_are_split_too() -> None:
     assert sum(parts[photo.file_name] == "val" for photo in empty) == 2
 
 
+def test_test_part_keeps_its_share_and_does_not_depend_on_validation() -> None:
+    photos = photos_of({"common": 200, "rare": 20})
+    few, many = (split_photos(photos, share, test_fraction=0.2) for share in (0.1, 0.3))
+    assert Counter(few.values()) == {"train": 154, "val": 22, "test": 44}
+    assert {name for name, part in few.items() if part == "test"} == {n for n, p in many.items() if p == "test"}
+
+
+def test_a_folder_can_be_all_test() -> None:
+    assert set(split_photos(photos_of({"a": 1}), 0.15, test_fraction=1.0).values()) == {"test"}
+
+
+def test_too_few_photos_are_explained() -> None:
+    with pytest.raises(ConfigError, match=r"test_fraction is 0\.2 of 6 photos in only 2 groups, because photos that"):
+        split_photos(photos_of({"a": 6}, per_group=3), 0.2, test_fraction=0.2)
+
+
+@pytest.mark.parametrize(("val_fraction", "test_fraction"), [(0.6, 0.4), (0.15, 1.5), (0.15, -0.1)])
+def test_shares_that_leave_nothing_for_training_are_an_error(val_fraction: float, test_fraction: float) -> None:
+    with pytest.raises(ConfigError, match="test_fraction"):
+        split_photos(photos_of({"a": 50}), val_fraction, test_fraction=test_fraction)
+
+
 @pytest.mark.parametrize("val_fraction", [0.0, 1.0, -0.1, float("nan"), 0.01])
 def test_impossible_fraction_is_an_error(val_fraction: float) -> None:
     with pytest.raises(ConfigError, match="val_fraction is"):

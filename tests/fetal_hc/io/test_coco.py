@@ -93,6 +93,10 @@ def test_not_finite_numbers_are_not_written(tmp_path: Path) -> None:
         (lambda d: d["annotations"][0].update(category_id=0), "annotation 1: category_id 0 does not exist"),
         (lambda d: d["annotations"][0].update(bbox=[1, 2, 3]), r"annotations\[0\]: .*expected a COCO record"),
         (lambda d: d["annotations"][0].update(bbox=[1, 2, -3, 4]), "negative side"),
+        (lambda d: d["annotations"][0].update(bbox=[1, 2, 0, 4]), r"annotation 1: bbox .* has no area"),
+        (lambda d: d["annotations"][0].update(bbox=[12, 2, 18, 4]), "leaves its image of 20 x 10 px.*top, right, bottom"),
+        (lambda d: d["annotations"].append(d["annotations"][0] | {"id": 2}), "annotation 2: .* is also annotation 1"),
+        (lambda d: d["images"].append(d["images"][0] | {"id": 2}), r"file name 'a\.png' stands in more than one"),
         (lambda d: d["annotations"][0].update(segmentation=[[1, 2, 3, 4]]), "a polygon has 4 numbers"),
         (lambda d: d["annotations"][0].update(segmentation="x"), "neither a list of polygons nor run lengths"),
         (lambda d: d["categories"][0].update(id="one"), r"categories\[0\]"),
@@ -107,6 +111,12 @@ def test_each_problem_is_named_with_its_place(
     with pytest.raises(DatasetError, match=expected) as caught:
         read_coco(write_json(tmp_path / "a.json", content))
     assert "a.json" in str(caught.value)
+
+
+def test_a_box_may_leave_its_image_by_a_pixel(tmp_path: Path) -> None:
+    content = document()
+    content["annotations"][0]["bbox"] = [17, 6, 4, 5]
+    assert read_coco(write_json(tmp_path / "a.json", content)).annotations[0].bbox_xywh == (17.0, 6.0, 4.0, 5.0)
 
 
 def test_all_problems_come_in_one_error(tmp_path: Path) -> None:

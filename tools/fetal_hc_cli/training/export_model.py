@@ -3,6 +3,9 @@ r"""Export a trained checkpoint to a model that needs no torch, checked against 
     fetal-hc export --config-file configs/hc18/mask_rcnn_R_18_FPN.yaml \
         --weights output/hc18_R_18_FPN/model_final.pth --output output/hc18.zip --half
 
+    face-mask export --config-file configs/face_mask/mask_rcnn_shipped.yaml --weights FILE.pth --output faces.zip \
+        --class-names with_mask without_mask mask_weared_incorrect
+
 An outline refiner (configs/hc18/outline_refiner.yaml) is exported in the same way, without --half, --class-names and
 --check-images; fetal-hc attach-refiner then puts it into the bundle of a detector.
 
@@ -18,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fetal_hc.engine.architecture import find_architecture
-from fetal_hc.engine.config import load_config
+from fetal_hc.engine.config import CfgNode, load_config
 from fetal_hc.engine.export.onnx_export import ExportOptions
 from fetal_hc.errors import ConfigError, ExportMismatch
 from fetal_hc.io.images import read_image
@@ -34,7 +37,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="file to write (replaced)")
     parser.add_argument("--half", action="store_true", help="store weights as float16: half the file, same speed")
     parser.add_argument(
-        "--class-names", nargs="+", default=["head"], metavar="NAME", help="one per class, in label order"
+        "--class-names",
+        nargs="+",
+        metavar="NAME",
+        help="one per class, in label order (default: head for a detector of one class, mask for a segmenter)",
     )
     parser.add_argument(
         "--check-images", type=Path, nargs="+", default=(), metavar="FILE", help="compare on these images as well"
@@ -53,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if export is None:
             raise ConfigError(f"{arguments.config_file}: {cfg.MODEL.META_ARCHITECTURE} cannot be exported yet")
         images = (*render_check_images(), *(read_image(path) for path in arguments.check_images))
-        options = ExportOptions(tuple(arguments.class_names), arguments.half, images)
+        options = ExportOptions(tuple(arguments.class_names or _default_names(cfg)), arguments.half, images)
         report = export(cfg, arguments.weights, arguments.output, options)
     except ExportMismatch as error:
         print(f"error: {error}", file=sys.stderr)
@@ -62,6 +68,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{report.path}: {report.size_bytes / 1e6:.1f} MB, SHA-256 {report.sha256}")
     print(f"agrees with the eager network on {report.n_compared} {report.compared}; largest differences: {worst}")
     return 0
+
+
+def _default_names(cfg: CfgNode) -> tuple[str, ...]:
+    """Names of the classes of models that have one."""
+    return ("mask",) if cfg.MODEL.META_ARCHITECTURE == "SemanticSegmenter" else ("head",)
 
 
 if __name__ == "__main__":

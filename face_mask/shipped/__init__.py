@@ -1,0 +1,1 @@
+"""The shipped face-mask model, its card and its checksum."""
