@@ -106,4 +106,6 @@ def dice_loss(probabilities: Tensor, wanted: Tensor) -> Tensor:
 
 def to_original(probability: np.ndarray, item: dict[str, Any]) -> MaskPrediction:
     """A mask (S, S) of the network input at each pixel of the original image, bilinear."""
-    return MaskPrediction(warp_to_image(probability, item["affine_to_input"], (int(item["height"]), int(item["width"]))))
+    return MaskPrediction(
+        warp_to_image(probability, item["affine_to_input"], (int(item["height"]), int(item["width"])))
+    )

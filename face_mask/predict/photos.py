@@ -61,12 +61,14 @@ def find_photos(inputs: Sequence[str]) -> Photos:
         taken = files if Path(given).is_file() else {n: path for n, path in files.items() if is_image_file(path)}
         if not taken:
             raise DatasetError(
-                f"{given}: has no photo ({len(files)} other files); expected PNG, JPEG, TIFF or BMP files; check the path"
+                f"{given}: has no photo ({len(files)} other files); expected PNG, JPEG, TIFF or BMP; check the path"
             )
         n_ignored += len(files) - len(taken)
         for name in sorted(taken):
             paths[_free_name(name, taken[name], paths)] = taken[name]
-    tasks: list[ImageTask[None]] = [ImageTask(index, name, path, None) for index, (name, path) in enumerate(paths.items())]
+    tasks: list[ImageTask[None]] = [
+        ImageTask(index, name, path, None) for index, (name, path) in enumerate(paths.items())
+    ]
     return Photos(tuple(tasks), n_ignored)
 
 

@@ -23,9 +23,7 @@ def class_colours(class_names: Sequence[str]) -> dict[str, tuple[int, int, int]]
     return {name: CLASS_RGB[index % len(CLASS_RGB)] for index, name in enumerate(class_names)}
 
 
-def draw_faces(
-    image_rgb: NDArray[np.uint8], faces: Sequence[Face], class_names: Sequence[str]
-) -> NDArray[np.uint8]:
+def draw_faces(image_rgb: NDArray[np.uint8], faces: Sequence[Face], class_names: Sequence[str]) -> NDArray[np.uint8]:
     """A copy of a photo, uint8 (h, w, 3), with its faces.
 
     Args:

@@ -1,7 +1,7 @@
 """Exports classifiers, two-head detectors and segmenters: one file each, kept only if it agrees with the eager network.
 
-Graph: `image` float32 (3, S, S), resized by the caller, values 0..255 in INPUT.FORMAT channel order -> the outputs of the
-model's task in `fetal_hc.model.model_spec`. Normalisation is inside.
+Graph: `image` float32 (3, S, S), resized by the caller, values 0..255 in INPUT.FORMAT channel order -> the outputs of
+the model's task in `fetal_hc.model.model_spec`. Normalisation is inside.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ px of the resized image:
 - `single_box`: `probabilities` (K,), and the `box` (4,) of the one object in the image;
 - `semantic_segmentation`: `mask` (H, W), the probability that each pixel belongs to an object.
 
-Task, size, channel order and classes are in the `metadata_props` of the ONNX file under `fetal_hc.*`, and in the section
-`detector` of a bundle's `model.json`.
+Task, size, channel order and classes are in the `metadata_props` of the ONNX file under `fetal_hc.*`, and in the
+section `detector` of a bundle's `model.json`.
 """
 
 from __future__ import annotations
@@ -194,8 +194,8 @@ def _check_kind(metadata: Mapping[str, str], source: str) -> None:
         )
     if metadata.get(_TASK) not in OUTPUTS:
         raise ModelError(
-            f"{source}: is a model for task '{metadata.get(_TASK, '')}'; expected one of {', '.join(OUTPUTS)}; choose a "
-            "model trained for one of them"
+            f"{source}: is a model for task '{metadata.get(_TASK, '')}'; expected one of {', '.join(OUTPUTS)}; choose "
+            "a model trained for one of them"
         )
 
 

@@ -53,7 +53,9 @@ class InputSpec:
         if self.fit not in (SHORTER_SIDE, STRETCH, PAD):
             raise ValueError(f"fit is {self.fit!r}; expected '{SHORTER_SIDE}', '{STRETCH}' or '{PAD}'")
         if self.fit != SHORTER_SIDE and not self.min_size == self.max_size > 0:
-            raise ValueError(f"sides are {self.min_size} and {self.max_size} px; expected a square for fit '{self.fit}'")
+            raise ValueError(
+                f"sides are {self.min_size} and {self.max_size} px; expected a square for fit '{self.fit}'"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,7 @@ class Placement:
     height: int
     width: int
 
-    def to_image(
-        self, points_xy: NDArray[np.floating], image_hw: tuple[int, int]
-    ) -> NDArray[np.float32]:
+    def to_image(self, points_xy: NDArray[np.floating], image_hw: tuple[int, int]) -> NDArray[np.float32]:
         """Points (n, 2) of the network input in px of the original image, clipped to it; corner convention."""
         scale = np.array([image_hw[1] / self.width, image_hw[0] / self.height])
         moved = (np.asarray(points_xy, dtype=np.float64) - (self.left, self.top)) * scale

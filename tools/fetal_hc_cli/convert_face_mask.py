@@ -1,4 +1,4 @@
-"""Convert a face-mask dataset to COCO JSON (boxes, masks) or a manifest (class folders), split in training, validation and test."""
+"""Convert a face-mask dataset to COCO JSON (boxes, masks) or a manifest (class folders), split in parts."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         required=True,
         metavar="OUT_DIR",
-        help="folder for NAME_train.json, NAME_val.json and NAME_test.json (class folders: NAME.csv), NAME_report.json and "
-        "NAME_overlays.png; earlier files of these names are replaced",
+        help="folder for NAME_train.json, NAME_val.json and NAME_test.json (class folders: NAME.csv), NAME_report.json "
+        "and NAME_overlays.png; earlier files of these names are replaced",
     )
     parser.add_argument(
         "--val-fraction", type=float, default=defaults.val_fraction, metavar="F", help="(default: %(default)s)"

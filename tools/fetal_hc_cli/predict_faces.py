@@ -41,7 +41,10 @@ _SHOWN_FAILURES = 10
 def build_parser() -> argparse.ArgumentParser:
     parser = new_parser(__doc__)
     parser.add_argument(
-        "inputs", nargs="+", metavar="PHOTOS|VIDEO|0", help="files, folders or quoted patterns of photos; videos; a camera"
+        "inputs",
+        nargs="+",
+        metavar="PHOTOS|VIDEO|0",
+        help="files, folders or quoted patterns of photos; videos; a camera",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--model", type=Path, metavar="FILE", help="exported model (default: the shipped one)")
@@ -103,7 +106,9 @@ def _check(options: argparse.Namespace) -> None:
     try:
         options.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FetalHCError(f"{options.output}: cannot be created ({error.strerror}); choose another --output") from error
+        raise FetalHCError(
+            f"{options.output}: cannot be created ({error.strerror}); choose another --output"
+        ) from error
 
 
 def _photos(options: argparse.Namespace, model_path: Path, n_threads: int) -> Iterator[PhotoResult]:
@@ -123,7 +128,7 @@ def _look_at_video(given: str, model: FaceModel, options: argparse.Namespace, re
     how = VideoOptions(options.min_score, options.every, options.max_frames, output, progress=True)
     try:
         for result in predict_video(given, model, how):
-            results.append(result)  # noqa: PERF402  # what was seen before Ctrl-C stays
+            results.append(result)  # what was seen before Ctrl-C stays
     except KeyboardInterrupt:
         if not is_camera(given):
             raise

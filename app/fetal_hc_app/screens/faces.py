@@ -48,8 +48,8 @@ def faces_page() -> None:
     """Upload field, photos with their faces, table."""
     model = face_model()
     st.caption(
-        "A second use of the same library: faces in photos and how each wears its mask. Photos and results stay in this "
-        "session and are stored nowhere. The model was trained on few photos; do not decide about people with it."
+        "A second use of the same library: faces in photos and how each wears its mask. Photos and results stay in "
+        "this session and are stored nowhere. The model was trained on few photos; do not decide about people with it."
     )
     left, right = st.columns([3, 1], gap="medium")
     files = left.file_uploader(
@@ -121,9 +121,7 @@ def _table(results: Sequence[PhotoResult]) -> None:
         st.error(wording.plain(result.reason), icon=":material/error:")
     n_faces = sum(len(result.faces) for result in results)
     left, right = st.columns([4, 1], vertical_alignment="center")
-    left.markdown(
-        f"{wording.count(n_faces, 'face')} in {wording.count(len(results) - len(failed), 'photo')}"
-    )
+    left.markdown(f"{wording.count(n_faces, 'face')} in {wording.count(len(results) - len(failed), 'photo')}")
     right.download_button(
         "Download table",
         to_table_text(results),

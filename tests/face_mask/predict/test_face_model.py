@@ -46,7 +46,10 @@ def test_a_face_without_a_mask_has_no_mask_pixels(tmp_path: Path) -> None:
 def test_one_face_is_not_reported_in_two_classes() -> None:
     boxes = [np.float32(box) for box in ([0, 0, 10, 10], [1, 0, 10, 10], [20, 0, 30, 10])]
     mask = np.ones((4, 4), np.float32)
-    found = [InstancePrediction(box, score, label, mask) for label, (box, score) in enumerate(zip(boxes, (0.6, 0.9, 0.7)))]
+    found = [
+        InstancePrediction(box, score, label, mask)
+        for label, (box, score) in enumerate(zip(boxes, (0.6, 0.9, 0.7), strict=True))
+    ]
     assert [item.label for item in without_repetitions(found)] == [1, 2]
 
 

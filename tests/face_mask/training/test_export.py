@@ -19,15 +19,28 @@ from tests.architectures import architecture_of
 from tests.face_mask.toy_faces import CONFIGS, write_faces
 
 NAMES = ("with_mask", "without_mask", "mask_weared_incorrect")
-SMALL_BODY = ("MODEL.IMAGE_BACKBONE.NAME", "scratch_cnn", "MODEL.IMAGE_BACKBONE.CHANNELS", "[8, 8]", "MODEL.NUM_CLASSES", "3")
+SMALL_BODY = (
+    "MODEL.IMAGE_BACKBONE.NAME",
+    "scratch_cnn",
+    "MODEL.IMAGE_BACKBONE.CHANNELS",
+    "[8, 8]",
+    "MODEL.NUM_CLASSES",
+    "3",
+)
 KINDS = {
     "classifier": ("classifier_mobilenet_v2", ("INPUT.SQUARE.SIZE", "32", *SMALL_BODY), NAMES),
-    "two_heads": ("two_head_mobilenet_v2_ciou", ("INPUT.SQUARE.SIZE", "32", "MODEL.IMAGE_BACKBONE.OUTPUT_STRIDE", "32", *SMALL_BODY), NAMES),
+    "two_heads": (
+        "two_head_mobilenet_v2_ciou",
+        ("INPUT.SQUARE.SIZE", "32", "MODEL.IMAGE_BACKBONE.OUTPUT_STRIDE", "32", *SMALL_BODY),
+        NAMES,
+    ),
     "segmenter": ("attention_unet", ("INPUT.SQUARE.SIZE", "32", "MODEL.SEGMENTER.CHANNELS", "[4, 8]"), ("mask",)),
 }
 
 
-def export(kind: str, folder: Path, bias: float | None = None, **options: object) -> tuple[ExportReport, torch.nn.Module, object]:
+def export(
+    kind: str, folder: Path, bias: float | None = None, **options: object
+) -> tuple[ExportReport, torch.nn.Module, object]:
     """The report of an export, the eager network and its configuration."""
     name, overrides, names = KINDS[kind]
     cfg = load_config(ARCHITECTURES, CONFIGS / f"{name}.yaml", (*overrides, "MODEL.WEIGHTS", ""))

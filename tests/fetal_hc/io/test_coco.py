@@ -94,7 +94,10 @@ def test_not_finite_numbers_are_not_written(tmp_path: Path) -> None:
         (lambda d: d["annotations"][0].update(bbox=[1, 2, 3]), r"annotations\[0\]: .*expected a COCO record"),
         (lambda d: d["annotations"][0].update(bbox=[1, 2, -3, 4]), "negative side"),
         (lambda d: d["annotations"][0].update(bbox=[1, 2, 0, 4]), r"annotation 1: bbox .* has no area"),
-        (lambda d: d["annotations"][0].update(bbox=[12, 2, 18, 4]), "leaves its image of 20 x 10 px.*top, right, bottom"),
+        (
+            lambda d: d["annotations"][0].update(bbox=[12, 2, 18, 4]),
+            "leaves its image of 20 x 10 px.*top, right, bottom",
+        ),
         (lambda d: d["annotations"].append(d["annotations"][0] | {"id": 2}), "annotation 2: .* is also annotation 1"),
         (lambda d: d["images"].append(d["images"][0] | {"id": 2}), r"file name 'a\.png' stands in more than one"),
         (lambda d: d["annotations"][0].update(segmentation=[[1, 2, 3, 4]]), "a polygon has 4 numbers"),
