@@ -9,7 +9,7 @@ import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -33,21 +33,30 @@ class _Face(NamedTuple):
     """One photo with its only face."""
 
     path: Path
-    annotation: CocoAnnotation
+    category_id: int
+    bbox_xywh: tuple[float, float, float, float]
+    mask_rle: Mapping[str, Any] | None
 
 
 def write_mosaics(
-    source: str | os.PathLike[str], output: str | os.PathLike[str], n_mosaics: int, seed: int = 0
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    n_mosaics: int,
+    seed: int = 0,
+    *,
+    class_of_folder: bool = False,
 ) -> Path:
     """Writes `OUTPUT.json` and the folder `OUTPUT` of mosaics of the photos that show exactly one annotated face.
 
     The classes are those of the source. Equal sources and seeds give equal pictures.
 
     Args:
-        source: a COCO file, such as the training part of the colour-mask photos.
+        source: a COCO file, such as the training part of the colour-mask photos, or `faces.json` of a prediction.
         output: path of the new dataset without suffix.
         n_mosaics: pictures to write.
         seed: of photos, grids and mirroring.
+        class_of_folder: take the class of a face from the folder of its photo, and its box alone from the source. For
+            photos sorted by class, whose boxes a model has found.
 
     Raises:
         ConfigError: if `n_mosaics` is below 1.
@@ -57,7 +66,7 @@ def write_mosaics(
     if n_mosaics < 1:
         raise ConfigError(f"mosaics: {n_mosaics} asked for; expected 1 or more")
     dataset = read_coco(source)
-    faces = _single_faces(source, dataset)
+    faces = _single_faces(source, dataset, class_of_folder=class_of_folder)
     largest = max(rows * columns for rows, columns in GRIDS)
     if len(faces) < largest:
         raise DatasetError(
@@ -84,16 +93,32 @@ def write_mosaics(
     return path
 
 
-def _single_faces(source: str | os.PathLike[str], dataset: CocoDataset) -> list[_Face]:
-    """Photos with exactly one annotation, by image id."""
+def _single_faces(source: str | os.PathLike[str], dataset: CocoDataset, *, class_of_folder: bool) -> list[_Face]:
+    """Photos with exactly one annotation, by image id.
+
+    Raises:
+        DatasetError: if a photo lies in a folder that is no class.
+    """
+    category_ids = {category.name: category.id for category in dataset.categories}
     of_image: Mapping[int, list[CocoAnnotation]] = defaultdict(list)
     for annotation in dataset.annotations:
         of_image[annotation.image_id].append(annotation)
-    return [
-        _Face(resolve_image_path(source, dataset, image), of_image[image.id][0])
-        for image in sorted(dataset.images, key=lambda image: image.id)
-        if len(of_image[image.id]) == 1
-    ]
+    faces = []
+    for image in sorted(dataset.images, key=lambda image: image.id):
+        if len(of_image[image.id]) != 1:
+            continue
+        path, annotation = resolve_image_path(source, dataset, image), of_image[image.id][0]
+        mask = annotation.segmentation if isinstance(annotation.segmentation, dict) else None
+        if not class_of_folder:
+            faces.append(_Face(path, annotation.category_id, annotation.bbox_xywh, mask))
+            continue
+        if path.parent.name not in category_ids:
+            known = ", ".join(category_ids)
+            raise DatasetError(
+                f"{path}: lies in the folder '{path.parent.name}'; expected one of {known}; give photos sorted by class"
+            )
+        faces.append(_Face(path, category_ids[path.parent.name], annotation.bbox_xywh, None))
+    return faces
 
 
 _Found = tuple[int, tuple[float, float, float, float], float, dict[str, object] | None]
@@ -112,36 +137,35 @@ def _draw_mosaic(
         tile_wh = (width * (column + 1) // columns - left, height * (row + 1) // rows - top)
         image = read_image(face.path)
         scale = max(tile_wh[0] / image.shape[1], tile_wh[1] / image.shape[0])
-        x, y, box_width, box_height = (scale * value for value in face.annotation.bbox_xywh)
+        x, y, box_width, box_height = (scale * value for value in face.bbox_xywh)
         size_wh = (max(round(scale * image.shape[1]), tile_wh[0]), max(round(scale * image.shape[0]), tile_wh[1]))
         # The tile shows the part of the photo that the face's centre is nearest to.
         shift_x = round(min(max(x + box_width / 2 - tile_wh[0] / 2, 0), size_wh[0] - tile_wh[0]))
         shift_y = round(min(max(y + box_height / 2 - tile_wh[1] / 2, 0), size_wh[1] - tile_wh[1]))
         window = (slice(shift_y, shift_y + tile_wh[1]), slice(shift_x, shift_x + tile_wh[0]))
         tile = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)[window]
-        mask = _resized_mask(face.annotation, size_wh)
+        mask = _resized_mask(face.mask_rle, size_wh)
         x0, x1 = (min(max(value - shift_x, 0.0), tile_wh[0]) for value in (x, x + box_width))
         y0, y1 = (min(max(value - shift_y, 0.0), tile_wh[1]) for value in (y, y + box_height))
+        mask = None if mask is None else mask[window]
         if rng.random() < 0.5:
             tile, x0, x1 = tile[:, ::-1], tile_wh[0] - x1, tile_wh[0] - x0
-            mask = mask if mask is None else np.roll(mask[window][:, ::-1], 0)
-        else:
-            mask = mask if mask is None else mask[window]
+            mask = None if mask is None else mask[:, ::-1]
         canvas[top : top + tile_wh[1], left : left + tile_wh[0]] = tile
         rle, area = None, (x1 - x0) * (y1 - y0)
         if mask is not None:
             whole = np.zeros((height, width), dtype=bool)
             whole[top : top + tile_wh[1], left : left + tile_wh[0]] = mask
             rle, area = mask_to_rle(whole), float(whole.sum())
-        found.append((face.annotation.category_id, (left + x0, top + y0, x1 - x0, y1 - y0), area, rle))
+        found.append((face.category_id, (left + x0, top + y0, x1 - x0, y1 - y0), area, rle))
     return canvas, found
 
 
-def _resized_mask(annotation: CocoAnnotation, size_wh: tuple[int, int]) -> NDArray[np.bool_] | None:
+def _resized_mask(mask_rle: Mapping[str, Any] | None, size_wh: tuple[int, int]) -> NDArray[np.bool_] | None:
     """The mask of a face in the size of its shrunk photo; None where there is none."""
-    if not isinstance(annotation.segmentation, dict):
+    if mask_rle is None:
         return None
-    mask = rle_to_mask(annotation.segmentation).astype(np.float32)
+    mask = rle_to_mask(mask_rle).astype(np.float32)
     return np.asarray(cv2.resize(mask, size_wh, interpolation=cv2.INTER_AREA) >= 0.5)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -35,11 +36,13 @@ class Photos:
     """The photos of a prediction.
 
     Attributes:
-        tasks: one per file; no two share a name.
+        tasks: one per file, named by its path below `root`.
+        root: the folder above all of them.
         n_ignored: files in the folders that are no photos.
     """
 
     tasks: tuple[ImageTask[None], ...]
+    root: Path
     n_ignored: int
 
 
@@ -54,7 +57,8 @@ def find_photos(inputs: Sequence[str]) -> Photos:
     Raises:
         DatasetError: if one cannot be read or holds no photo.
     """
-    paths: dict[str, str] = {}
+    paths: list[str] = []
+    roots: list[str] = []
     n_ignored = 0
     for given in inputs:
         files = find_files(given)
@@ -64,24 +68,24 @@ def find_photos(inputs: Sequence[str]) -> Photos:
                 f"{given}: has no photo ({len(files)} other files); expected PNG, JPEG, TIFF or BMP; check the path"
             )
         n_ignored += len(files) - len(taken)
-        for name in sorted(taken):
-            paths[_free_name(name, taken[name], paths)] = taken[name]
-    tasks: list[ImageTask[None]] = [
-        ImageTask(index, name, path, None) for index, (name, path) in enumerate(paths.items())
-    ]
-    return Photos(tuple(tasks), n_ignored)
+        paths += [taken[name] for name in sorted(taken)]
+        roots += [_above(path, name) for name, path in taken.items()]
+    if not roots:
+        return Photos((), Path(), 0)
+    root = os.path.commonpath(roots)
+    unique = list(dict.fromkeys(map(os.path.abspath, paths)))
+    tasks = tuple(ImageTask(index, _relative(path, root), path, None) for index, path in enumerate(unique))
+    return Photos(tasks, Path(root), n_ignored)
 
 
-def _free_name(name: str, path: str, taken: dict[str, str]) -> str:
-    """The name of a photo in the results: with its folder if another photo has the name already."""
-    if name not in taken:
-        return name
-    longer = (Path(path).parent.name + "/" + Path(path).name).lstrip("/")
-    number = 2
-    while longer in taken:
-        longer = f"{number}/{name}"
-        number += 1
-    return longer
+def _above(path: str, name: str) -> str:
+    """The folder that a name in the results starts from."""
+    return os.path.abspath(Path(path).parents[len(Path(name).parts) - 1])  # noqa: PTH100  # links are kept
+
+
+def _relative(path: str, root: str) -> str:
+    """A path below a folder in POSIX form."""
+    return Path(path).relative_to(root).as_posix()
 
 
 @dataclass(frozen=True)

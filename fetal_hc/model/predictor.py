@@ -37,9 +37,9 @@ class OnnxPredictor:
         """
         bundle = model if isinstance(model, ModelBundle) else ModelBundle.read(os.fspath(model))
         self._source = source or (bundle.name if isinstance(model, ModelBundle) else os.fspath(model))
+        bundle.spec.require_task(INSTANCES, self._source)
         self._session = open_session(bundle.networks[DETECTOR], self._source, num_threads)
         self.spec = read_session_spec(self._session, self._source)
-        self.spec.require_task(INSTANCES, self._source)
         if self.spec != bundle.spec:
             raise ModelError(
                 f"{self._source}: model.json describes the detector as {bundle.spec.to_section()}, the network itself "

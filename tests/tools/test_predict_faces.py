@@ -105,7 +105,7 @@ def test_photos_of_one_name_are_told_apart(model: Path, tmp_path: Path) -> None:
         Image.fromarray(photo(column)).save(tmp_path / place / "a.png")
     assert run(model, tmp_path / "out", str(tmp_path / "one"), str(tmp_path / "two")) == 0
     assert [(row["file_name"], row["x0_px"]) for row in read_rows(tmp_path / "out")] == [
-        ("a.png", "10.0"),
+        ("one/a.png", "10.0"),
         ("two/a.png", "60.0"),
     ]
     assert (tmp_path / "out" / "pictures" / "two" / "a.png").is_file()
@@ -162,3 +162,11 @@ def test_bad_input_is_one_message(
     assert run(model, tmp_path / "out", *arguments) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out" / "faces.csv").exists()
+
+
+def test_photos_of_a_pattern_are_named_by_their_folders(model: Path, folder: Path, tmp_path: Path) -> None:
+    assert run(model, tmp_path / "out", str(tmp_path / "*" / "a.png"), "--no-pictures") == 0
+    path = tmp_path / "out" / "faces.json"
+    dataset = read_coco(path)
+    assert [image.file_name for image in dataset.images] == ["photos/a.png"]
+    assert resolve_image_path(path, dataset, dataset.images[0]).is_file()

@@ -59,6 +59,7 @@ FETAL_HC = (
 FACE_MASK = (
     Command("predict", "predict_faces", "find faces in photos, videos or a camera, and how each wears its mask"),
     Command("convert", "convert_face_mask", "convert a face-mask dataset to COCO JSON or a manifest"),
+    Command("mosaics", "make_mosaics", "put photos of single faces together into crowds to train on"),
     Command("train", "training.train_net", "train a model, or evaluate one", "train"),
     Command("export", "training.export_model", "export a checkpoint to a model that needs no torch", "train"),
     Command("quantize", "training.quantize_model", "make an exported model 8-bit", "train"),

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from face_mask.predict.face_model import DEFAULT_MIN_SCORE, FaceModel, check_min_score, face_model_path
-from face_mask.predict.photos import PICTURE_FOLDER, PhotoWork, find_photos, predict_photos
+from face_mask.predict.photos import PICTURE_FOLDER, Photos, PhotoWork, find_photos, predict_photos
 from face_mask.predict.results import PhotoResult, PhotoStatus, write_faces_coco, write_table
 from face_mask.predict.video import CAMERA_NAME, VideoOptions, is_camera, is_video, predict_video
 from fetal_hc import DISCLAIMER
@@ -76,7 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     model = FaceModel(model_path, n_threads)
     results: list[PhotoResult] = []
     try:
-        results += _photos(options, model_path, n_threads)
+        photos = find_photos([given for given in options.inputs if not is_video(given)])
+        results += _photos(photos, options, model_path, n_threads)
         for given in filter(is_video, options.inputs):
             _look_at_video(given, model, options, results)
     except KeyboardInterrupt:
@@ -84,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     options.output.mkdir(parents=True, exist_ok=True)
     write_table(table, results)
-    image_root = _common_folder(options.inputs, options.output)
+    image_root = Path(os.path.relpath(photos.root, options.output)).as_posix()
     write_faces_coco(coco, results, model.spec.class_names, f"{model.name} ({model.sha256})", image_root)
     return _report(results, table, coco)
 
@@ -111,14 +112,11 @@ def _check(options: argparse.Namespace) -> None:
         ) from error
 
 
-def _photos(options: argparse.Namespace, model_path: Path, n_threads: int) -> Iterator[PhotoResult]:
+def _photos(photos: Photos, options: argparse.Namespace, model_path: Path, n_threads: int) -> Iterator[PhotoResult]:
     """The results of all inputs that are photos."""
-    inputs = [given for given in options.inputs if not is_video(given)]
-    if not inputs:
-        return
     pictures = None if options.no_pictures else options.output / PICTURE_FOLDER
     work = PhotoWork(model_path, n_threads, options.min_score, pictures)
-    yield from predict_photos(find_photos(inputs), work, options.workers, progress=True)
+    return predict_photos(photos, work, options.workers, progress=True)
 
 
 def _look_at_video(given: str, model: FaceModel, options: argparse.Namespace, results: list[PhotoResult]) -> None:
@@ -132,13 +130,6 @@ def _look_at_video(given: str, model: FaceModel, options: argparse.Namespace, re
     except KeyboardInterrupt:
         if not is_camera(given):
             raise
-
-
-def _common_folder(inputs: Sequence[str], output: Path) -> str:
-    """The folder of a single folder of photos, relative to the output; else '.'."""
-    if len(inputs) == 1 and Path(inputs[0]).is_dir():
-        return Path(os.path.relpath(inputs[0], output)).as_posix()
-    return "."
 
 
 def _report(results: Sequence[PhotoResult], table: Path, coco: Path) -> int:

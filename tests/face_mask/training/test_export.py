@@ -23,7 +23,7 @@ SMALL_BODY = (
     "MODEL.IMAGE_BACKBONE.NAME",
     "scratch_cnn",
     "MODEL.IMAGE_BACKBONE.CHANNELS",
-    "[8, 8]",
+    "[64, 64]",
     "MODEL.NUM_CLASSES",
     "3",
 )

@@ -127,7 +127,7 @@ def test_damaged_metadata_of_a_single_file_are_refused(tmp_path: Path, extra: di
         ({"detector": {"task": "x"}}, "detector lacks class_names"),
         ({"training": 801}, "'training' is 801; expected a dict"),
         ({"detector": {**head_spec().to_section(), "min_size_px": "216"}}, "detector.min_size_px is '216'"),
-        ({"detector": {**head_spec().to_section(), "task": "classification"}}, "detector.task is 'classification'"),
+        ({"detector": {**head_spec().to_section(), "task": "keypoints"}}, "detector.task is 'keypoints'"),
         ({"detector": {**head_spec().to_section(), "channel_order": "GRB"}}, "'GRB'"),
         ({"detector": {**head_spec().to_section(), "class_names": []}}, r"class names are \[\]"),
     ],

@@ -40,7 +40,7 @@ def test_newer_format_is_refused() -> None:
 
 
 def test_another_task_is_refused() -> None:
-    assert "task 'classification'" in _message({**METADATA, "fetal_hc.task": "classification"})
+    assert "task 'keypoints'" in _message({**METADATA, "fetal_hc.task": "keypoints"})
 
 
 def test_all_missing_keys_are_listed() -> None:
