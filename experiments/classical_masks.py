@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face_mask.predict.classical import METHODS
-from face_mask.training.mask_evaluation import score_mask
 from fetal_hc.errors import DatasetError
 from fetal_hc.io.atomic import write_text_atomic
 from fetal_hc.io.coco import read_coco, resolve_image_path
 from fetal_hc.io.images import read_image
-from fetal_hc.io.masks import rle_to_mask
+from fetal_hc.io.masks import rle_to_mask, score_mask
 from fetal_hc.io.tables import to_csv_text
 from fetal_hc_cli import new_parser, reports_bad_input
 

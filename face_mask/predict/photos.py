@@ -23,6 +23,7 @@ from fetal_hc.batch.tasks import Failure, ImageTask
 from fetal_hc.batch.work import BatchWork, OpenImage, RowsOf
 from fetal_hc.errors import DatasetError, FetalHCError
 from fetal_hc.io.atomic import write_bytes_atomic
+from fetal_hc.io.coco import read_coco, resolve_image_path
 from fetal_hc.io.columns import ColumnTable
 from fetal_hc.io.images import is_image_file, read_image
 
@@ -49,7 +50,8 @@ class Photos:
 def find_photos(inputs: Sequence[str]) -> Photos:
     """The photos of files, folders and patterns, in the order they are named.
 
-    A named file always counts, whatever its name says; of a folder, files that are named like an image.
+    A named file always counts, whatever its name says; of a folder, files that are named like an image; of a COCO file
+    (.json), the photos that it describes.
 
     Args:
         inputs: see `find_files`.
@@ -61,6 +63,11 @@ def find_photos(inputs: Sequence[str]) -> Photos:
     roots: list[str] = []
     n_ignored = 0
     for given in inputs:
+        if Path(given).suffix.lower() == ".json":
+            labelled = _photos_of_dataset(given)
+            paths += labelled
+            roots += [str(Path(path).parent) for path in labelled]
+            continue
         files = find_files(given)
         taken = files if Path(given).is_file() else {n: path for n, path in files.items() if is_image_file(path)}
         if not taken:
@@ -76,6 +83,18 @@ def find_photos(inputs: Sequence[str]) -> Photos:
     unique = list(dict.fromkeys(map(os.path.abspath, paths)))
     tasks = tuple(ImageTask(index, _relative(path, root), path, None) for index, path in enumerate(unique))
     return Photos(tasks, Path(root), n_ignored)
+
+
+def _photos_of_dataset(path: str) -> list[str]:
+    """The photos that a COCO file describes.
+
+    Raises:
+        DatasetError: if it is faulty or describes none.
+    """
+    dataset = read_coco(path)
+    if not dataset.images:
+        raise DatasetError(f"{path}: describes no photo; expected a COCO file with images; convert the dataset again")
+    return [os.path.abspath(resolve_image_path(path, dataset, image)) for image in dataset.images]  # noqa: PTH100
 
 
 def _above(path: str, name: str) -> str:

@@ -18,7 +18,7 @@ from fetal_hc.engine.data.datasets import DetectionDataset
 from fetal_hc.engine.evaluation.results import details_path
 from fetal_hc.engine.structures import Detections
 from fetal_hc.engine.train import distributed
-from fetal_hc.io.masks import paste_soft_mask
+from fetal_hc.io.masks import paste_soft_mask, score_mask
 from fetal_hc.io.tables import write_csv
 
 TASK = "mask"
@@ -98,17 +98,6 @@ def build_mask_evaluator(cfg: CfgNode, dataset: DetectionDataset) -> MaskEvaluat
     """The evaluator of one dataset, with its details in OUTPUT_DIR."""
     bare = [k for k, name in enumerate(dataset.class_names) if name in cfg.DATASETS.CLASSES_WITHOUT_MASK]
     return MaskEvaluator(dataset.records, bare, details_path(cfg.OUTPUT_DIR, TASK, dataset.name))
-
-
-def score_mask(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> tuple[float, float, float]:
-    """IoU, Dice and share of equal pixels of two masks (H, W), each in [0, 1]."""
-    intersection, union = int((found & truth).sum()), int((found | truth).sum())
-    total = int(found.sum()) + int(truth.sum())
-    return (
-        intersection / union if union else 1.0,
-        2.0 * intersection / total if total else 1.0,
-        float((found == truth).mean()),
-    )
 
 
 def _is_outlined(record: Mapping[str, Any], classes_without_mask: Sequence[int]) -> bool:

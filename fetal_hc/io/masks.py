@@ -107,6 +107,17 @@ def paste_soft_mask(
     return pasted
 
 
+def score_mask(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> tuple[float, float, float]:
+    """IoU, Dice and share of equal pixels of two masks (H, W), each in [0, 1]."""
+    intersection, union = int((found & truth).sum()), int((found | truth).sum())
+    total = int(found.sum()) + int(truth.sum())
+    return (
+        intersection / union if union else 1.0,
+        2.0 * intersection / total if total else 1.0,
+        float((found == truth).mean()),
+    )
+
+
 def warp_to_image(
     probability: NDArray[np.float32], image_to_mask: NDArray[np.float64], image_hw: tuple[int, int]
 ) -> NDArray[np.float32]:

@@ -58,6 +58,7 @@ FETAL_HC = (
 )
 FACE_MASK = (
     Command("predict", "predict_faces", "find faces in photos, videos or a camera, and how each wears its mask"),
+    Command("evaluate", "evaluate_faces", "compare predicted faces with the labels of the same photos"),
     Command("convert", "convert_face_mask", "convert a face-mask dataset to COCO JSON or a manifest"),
     Command("mosaics", "make_mosaics", "put photos of single faces together into crowds to train on"),
     Command("train", "training.train_net", "train a model, or evaluate one", "train"),

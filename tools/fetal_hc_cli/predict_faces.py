@@ -44,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
         "inputs",
         nargs="+",
         metavar="PHOTOS|VIDEO|0",
-        help="files, folders or quoted patterns of photos; videos; a camera",
+        help="photos: files, folders, quoted patterns, COCO files (.json); videos; a camera",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--model", type=Path, metavar="FILE", help="exported model (default: the shipped one)")

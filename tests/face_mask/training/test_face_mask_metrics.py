@@ -17,9 +17,9 @@ from face_mask.training.classification_evaluation import (
     roc_auc,
     score_classes,
 )
-from face_mask.training.mask_evaluation import MaskEvaluator, score_mask
+from face_mask.training.mask_evaluation import MaskEvaluator
 from fetal_hc.engine.structures import Detections
-from fetal_hc.io.masks import mask_to_rle
+from fetal_hc.io.masks import mask_to_rle, score_mask
 
 NAMES = ("with", "without")
 
