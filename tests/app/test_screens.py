@@ -255,7 +255,7 @@ def test_age_from_the_due_date_is_recorded_without_dates(store: ReviewStore) -> 
     assert "2024" not in texts(test)
 
 
-def test_frame_of_a_cine_is_measured_when_asked_for(store: ReviewStore) -> None:
+def test_frames_of_a_cine_are_measured_when_asked_for_and_a_doubtful_clip_is_named(store: ReviewStore) -> None:
     data_store = pytest.importorskip("data_store")
     content = (Path(data_store.__file__).parent / "data" / "color3d_jpeg_baseline.dcm").read_bytes()
     test = page("measure").run()
@@ -266,6 +266,13 @@ def test_frame_of_a_cine_is_measured_when_asked_for(store: ReviewStore) -> None:
     assert not test.exception
     assert store.progress().n_cases == 1
     assert "Pixel size: DICOM ultrasound region" in texts(test)
+    assert "frames are flagged" not in texts(test)
+    test.slider[0].set_value(60).run()
+    next(button for button in test.button if button.label == "Measure this frame").click().run()
+    assert store.progress().n_cases == 2
+    (said,) = [box.value for box in test.warning if "frames are flagged" in box.value]  # it shows another organ
+    assert "2 of 2 frames are flagged or show no head" in said
+    assert "may not show the plane of a fetal head" in said
 
 
 def test_login_is_asked_for_when_it_is_configured(store: ReviewStore, repository_root: Path) -> None:

@@ -12,6 +12,7 @@ from fetal_hc.io.images import MAX_PIXELS
 from fetal_hc_app import session, wording
 from fetal_hc_app.session import Uploads
 from fetal_hc_app.uploads import PixelTable, Refusal
+from hc18.measurement.clips import ClipTally
 from hc18.measurement.flags import flag_text
 from hc18.reviews.models import CaseId, ReviewCase
 
@@ -71,6 +72,24 @@ def twin_messages(uploads: Uploads) -> None:
                 "one decision counts for both, and both names are in the list and in the submission.",
                 icon=":material/content_copy:",
             )
+
+
+def clip_messages(uploads: Uploads, cases: Sequence[ReviewCase]) -> None:
+    """One sentence for every clip of which most measured frames are flagged or show no head.
+
+    Args:
+        uploads: of this session.
+        cases: of its images.
+    """
+    clips: dict[str, ClipTally] = {}
+    for case in cases:
+        image = uploads.sources[case.case_id].image
+        if image.dicom is not None and image.dicom.n_frames > 1:
+            has_ellipse = case.state.model_outline.ellipse_px is not None
+            clips.setdefault(image.file_name, ClipTally()).add(case.state.flags, has_ellipse=has_ellipse)
+    for name, tally in clips.items():
+        if warning := tally.warning(name):
+            st.warning(wording.plain(f"{warning}."), icon=":material/movie:")
 
 
 def results_table(uploads: Uploads, cases: Sequence[ReviewCase]) -> CaseId:

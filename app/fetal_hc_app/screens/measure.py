@@ -14,7 +14,14 @@ from fetal_hc_app.panels.batch import batch_panel
 from fetal_hc_app.panels.case import case_panel
 from fetal_hc_app.panels.dicom import dicom_panel
 from fetal_hc_app.panels.queue_exports import session_exports_panel
-from fetal_hc_app.panels.uploads import results_table, twin_messages, upload_fields, upload_messages, uploaded_files
+from fetal_hc_app.panels.uploads import (
+    clip_messages,
+    results_table,
+    twin_messages,
+    upload_fields,
+    upload_messages,
+    uploaded_files,
+)
 from fetal_hc_app.uploads import Annotation, DicomToPrepare, PixelTable, Refusal, StillImage, from_upload
 from hc18.reviews.models import CaseId, ReviewAction, ReviewCase
 
@@ -38,6 +45,7 @@ def measure_page() -> None:
     if not cases:
         _welcome()
         return
+    clip_messages(uploads, cases)
     if len(uploads.names) > 1 or uploads.refusals or uploads.to_prepare:
         _list_buttons(cases)
     case_panel(cases[0].case_id if len(uploads.names) == 1 else results_table(uploads, cases))
