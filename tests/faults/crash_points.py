@@ -15,6 +15,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+LIBRARIES = (
+    "fetal_hc_cli.score",
+    "onnxruntime",
+    "pandas",
+    "fsspec.implementations.local",
+    "multiprocessing.synchronize",
+)
 CHANGES = ("replace", "rename", "unlink", "remove", "rmdir", "mkdir")
 
 
@@ -89,5 +96,7 @@ def try_every_moment(command: Callable[[list[str]], int], arguments: list[str], 
 
 if __name__ == "__main__":
     module, folder, *rest = sys.argv[1:]
+    for library in LIBRARIES:  # once, before the first copy of this process
+        importlib.import_module(library)
     for line in try_every_moment(importlib.import_module(module).main, rest, Path(folder)):
         print(line, file=sys.stderr, flush=True)

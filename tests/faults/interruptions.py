@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from tests.faults.crash_points import LIBRARIES
 from tests.faults.processes import descendants, is_running
 from tests.synthetic_heads import write_head_folder
 from tests.synthetic_model import head_spec, write_bright_object_model
@@ -29,7 +30,7 @@ N_IMAGES = 12
 N_ROWS = 400  # of the manifest of a batch that is stopped
 N_EVENTS = 5  # by each writer of a review store
 _PATIENCE_S = 240.0  # by the clock; the machine may be busy
-_LIBRARIES = ("fetal_hc_cli.score", "onnxruntime", "pandas", "hc18.reviews.store", "tests.hc18.reviews.cases")
+_LIBRARIES = (*LIBRARIES, "hc18.reviews.store", "tests.hc18.reviews.cases")
 _FROM_PYTHON = ("Traceback", "Warning")  # the C libraries of Pillow print lines of their own
 
 
