@@ -134,7 +134,7 @@ RUN_ALL = status=0; run() { echo "== $$*"; "$$@" || status=1; }
 
 bench: $(VENV)/dev.stamp
 	@$(RUN_ALL); \
-	for name in score_speed network_speed scaling app_speed review_queue; do \
+	for name in score_speed network_speed scaling table_speed app_speed review_queue; do \
 	    run $(PY) -m benchmarks.$$name $$([ $$name != scaling ] || echo --ray); done; \
 	if [ -n "$(HC18)" ]; then run $(PY) -m benchmarks.convert_speed --root "$(HC18)"; \
 	else echo "convert_speed needs real data: make bench HC18=DIR"; fi; \

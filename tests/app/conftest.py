@@ -129,11 +129,16 @@ def server(tmp_path_factory: pytest.TempPathFactory, repository_root: Path) -> I
         yield running
 
 
+def chromium_path() -> str | None:
+    """The program of a Chromium; None where there is none."""
+    named = os.environ.get(CHROMIUM_VARIABLE)
+    return named or next((found for name in CHROMIUM_NAMES if (found := shutil.which(name))), None)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """A headless Chromium; skips the test where there is none."""
-    named = os.environ.get(CHROMIUM_VARIABLE)
-    path = named or next((found for name in CHROMIUM_NAMES if (found := shutil.which(name))), None)
+    path = chromium_path()
     if path is None:
         pytest.skip(f"no Chromium: install Debian's package chromium or set {CHROMIUM_VARIABLE} to the program")
     with sync_playwright() as playwright:

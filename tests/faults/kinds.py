@@ -236,6 +236,13 @@ def _random_bytes(rng: np.random.Generator) -> bytes:
     return rng.bytes(8)
 
 
+def _two_browsers(data: bytes, folder: Path) -> str:
+    """Imported late: a browser is not everywhere."""
+    from tests.faults.browsers import two_browsers
+
+    return two_browsers(data, folder)
+
+
 KINDS = (
     FaultKind("picture", _picture, read_frames),
     FaultKind("DICOM", _dicom, read_frames),
@@ -255,6 +262,7 @@ INTERRUPTION_KINDS = (
     FaultKind(
         "two writers of one review store", _random_bytes, interruptions.two_writers_of_one_store, 20, is_input=False
     ),
+    FaultKind("two browsers at one case", _random_bytes, _two_browsers, 5, is_input=False),
 )
 
 
