@@ -94,15 +94,30 @@ TWO_HEAD_KEYS: dict[str, Any] = {
 SEGMENTER_KEYS: dict[str, Any] = {
     "MODEL": {
         "SEGMENTER": {
-            # attention_unet, residual_unet (both MONAI's) or mobilenet_v2_unet (segmentation-models-pytorch's).
+            # plain_unet (maxima and up-convolutions), attention_unet, residual_unet (both MONAI's), mobilenet_v2_decoder (no
+            # skip connections), or a decoder of segmentation-models-pytorch: unet, fpn, deeplabv3plus (ASPP);
+            # mobilenet_v2_unet is unet with its first encoder.
             "NAME": "attention_unet",
-            # Channels of each resolution, finest first; each step halves the sides.
+            # unet, fpn, deeplabv3plus: mobilenet_v2 (torchvision's names inside) or efficientnet_lite0 (timm's).
+            "ENCODER": "mobilenet_v2",
+            # The three U-Nets with CHANNELS: of each resolution, finest first; each step halves the sides.
             "CHANNELS": [48, 96, 192, 384],
+            # plain_unet: gates on the skip connections; shortcuts around the convolutions of the decoder.
+            "ATTENTION": False,
+            "RESIDUAL": False,
             "DROPOUT": 0.0,
-            # Loss = BCE_WEIGHT * binary cross entropy + DICE_WEIGHT * (1 - soft Dice).
+            # Loss: binary cross entropy, 1 - soft Dice, focal, Tversky and Lovasz loss, each times its weight.
             "BCE_WEIGHT": 0.7,
             "DICE_WEIGHT": 0.3,
-            # mobilenet_v2_unet: keep the encoder's initial weights, which makes sense with pretrained ones.
+            "FOCAL_WEIGHT": 0.0,
+            "TVERSKY_WEIGHT": 0.0,
+            "LOVASZ_WEIGHT": 0.0,
+            # Focal loss: exponent on the error of a pixel's probability, which plays down pixels that are nearly right.
+            "FOCAL_GAMMA": 2.0,
+            # Tversky loss: weights of pixels found in excess and of pixels missed; 0.5 and 0.5 are Dice.
+            "TVERSKY_ALPHA": 0.3,
+            "TVERSKY_BETA": 0.7,
+            # Networks with an encoder: keep its initial weights, which makes sense with pretrained ones.
             "FREEZE_ENCODER": False,
         },
     },
@@ -138,9 +153,21 @@ TWO_HEAD_CHOICES: dict[str, tuple[Any, ...]] = {
     "MODEL.TWO_HEAD.CLASS_ACTIVATION": ("softmax", "sigmoid"),
     "MODEL.TWO_HEAD.BOX_LOSS": ("mse", "smooth_l1", "iou", "giou", "diou", "ciou"),
 }
+# Segmenters that CHANNELS describes; the others halve the sides five times.
+NETWORKS_WITH_CHANNELS = ("plain_unet", "attention_unet", "residual_unet")
 SEGMENTER_CHOICES: dict[str, tuple[Any, ...]] = {
     **SQUARE_CHOICES,
-    "MODEL.SEGMENTER.NAME": ("attention_unet", "residual_unet", "mobilenet_v2_unet"),
+    "MODEL.SEGMENTER.NAME": (
+        "plain_unet",
+        "attention_unet",
+        "residual_unet",
+        "mobilenet_v2_decoder",
+        "mobilenet_v2_unet",
+        "unet",
+        "fpn",
+        "deeplabv3plus",
+    ),
+    "MODEL.SEGMENTER.ENCODER": ("mobilenet_v2", "efficientnet_lite0"),
 }
 
 
@@ -188,9 +215,12 @@ def check_two_heads(cfg: CfgNode) -> list[str]:
 def check_segmenter(cfg: CfgNode) -> list[str]:
     """One message for every setting of a segmenter that contradicts another or is out of range."""
     problems, node = _check_square(cfg), cfg.MODEL.SEGMENTER
-    if min(node.BCE_WEIGHT, node.DICE_WEIGHT) < 0 or node.BCE_WEIGHT + node.DICE_WEIGHT <= 0:
-        problems.append("MODEL.SEGMENTER: BCE_WEIGHT and DICE_WEIGHT must not be negative nor both 0")
-    n_halvings = 5 if node.NAME == "mobilenet_v2_unet" else len(node.CHANNELS) - 1
+    weights = [node[f"{name}_WEIGHT"] for name in ("BCE", "DICE", "FOCAL", "TVERSKY", "LOVASZ")]
+    if min(weights) < 0 or sum(weights) <= 0:
+        problems.append("MODEL.SEGMENTER: weights of the losses must not be negative nor all 0")
+    if node.NAME == "mobilenet_v2_unet" and node.ENCODER != "mobilenet_v2":
+        problems.append(f"MODEL.SEGMENTER: mobilenet_v2_unet cannot have the encoder {node.ENCODER}; set NAME unet")
+    n_halvings = len(node.CHANNELS) - 1 if node.NAME in NETWORKS_WITH_CHANNELS else 5
     if cfg.INPUT.SQUARE.SIZE % 2**n_halvings:
         problems.append(f"INPUT.SQUARE.SIZE: {cfg.INPUT.SQUARE.SIZE} must be a multiple of {2**n_halvings} here")
     return problems

@@ -71,6 +71,7 @@ FACE_MASK = (
         "plot-predictions", "training.plot_predictions", "draw confusion matrices, ROC curves and predictions", "train"
     ),
     Command("compare", "training.compare_models", "compare trained models in one chart", "train"),
+    Command("reproduce", "training.reproduce", "train and score a report's experiments (in a checkout)", "train"),
 )
 
 

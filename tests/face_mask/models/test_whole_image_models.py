@@ -239,3 +239,35 @@ def test_stride_16_only_leaves_out_the_last_halving() -> None:
     assert coarse(image).shape[-1] * 2 == fine(image).shape[-1] == 4
     assert coarse.state_dict().keys() == fine.state_dict().keys()
     assert fine.features[LAST_HALVING].conv[1][0].stride == (1, 1)
+
+
+LOSS_WEIGHTS = [f"{name}_WEIGHT" for name in ("BCE", "DICE", "FOCAL", "TVERSKY", "LOVASZ")]
+
+
+def segmenter(name: str, encoder: str = "mobilenet_v2", weighs: str = "BCE_WEIGHT") -> nn.Module:
+    cfg = config()
+    cfg.MODEL.META_ARCHITECTURE, cfg.INPUT.SQUARE.SIZE = "SemanticSegmenter", 64
+    cfg.MODEL.SEGMENTER.update({"NAME": name, "ENCODER": encoder, "CHANNELS": [4, 8, 16]})
+    cfg.MODEL.SEGMENTER.update({weight: float(weight == weighs) for weight in LOSS_WEIGHTS})
+    return build(cfg)
+
+
+@pytest.mark.parametrize("name", ["plain_unet", "mobilenet_v2_decoder", "unet", "fpn", "deeplabv3plus"])
+@pytest.mark.parametrize("encoder", ["mobilenet_v2", "efficientnet_lite0"])
+def test_segmenters_find_a_mask_of_the_size_of_their_input(name: str, encoder: str) -> None:
+    network = segmenter(name, encoder).network.eval()
+    assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 1, 64, 64)
+
+
+@pytest.mark.parametrize("weight", LOSS_WEIGHTS)
+def test_each_loss_of_masks_prefers_the_true_mask(weight: str) -> None:
+    model = segmenter("plain_unet", weighs=weight)
+    wanted = torch.zeros(64, 64)
+    wanted[:32] = 1.0
+    losses = []
+    for sign in (1.0, -1.0):
+        model.network = nn.Module()
+        model.network.forward = lambda images, sign=sign: (sign * 8.0 * (2.0 * wanted - 1.0))[None, None]
+        inputs = [{**item(mask=wanted), "image": torch.zeros(3, 64, 64, dtype=torch.uint8)}]
+        losses.append(float(sum(model(inputs).values())))
+    assert losses[0] < 0.05 < 0.5 < losses[1]
