@@ -1,8 +1,9 @@
 """Mask of a whole image by an encoder-decoder network.
 
 References: Ronneberger et al., U-Net (MICCAI 2015); Oktay et al., Attention U-Net (MIDL 2018); Lin et al., Feature
-pyramid networks (CVPR 2017); Chen et al., DeepLabV3+ (ECCV 2018). Losses: Milletari et al., V-Net (3DV 2016), soft Dice;
-Lin et al., Focal loss (ICCV 2017); Salehi et al., Tversky loss (MLMI 2017); Berman et al., Lovasz-Softmax (CVPR 2018).
+pyramid networks (CVPR 2017); Chen et al., DeepLabV3+ (ECCV 2018). Losses: Milletari et al., V-Net (3DV 2016), soft
+Dice; Lin et al., Focal loss (ICCV 2017); Salehi et al., Tversky loss (MLMI 2017); Berman et al., Lovasz-Softmax
+(CVPR 2018).
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from fetal_hc.io.masks import warp_to_image
 
 # Decoder of the U-Nets of segmentation-models-pytorch, coarsest first.
 UNET_DECODER_CHANNELS = (256, 128, 64, 32, 16)
-# MODEL.SEGMENTER.ENCODER -> its name in segmentation-models-pytorch, which keeps torchvision's or timm's parameter names.
+# MODEL.SEGMENTER.ENCODER -> its name in segmentation-models-pytorch, which keeps the parameter names of torchvision and
+# timm.
 SMP_ENCODERS = {"mobilenet_v2": "mobilenet_v2", "efficientnet_lite0": "timm-tf_efficientnet_lite0"}
 # Keeps the soft Dice of an empty mask defined.
 DICE_SMOOTHING = 1.0
