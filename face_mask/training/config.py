@@ -94,8 +94,8 @@ TWO_HEAD_KEYS: dict[str, Any] = {
 SEGMENTER_KEYS: dict[str, Any] = {
     "MODEL": {
         "SEGMENTER": {
-            # plain_unet (maxima and up-convolutions), attention_unet, residual_unet (both MONAI's), mobilenet_v2_decoder
-            # (no skip connections), or a decoder of segmentation-models-pytorch: unet, fpn, deeplabv3plus (ASPP);
+            # plain_unet (maxima, up-convolutions), attention_unet, residual_unet (both MONAI's), mobilenet_v2_decoder
+            # without skip connections, or a decoder of segmentation-models-pytorch: unet, fpn, deeplabv3plus (ASPP);
             # mobilenet_v2_unet is unet with its first encoder.
             "NAME": "attention_unet",
             # unet, fpn, deeplabv3plus: mobilenet_v2 (torchvision's names inside) or efficientnet_lite0 (timm's).
