@@ -160,13 +160,8 @@ def _run_experiment(experiment: Experiment, options: ReproductionOptions, data_n
     train, val = (f"{data_name}_{part}" for part in ("train", "val"))
     test = f"{data_name}_held_out_test" if options.test_root is not None else f"{data_name}_test"
     common = ["DATASETS.ROOT", str(options.output / "datasets"), "DATASETS.TRAIN", f"['{train}']"]
-    common += [
-        "DATASETS.TEST",
-        f"['{val}']",
-        "OUTPUT_DIR",
-        str(folder),
-        *(["MODEL.WEIGHTS", str(weights)] * bool(weights)),
-    ]
+    common += ["DATASETS.TEST", f"['{val}']", "OUTPUT_DIR", str(folder)]
+    common += [] if weights is None else ["MODEL.WEIGHTS", str(weights)]
     job = JobOptions(ARCHITECTURES, config_file, (*common, *options.overrides), resume=True)
     cfg = load_config(ARCHITECTURES, config_file, job.overrides)
     epochs = min(experiment.epochs, options.epochs or experiment.epochs)
@@ -261,9 +256,8 @@ def _write_table(outcomes: Sequence[Outcome], folder: Path) -> None:
     printed = _table(metrics, [item.experiment.printed for item in done])
     _save_figure(plot_bars(names, metrics, own, printed), folder / "table.png")
     if len(metrics) > 2:
-        series = dict(zip(names, own, strict=True)) | dict(
-            zip([f"{name}, printed" for name in names], printed, strict=True)
-        )
+        series = dict(zip(names, own, strict=True))
+        series |= dict(zip((f"{name}, printed" for name in names), printed, strict=True))
         _save_figure(plot_radar(metrics, series), folder / "radar.png")
 
 

@@ -4,8 +4,9 @@
 
 Into OUTPUT/report_001 it writes the converted data, a folder for each experiment with its checkpoints, `curves.png`
 and, in `test`, the scores and the confusion matrix on the test part; then `table.csv`, `table.png` and, for masks,
-`radar.png`. The same command goes on where an earlier one stopped. Transfer learning needs ImageNet weights as downloaded: --weights
-names their folder, and experiments without them are left out. Exit code: 0 done; 2 bad input; 128 + signal.
+`radar.png`. The same command goes on where an earlier one stopped. Transfer learning needs ImageNet weights as
+downloaded: --weights names their folder, and experiments without them are left out. Exit code: 0 done; 2 bad input;
+128 + signal.
 """
 
 from __future__ import annotations
