@@ -1,7 +1,7 @@
 """Compare finished trainings: a table of chosen metrics as CSV, and a bar chart.
 
-    face-mask compare --runs output/face_mask/two_head_* --metrics classification/accuracy box/mean_IoU
-                                   --reported two_head_scratch_7=79.44,20.05 --output output/face_mask/two_head.png
+    face-mask compare --runs output/face_mask/report_001/scratch_* --metrics classification/accuracy box/mean_IoU
+                      --reported scratch_7=79.44,20.05 --output output/face_mask/scratch.png
 
 --reported gives the figures of others for a run, in the order of --metrics. Exit code: 0 done; 2 bad input.
 """

@@ -1,6 +1,6 @@
 """Search for dense layers, dropout and learning rate of a classifier or a two-head detector.
 
-    face-mask tune --config-file configs/face_mask/two_head_mobilenet_v2_2.yaml --trials 20 OUTPUT_DIR output/tune
+    face-mask tune --config-file configs/face_mask/report_001/mobilenet_v2_1.yaml --trials 20 OUTPUT_DIR output/tune
 
 The study is an SQLite file, OUTPUT_DIR/study.db unless --storage names another; trials.csv in its folder lists all.
 Ctrl-C ends the search after the running iteration; --resume continues it. Exit code: 0 done; 2 bad input; 128 + signal.
