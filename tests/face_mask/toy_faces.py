@@ -17,7 +17,15 @@ IMAGE_HW = (60, 80)
 CLASSES = ("with_mask", "without_mask", "mask_weared_incorrect")
 
 
-def write_faces(folder: Path, name: str = "faces", *, count: int = 6, faces: int = 1, with_masks: bool = True) -> Path:
+def write_faces(
+    folder: Path,
+    name: str = "faces",
+    *,
+    count: int = 6,
+    faces: int = 1,
+    with_masks: bool = True,
+    n_classes: int = len(CLASSES),
+) -> Path:
     """COCO file NAME.json of photos with bright faces; faces of class 0 wear a blue mask with known pixels."""
     folder.mkdir(parents=True, exist_ok=True)
     images: list[dict[str, Any]] = []
@@ -39,7 +47,7 @@ def write_faces(folder: Path, name: str = "faces", *, count: int = 6, faces: int
         Image.fromarray(pixels).save(folder / f"{name}_{number}.png")
         image = {"id": number, "file_name": f"{name}_{number}.png", "height": IMAGE_HW[0], "width": IMAGE_HW[1]}
         images.append({**image, "group": f"group{(number - 1) // 2}"})
-    categories = [{"id": number, "name": label} for number, label in enumerate(CLASSES, start=1)]
+    categories = [{"id": number, "name": label} for number, label in enumerate(CLASSES[:n_classes], start=1)]
     content = {"info": {}, "images": images, "annotations": annotations, "categories": categories}
     path = folder / f"{name}.json"
     path.write_text(json.dumps(content))

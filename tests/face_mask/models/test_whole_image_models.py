@@ -181,27 +181,29 @@ def frozen_config(name: str) -> CfgNode:
 
 
 def test_remembered_features_give_the_same_predictions() -> None:
-    cfg = frozen_config("mobilenet_v2")
+    cfg = frozen_config("scratch_cnn")
     predictions = []
     for remembers in (False, True):
         cfg.MODEL.IMAGE_BACKBONE.CACHE_FEATURES = remembers
         torch.manual_seed(3)
         model = build(cfg).eval()
-        inputs = [item(file_name=name) for name in ("a", "b", "a")]
+        shades = {"a": 20, "b": 200}
+        inputs = [item(file_name=name, image=torch.full((3, SIZE, SIZE), shades[name])) for name in ("a", "b", "a")]
         model(inputs[:1])
+        assert not torch.equal(model(inputs)[0].box_xyxy, model(inputs)[1].box_xyxy)
         predictions.append(torch.stack([found.box_xyxy for found in model(inputs)]))
     torch.testing.assert_close(*predictions)
 
 
 def test_features_of_trained_stages_are_not_remembered() -> None:
-    cfg = frozen_config("mobilenet_v2")
-    cfg.MODEL.IMAGE_BACKBONE.CACHE_FEATURES, cfg.MODEL.IMAGE_BACKBONE.FREEZE_STAGES = True, 18
-    with pytest.raises(ConfigError, match="set FREEZE_STAGES 19"):
+    cfg = frozen_config("scratch_cnn")
+    cfg.MODEL.IMAGE_BACKBONE.CACHE_FEATURES, cfg.MODEL.IMAGE_BACKBONE.FREEZE_STAGES = True, 1
+    with pytest.raises(ConfigError, match="set FREEZE_STAGES 2"):
         build(cfg)
 
 
 def test_features_of_changing_images_are_not_remembered() -> None:
-    cfg = frozen_config("mobilenet_v2")
+    cfg = frozen_config("scratch_cnn")
     cfg.MODEL.IMAGE_BACKBONE.CACHE_FEATURES = True
     assert check_two_heads(cfg) == []
     cfg.INPUT.AUG.ROTATION_DEG = 5.0
