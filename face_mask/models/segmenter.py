@@ -26,7 +26,7 @@ from fetal_hc.io.masks import warp_to_image
 UNET_DECODER_CHANNELS = (256, 128, 64, 32, 16)
 # MODEL.SEGMENTER.ENCODER -> its name in segmentation-models-pytorch, which keeps the parameter names of torchvision and
 # timm.
-SMP_ENCODERS = {"mobilenet_v2": "mobilenet_v2", "efficientnet_lite0": "timm-tf_efficientnet_lite0"}
+SMP_ENCODERS = {"mobilenet_v2": "mobilenet_v2", "efficientnet_lite0": "tu-tf_efficientnet_lite0"}
 # Keeps the soft Dice of an empty mask defined.
 DICE_SMOOTHING = 1.0
 

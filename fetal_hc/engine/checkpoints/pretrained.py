@@ -31,7 +31,7 @@ BACKBONE = "backbone.bottom_up."
 _WITHOUT_PYRAMID = re.compile(r"^(backbone\.(?=stem\.|res\d\.)|roi_heads\.(?=res5\.))")
 _BOTTOM_UP = re.compile(r"backbone\.(bottom_up|stem|res\d)\.")
 # Where networks that keep the parameter names of torchvision or timm stand in the models for whole images.
-BODIES = ("backbone.", "backbone.body.", "backbone.bottom_up.body.", "network.encoder.")
+BODIES = ("backbone.", "backbone.body.", "backbone.bottom_up.body.", "network.encoder.", "network.encoder.model.")
 # Detectron2's class has the same name; its networks are loaded here too.
 FROZEN_NORM = FrozenBatchNorm2d.__name__
 # Files may lack these: Caffe2 folds the statistics of its norms into their factors.

@@ -1,9 +1,11 @@
 """Heads, losses and frozen layers of the models that look at a whole image."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -12,6 +14,7 @@ from face_mask.models.segmenter import dice_loss
 from face_mask.models.two_head import AttentionPool, aligned_iou
 from face_mask.training.config import check_two_heads
 from fetal_hc.engine.architecture import build_model
+from fetal_hc.engine.checkpoints.pretrained import load_pretrained
 from fetal_hc.engine.config import CfgNode, get_default_config
 from fetal_hc.errors import ConfigError
 from fetal_hc_cli.training.architectures import ARCHITECTURES
@@ -273,3 +276,18 @@ def test_each_loss_of_masks_prefers_the_true_mask(weight: str) -> None:
         inputs = [{**item(mask=wanted), "image": torch.zeros(3, 64, 64, dtype=torch.uint8)}]
         losses.append(float(sum(model(inputs).values())))
     assert losses[0] < 0.05 < 0.5 < losses[1]
+
+
+def test_imagenet_weights_fill_the_encoder_of_a_segmenter_and_the_body_of_a_classifier(tmp_path: Path) -> None:
+    weights = timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict()
+    torch.save(weights, tmp_path / "lite0.pth")
+    cfg = config()
+    cfg.MODEL.META_ARCHITECTURE, cfg.MODEL.IMAGE_BACKBONE.NAME = "ImageClassifier", "efficientnet_lite0"
+    for model, place in (
+        (build(cfg), "backbone.body."),
+        (segmenter("unet", "efficientnet_lite0"), "network.encoder.model."),
+    ):
+        load_pretrained(model, tmp_path / "lite0.pth")
+        of_body = {name: value for name, value in model.state_dict().items() if name.startswith(place)}
+        assert len(of_body) > 200
+        assert all(torch.equal(value, weights[name.removeprefix(place)]) for name, value in of_body.items())
