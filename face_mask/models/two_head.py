@@ -72,7 +72,7 @@ class TwoHeadDetector(nn.Module):
         if self.training:
             classes = stack_targets(inputs, "class_id", logits.device)
             boxes_px = stack_targets(inputs, "box_xyxy", logits.device)
-            loss_box = self._box_loss(numbers, boxes_px)
+            loss_box = self.box_loss(numbers, boxes_px)
             overlap = aligned_iou(self._decode(numbers.detach()) * self._unit, boxes_px)
             self.batch_metrics = {"train/accuracy": accuracy(logits, classes), "train/IoU": 100.0 * overlap.mean()}
             return {
@@ -137,7 +137,7 @@ class TwoHeadDetector(nn.Module):
             return torch.cat([first - half, first + half], dim=1)
         return torch.cat([torch.minimum(first, second), torch.maximum(first, second)], dim=1)
 
-    def _box_loss(self, numbers: Tensor, boxes_px: Tensor) -> Tensor:
+    def box_loss(self, numbers: Tensor, boxes_px: Tensor) -> Tensor:
         """Mean box loss of a batch; boxes_px (N, 4) xyxy."""
         wanted, kind = boxes_px / self._unit, self.settings.BOX_LOSS
         if kind in OVERLAP_LOSSES:

@@ -86,7 +86,7 @@ def process_with_ray(
             max(1, n_tasks // (_SHARDS_PER_WORKER * n_workers)), max(_TASKS_PER_SHARD, n_tasks // _MOST_SHARDS)
         )
         write_whole_file(join_location(folder, MODEL_NAME), worker_plan.work.model.read_bytes())
-        firsts = [_write_tasks(folder, shard) for shard in _cut(tasks, per_shard)]
+        firsts = [write_tasks(folder, shard) for shard in cut_tasks(tasks, per_shard)]
         actors = ray.data.from_items(
             [{"first": first} for first in firsts], override_num_blocks=len(firsts)
         ).map_batches(
@@ -215,7 +215,7 @@ def _in_another_process(work: BatchWork[Any, Any], tasks: Tasks) -> Iterator[Tas
     return run_pool(work, work.crashed_result, tasks, 1)
 
 
-def _cut(tasks: Tasks, size: int) -> Iterator[list[ImageTask[Any]]]:
+def cut_tasks(tasks: Tasks, size: int) -> Iterator[list[ImageTask[Any]]]:
     """Runs of at most `size` tasks with consecutive numbers."""
     run: list[ImageTask[Any]] = []
     for task in tasks:
@@ -227,7 +227,7 @@ def _cut(tasks: Tasks, size: int) -> Iterator[list[ImageTask[Any]]]:
         yield run
 
 
-def _write_tasks(folder: str, tasks: list[ImageTask[Any]]) -> int:
+def write_tasks(folder: str, tasks: list[ImageTask[Any]]) -> int:
     """Writes the tasks of a shard; the number of the first."""
     location = join_location(folder, _scratch_name("tasks", tasks[0].index))
     write_whole_file(location, json.dumps([task.to_json() for task in tasks]).encode())
@@ -235,7 +235,7 @@ def _write_tasks(folder: str, tasks: list[ImageTask[Any]]) -> int:
 
 
 def _read_tasks(folder: str, first: int, facts_type: type) -> list[ImageTask[Any]]:
-    """The tasks that `_write_tasks` wrote.
+    """The tasks that `write_tasks` wrote.
 
     Raises:
         FetalHCError: if they are gone.

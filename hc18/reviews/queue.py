@@ -15,7 +15,7 @@ from hc18.reviews.models import CaseId, Decision
 from hc18.reviews.tables import CASES
 
 PAGE_SIZE = 50
-_CHUNK = 1000
+ROWS_PER_READ = 1000
 
 
 class QueueFilter(StrEnum):
@@ -133,14 +133,16 @@ def read_page(
     return QueuePage(rows, page, n_pages, n_rows)
 
 
-def read_rows(connection: Connection, queue_filter: QueueFilter, search: str) -> Iterator[QueueRow]:
-    """All rows of a filter, a thousand at a time."""
+def read_rows(
+    connection: Connection, queue_filter: QueueFilter, search: str, rows_per_read: int = ROWS_PER_READ
+) -> Iterator[QueueRow]:
+    """All rows of a filter, `rows_per_read` at a time."""
     last_id = 0
     while True:
         query: Select[Any] = select(CASES).where(_condition(queue_filter, search), CASES.c.id > last_id)
-        rows = connection.execute(query.order_by(CASES.c.id).limit(_CHUNK)).all()
+        rows = connection.execute(query.order_by(CASES.c.id).limit(rows_per_read)).all()
         yield from (_to_queue_row(row) for row in rows)
-        if len(rows) < _CHUNK:
+        if len(rows) < rows_per_read:
             return
         last_id = rows[-1].id
 

@@ -41,7 +41,7 @@ from hc18.reviews.upgrade import open_database
 from hc18.reviews.validation import ReviewRequest, to_label, to_reason, to_reviewer
 from hc18.reviews.verify import Verification, verify
 
-_CASES_PER_READ = 500  # SQLite takes at least 999 values in one statement
+CASES_PER_READ = 500  # SQLite takes at least 999 values in one statement
 
 
 def now_utc() -> datetime:
@@ -166,15 +166,15 @@ class ReviewStore:
         """
         return next(self.cases([case_id]))
 
-    def cases(self, case_ids: Iterable[int]) -> Iterator[ReviewCase]:
-        """Many cases with their labels, in the order asked for; a few hundred are read at a time.
+    def cases(self, case_ids: Iterable[int], *, cases_per_read: int = CASES_PER_READ) -> Iterator[ReviewCase]:
+        """Many cases with their labels, in the order asked for; `cases_per_read` are read at a time.
 
         Raises:
             StoreError: if there is no such case, or its record was tampered with.
         """
         wanted = list(case_ids)
-        for start in range(0, len(wanted), _CASES_PER_READ):
-            chunk = wanted[start : start + _CASES_PER_READ]
+        for start in range(0, len(wanted), cases_per_read):
+            chunk = wanted[start : start + cases_per_read]
             with reading(self._engine) as connection:
                 events = ledger.existing_events_of(connection, chunk)
                 query = select(CASES.c.id, CASES.c.label).where(CASES.c.id.in_(chunk))

@@ -78,11 +78,11 @@ class WarmupSchedule:
             group["lr"] = base_lr * factor
 
 
-def training_dtype(cfg: CfgNode, device_type: str) -> torch.dtype:
+def training_dtype(cfg: CfgNode, device_type: str, *, cpu_has_bfloat16: bool | None = None) -> torch.dtype:
     """Type of matrix products and convolutions in training; float32 stands for training without mixed precision.
 
     SOLVER.AMP.DTYPE "" is float16 on a GPU. On a CPU it is bfloat16 where the processor computes in it, else float32:
-    emulated bfloat16 takes about ten times as long as float32.
+    emulated bfloat16 takes about ten times as long as float32. `cpu_has_bfloat16` None asks this machine's processor.
     """
     if not cfg.SOLVER.AMP.ENABLED:
         return torch.float32
@@ -90,7 +90,9 @@ def training_dtype(cfg: CfgNode, device_type: str) -> torch.dtype:
         return {"float16": torch.float16, "bfloat16": torch.bfloat16}[cfg.SOLVER.AMP.DTYPE]
     if device_type == "cuda":
         return torch.float16
-    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+    if cpu_has_bfloat16 is None:
+        cpu_has_bfloat16 = torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if cpu_has_bfloat16 else torch.float32
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:

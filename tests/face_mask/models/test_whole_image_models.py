@@ -87,7 +87,7 @@ def test_loss_weights_scale_the_losses_of_their_heads() -> None:
 def test_threshold_of_the_smooth_loss() -> None:
     numbers, box = torch.tensor([[0.0, 0.0, 0.0, 0.0]]), torch.tensor([[16.0, 0.0, 0.0, 0.0]])
     found = [
-        float(build(config(BOX_LOSS="smooth_l1", SMOOTH_L1_BETA=beta))._box_loss(numbers, box)) for beta in (1.0, 0.25)
+        float(build(config(BOX_LOSS="smooth_l1", SMOOTH_L1_BETA=beta)).box_loss(numbers, box)) for beta in (1.0, 0.25)
     ]
     assert found == [pytest.approx(0.5**2 / 2 / 4), pytest.approx((0.5 - 0.25 / 2) / 4)]
 
@@ -100,8 +100,8 @@ def test_true_box_has_no_loss_and_a_wrong_one_has(loss: str, form: str, normaliz
     boxes = torch.tensor([[4.0, 8.0, 20.0, 24.0]])
     numbers = boxes if form == "corners" else torch.tensor([[12.0, 16.0, 16.0, 16.0]])
     numbers = numbers / SIZE if normalized else numbers
-    assert float(model._box_loss(numbers, boxes)) == pytest.approx(0.0, abs=1e-5)
-    assert float(model._box_loss(numbers * 1.3, boxes)) > 1e-4
+    assert float(model.box_loss(numbers, boxes)) == pytest.approx(0.0, abs=1e-5)
+    assert float(model.box_loss(numbers * 1.3, boxes)) > 1e-4
 
 
 def test_boxes_come_back_in_original_pixels() -> None:

@@ -17,7 +17,7 @@ import pytest
 from fetal_hc.batch.checkpoint.checkpoint_directory import MODEL_NAME, CheckpointDirectory
 from fetal_hc.batch.checkpoint.parquet_shards import read_parquet_shard
 from fetal_hc.batch.checkpoint.shards import read_extent
-from fetal_hc.batch.ray_runner import ShardWorker, _cut, _write_tasks
+from fetal_hc.batch.ray_runner import ShardWorker, cut_tasks, write_tasks
 from fetal_hc.batch.settings import computing_versions
 from fetal_hc.batch.tasks import ImageTask, TaskResult
 from fetal_hc.errors import ConfigError, FetalHCError
@@ -146,7 +146,7 @@ def test_cluster_that_loses_a_worker_and_a_node_gives_the_rows_of_a_pool(
 
 def test_tasks_are_cut_where_numbers_are_left_out() -> None:
     tasks = [ImageTask(index, str(index), None, None) for index in (0, 1, 2, 3, 7, 8, 20)]
-    assert [[task.index for task in shard] for shard in _cut(tasks, 3)] == [[0, 1, 2], [3], [7, 8], [20]]
+    assert [[task.index for task in shard] for shard in cut_tasks(tasks, 3)] == [[0, 1, 2], [3], [7, 8], [20]]
 
 
 def test_missing_ray_has_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +182,7 @@ def shard(heads: HeadFolder, bright_model: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "s.csv.parts"
     CheckpointDirectory(str(folder), MEASUREMENT_TABLE).create({"kept": "this"})
     (folder / MODEL_NAME).write_bytes(bright_model.read_bytes())
-    _write_tasks(str(folder), list(itertools.islice(open_source(heads.images / "m.csv").tasks(), 5)))
+    write_tasks(str(folder), list(itertools.islice(open_source(heads.images / "m.csv").tasks(), 5)))
     return folder
 
 

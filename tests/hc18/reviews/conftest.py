@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
+from hc18.reviews.database import connect, to_url
 from hc18.reviews.store import ReviewStore
 from tests.hc18.reviews.postgres_server import PostgresServer, start_server
 
@@ -39,6 +41,14 @@ def store(store_url: str) -> Iterator[ReviewStore]:
     """An empty store on SQLite and on PostgreSQL."""
     with ReviewStore(store_url) as opened:
         yield opened
+
+
+@pytest.fixture
+def engine(store_url: str) -> Iterator[Engine]:
+    """Another process's way to the database of `store`."""
+    opened = connect(to_url(store_url))
+    yield opened
+    opened.dispose()
 
 
 @pytest.fixture

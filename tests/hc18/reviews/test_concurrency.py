@@ -11,6 +11,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine
 
 from hc18.reviews import database
 from hc18.reviews.models import ReviewAction, StoreError
@@ -126,17 +127,19 @@ def test_threads_of_one_process_share_a_store(store: ReviewStore) -> None:
     assert store.verify().problems == ()
 
 
-def test_reader_sees_the_last_saved_state_while_somebody_writes(store: ReviewStore) -> None:
+def test_reader_sees_the_last_saved_state_while_somebody_writes(store: ReviewStore, engine: Engine) -> None:
     store.register_case(new_case(1), "ann")
-    with database.writing(store._engine) as connection:
+    with database.writing(engine) as connection:
         connection.exec_driver_sql("UPDATE cases SET label = 'not yet saved'")
         assert store.case(1).label == "Case 1"
 
 
-def test_writer_that_waits_too_long_says_so(store: ReviewStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writer_that_waits_too_long_says_so(
+    store: ReviewStore, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 100)
     store.register_case(new_case(1), "ann")
     store.close()  # new connections get the shorter time
-    with database.writing(store._engine), pytest.raises(StoreError, match="being written by somebody else"):
+    with database.writing(engine), pytest.raises(StoreError, match="being written by somebody else"):
         store.append(1, 1, ReviewAction.ACCEPT, "bob")
     assert store.append(1, 1, ReviewAction.ACCEPT, "bob").revision == 2

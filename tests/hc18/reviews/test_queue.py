@@ -1,8 +1,10 @@
 import pytest
+from sqlalchemy import Engine
 
 from hc18.geometry.pixel_size import uncalibrated
+from hc18.reviews.database import reading
 from hc18.reviews.models import Decision, ReviewAction
-from hc18.reviews.queue import QueueFilter
+from hc18.reviews.queue import QueueFilter, read_rows
 from hc18.reviews.store import ReviewStore
 from tests.hc18.reviews.cases import CORRECTED, new_case
 from tests.hc18.reviews.cases import measurement as measured
@@ -92,6 +94,7 @@ def test_there_is_no_next_case_behind_the_only_one(mixed: ReviewStore) -> None:
     assert mixed.next_case(0, search="zebra") is None
 
 
-def test_rows_beyond_one_read_are_all_given(mixed: ReviewStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hc18.reviews.queue._CHUNK", 2)
-    assert [row.case_id for row in mixed.rows()] == [1, 2, 3, 4, 5, 6, 7]
+def test_rows_beyond_one_read_are_all_given(mixed: ReviewStore, engine: Engine) -> None:
+    with reading(engine) as connection:
+        rows = list(read_rows(connection, QueueFilter.ALL, "", rows_per_read=2))
+    assert [row.case_id for row in rows] == [1, 2, 3, 4, 5, 6, 7]

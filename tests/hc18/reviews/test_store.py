@@ -164,15 +164,12 @@ def test_label_is_neutral_unless_given_and_can_be_changed(store: ReviewStore) ->
     assert store.verify().problems == ()
 
 
-def test_many_cases_are_read_as_each_alone_in_the_order_asked_for(
-    store: ReviewStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hc18.reviews.store._CASES_PER_READ", 2)
+def test_many_cases_are_read_as_each_alone_in_the_order_asked_for(store: ReviewStore) -> None:
     ids = [store.register_case(new_case(number), "ann").case_id for number in range(5)]
     store.append(ids[3], 1, ReviewAction.CORRECT, "bob", ellipse_px=CORRECTED)
     store.set_label(ids[3], "twin A")
     wanted = [ids[3], ids[0], ids[4], ids[3], ids[1]]
-    assert list(store.cases(wanted)) == [store.case(case_id) for case_id in wanted]
+    assert list(store.cases(wanted, cases_per_read=2)) == [store.case(case_id) for case_id in wanted]
     assert list(store.cases([])) == []
     with pytest.raises(StoreError, match="no case 99"):
         list(store.cases([ids[0], 99]))

@@ -99,7 +99,8 @@ def test_server_that_does_not_answer_is_named_without_its_password() -> None:
 
 
 def test_settings_of_sqlite_are_the_safe_ones(sqlite_store: ReviewStore, tmp_path: Path) -> None:
-    with reading(sqlite_store._engine) as connection:
+    engine = connect(to_url(str(tmp_path / "reviews.db")))
+    with reading(engine) as connection:
         found = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "recursive_triggers")
@@ -111,6 +112,7 @@ def test_settings_of_sqlite_are_the_safe_ones(sqlite_store: ReviewStore, tmp_pat
         "busy_timeout": 5000,
         "recursive_triggers": 1,
     }
+    engine.dispose()
     foreign = sqlite3.connect(tmp_path / "reviews.db")
     assert foreign.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     foreign.close()

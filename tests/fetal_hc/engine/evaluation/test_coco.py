@@ -145,7 +145,7 @@ def test_reset_forgets(dataset: Path) -> None:
 
 
 @pytest.mark.parametrize("task", ["bbox", "segm"])
-def test_metrics_equal_the_summary_of_pycocotools(dataset: Path, task: str) -> None:
+def test_metrics_equal_the_summary_of_pycocotools(dataset: Path, task: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     found = {}
     for image_id in (1, 2):
@@ -153,14 +153,15 @@ def test_metrics_equal_the_summary_of_pycocotools(dataset: Path, task: str) -> N
         jittered = np.asarray(boxes, dtype=float) + rng.normal(0, 4, (len(boxes), 4))
         rows = [(tuple(box), float(rng.random()), int(rng.integers(2))) for box in jittered]
         found[image_id] = detections(*rows)
-    evaluator = CocoEvaluator(dataset)
+    evaluator = CocoEvaluator(dataset, output_file=tmp_path / "found.json")
     for image_id, output in found.items():
         evaluator.process([model_input(image_id)], [output])
     results = evaluator.evaluate()[task]
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(dataset))
         drop = ("bbox",) if task == "segm" else ("segmentation",)
-        records = [{k: v for k, v in record.items() if k not in drop} for record in evaluator._records]
+        written = json.loads((tmp_path / "found.json").read_text())
+        records = [{k: v for k, v in record.items() if k not in drop} for record in written]
         reference = COCOeval(truth, truth.loadRes(records), task)
         reference.evaluate()
         reference.accumulate()

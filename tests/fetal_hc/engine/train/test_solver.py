@@ -183,10 +183,10 @@ def test_unknown_clipping_is_refused() -> None:
     ],
 )
 def test_mixed_precision_takes_what_the_device_computes_in(
-    monkeypatch: pytest.MonkeyPatch, amp: dict[str, Any], device_type: str, has_bfloat16: bool, expected: torch.dtype
+    amp: dict[str, Any], device_type: str, has_bfloat16: bool, expected: torch.dtype
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_bfloat16)
-    assert training_dtype(toy_config("output", 1, AMP=amp), device_type) == expected
+    cfg = toy_config("output", 1, AMP=amp)
+    assert training_dtype(cfg, device_type, cpu_has_bfloat16=has_bfloat16) == expected
 
 
 def filled(value: float) -> nn.BatchNorm1d:
