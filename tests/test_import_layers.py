@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,24 @@ def find_violations(root: Path) -> list[str]:
     return violations
 
 
+def find_circle(root: Path) -> list[str]:
+    """Modules that import each other in a circle, imports for type checkers included; empty if there are none."""
+    trees = {
+        _module_name(root, file): ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+        for package in dict.fromkeys(room.partition(".")[0] for room in ROOMS)
+        for file in _source_files(root, package)
+    }
+    arrows = {
+        module: {name if name in trees else name.rpartition(".")[0] for _, name in _imported_names(tree)} - {module}
+        for module, tree in trees.items()
+    }
+    try:
+        TopologicalSorter({module: names & trees.keys() for module, names in arrows.items()}).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
 def _may_import(room: str, target: str) -> bool:
     domains = {name.partition(".")[0] for name in (room, target)}
     return ROOMS.index(target) <= ROOMS.index(room) and not domains.issuperset(DOMAINS)
@@ -149,6 +168,17 @@ def _import_errors(root: Path, modules: list[str], blocked: tuple[str, ...]) -> 
 
 def test_imports_point_up_the_list_of_rooms(repository_root: Path) -> None:
     assert find_violations(repository_root) == []
+
+
+def test_no_modules_import_each_other_in_a_circle(repository_root: Path) -> None:
+    assert find_circle(repository_root) == []
+
+
+def test_planted_circle_is_found(tmp_path: Path) -> None:
+    (tmp_path / "hc18" / "dicom").mkdir(parents=True)
+    (tmp_path / "hc18" / "dicom" / "a.py").write_text("from hc18.dicom.b import B\n", encoding="utf-8")
+    (tmp_path / "hc18" / "dicom" / "b.py").write_text("def f():\n    import hc18.dicom.a\n", encoding="utf-8")
+    assert set(find_circle(tmp_path)) == {"hc18.dicom.a", "hc18.dicom.b"}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import torch
 
 from face_mask.models.whole_image import ImagePrediction
 from fetal_hc.engine.config import CfgNode
-from fetal_hc.engine.data.datasets import DetectionDataset
+from fetal_hc.engine.data.dataset import DetectionDataset
 from fetal_hc.engine.evaluation.results import details_path
 from fetal_hc.engine.modeling.boxes import pairwise_iou
 from fetal_hc.engine.train import distributed

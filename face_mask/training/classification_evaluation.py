@@ -14,7 +14,7 @@ from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from face_mask.models.whole_image import ImagePrediction
 from fetal_hc.engine.config import CfgNode
-from fetal_hc.engine.data.datasets import DetectionDataset
+from fetal_hc.engine.data.dataset import DetectionDataset
 from fetal_hc.engine.evaluation.results import details_path
 from fetal_hc.engine.train import distributed
 from fetal_hc.io.tables import write_csv

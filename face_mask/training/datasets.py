@@ -11,7 +11,7 @@ from typing import Any
 from face_mask.data.outputs import PhotoRow, read_manifest
 from face_mask.data.splits import PARTS
 from fetal_hc.engine.config import CfgNode
-from fetal_hc.engine.data.datasets import DatasetFormat, DetectionDataset
+from fetal_hc.engine.data.dataset import DatasetFormat, DetectionDataset
 from fetal_hc.errors import DatasetError, raise_problems
 
 

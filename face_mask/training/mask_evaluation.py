@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from face_mask.models.whole_image import MaskPrediction
 from face_mask.training.square_mapper import union_mask
 from fetal_hc.engine.config import CfgNode
-from fetal_hc.engine.data.datasets import DetectionDataset
+from fetal_hc.engine.data.dataset import DetectionDataset
 from fetal_hc.engine.evaluation.results import details_path
 from fetal_hc.engine.structures import Detections
 from fetal_hc.engine.train import distributed

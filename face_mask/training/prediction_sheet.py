@@ -15,7 +15,7 @@ from face_mask.models.whole_image import ImagePrediction, MaskPrediction
 from face_mask.training.square_mapper import union_mask
 from fetal_hc.engine.architecture import Architecture
 from fetal_hc.engine.config import CfgNode
-from fetal_hc.engine.data.datasets import DetectionDataset, Record
+from fetal_hc.engine.data.dataset import DetectionDataset, Record
 from fetal_hc.engine.data.loader import build_test_loader
 from fetal_hc.engine.structures import Detections
 from fetal_hc.io.drawing import PREDICTION_RGB, TRUTH_RGB, draw_contact_sheet, draw_label, draw_mask, draw_outline

@@ -11,18 +11,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
+from fetal_hc.engine.data.dataset import DatasetFormat, DetectionDataset
+from fetal_hc.engine.evaluation.evaluator import DatasetEvaluator, DatasetEvaluators
 from fetal_hc.errors import ConfigError
 
-if TYPE_CHECKING:  # these modules take records as arguments
+if TYPE_CHECKING:
     import optuna
 
-    from fetal_hc.engine.config import CfgNode
-    from fetal_hc.engine.data.datasets import DatasetFormat, DetectionDataset
-    from fetal_hc.engine.evaluation.evaluator import DatasetEvaluator
-    from fetal_hc.engine.export.onnx_export import ExportOptions, ExportReport
+    from fetal_hc.engine.config.node import CfgNode
 
 
 class Mapper(Protocol):
@@ -48,6 +49,44 @@ class SearchSpace:
 
     parameters: tuple[str, ...]
     draw: Callable[[optuna.Trial], tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What can be chosen about an export.
+
+    Attributes:
+        class_names: one name per class, in label order.
+        half: store weights as float16 (they are computed with as float32): half the file. They are rounded after the
+            graph was compared with the eager network.
+        check_images: uint8 images (H, W) or RGB (H, W, 3) to compare the exported with the eager network on, at least
+            one. Models that are compared on inputs of another kind make their own.
+    """
+
+    class_names: tuple[str, ...] = ()
+    half: bool = False
+    check_images: tuple[NDArray[np.uint8], ...] = ()
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """Result of an export.
+
+    Attributes:
+        path: the written file.
+        size_bytes: its size.
+        sha256: its checksum.
+        differences: largest absolute differences between the exported and the eager network.
+        n_compared: number of outputs that were compared.
+        compared: what those outputs are.
+    """
+
+    path: Path
+    size_bytes: int
+    sha256: str
+    differences: dict[str, float]
+    n_compared: int
+    compared: str
 
 
 def no_config_problems(_cfg: CfgNode) -> list[str]:
@@ -112,6 +151,21 @@ class Architecture:
     ) -> Architecture:
         """The same model with further evaluators, such as those of a domain."""
         return replace(self, evaluators={**self.evaluators, **evaluators})
+
+    def check_evaluators(self, names: Sequence[str]) -> None:
+        """Accepts names of evaluators that can score the model.
+
+        Raises:
+            ConfigError: naming those that cannot or do not exist.
+        """
+        unsuited = [name for name in names if name not in self.evaluators]
+        if unsuited:
+            expected = ", ".join(self.evaluators)
+            raise ConfigError(f"TEST.EVALUATORS: {unsuited} cannot score {self.name}; expected some of {expected}")
+
+    def build_evaluators(self, cfg: CfgNode, dataset: DetectionDataset) -> DatasetEvaluators:
+        """The evaluators of TEST.EVALUATORS for one dataset."""
+        return DatasetEvaluators([self.evaluators[name](cfg, dataset) for name in cfg.TEST.EVALUATORS])
 
 
 def find_architecture(architectures: Sequence[Architecture], name: str) -> Architecture:

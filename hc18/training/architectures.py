@@ -6,7 +6,7 @@ from typing import Any
 
 from fetal_hc.engine.architecture import Architecture
 from fetal_hc.engine.config import CfgNode
-from fetal_hc.engine.data.datasets import DetectionDataset
+from fetal_hc.engine.data.dataset import DetectionDataset
 from hc18.training.band_mapper import PolarBandMapper
 from hc18.training.hc_evaluation import build_hc_evaluator
 from hc18.training.outline_refiner import OutlineRefiner

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fetal_hc.engine.config import CfgNode
-from fetal_hc.engine.data.datasets import DetectionDataset
+from fetal_hc.engine.data.dataset import DetectionDataset
 from fetal_hc.engine.evaluation.results import details_path
 from fetal_hc.engine.search.cross_validation import PooledTask
 from fetal_hc.engine.structures import Detections

@@ -16,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fetal_hc.engine.architecture import ExportOptions, ExportReport
 from fetal_hc.engine.checkpoints.checkpoint import load_weights, read_checkpoint
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.export.graph import OPSET, strip_traces
-from fetal_hc.engine.export.onnx_export import ExportOptions, ExportReport, on_cpu
+from fetal_hc.engine.export.onnx_export import on_cpu
 from fetal_hc.errors import ExportMismatch
 from fetal_hc.io.atomic import write_bytes_atomic
 from fetal_hc.model.sessions import open_session

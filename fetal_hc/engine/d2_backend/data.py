@@ -25,7 +25,8 @@ from torch.utils.data import DataLoader, Sampler
 from fetal_hc.engine.architecture import Architecture
 from fetal_hc.engine.d2_backend.config import needs_own_mapper
 from fetal_hc.engine.d2_backend.structures import to_instances
-from fetal_hc.engine.data.datasets import DetectionDataset, Record, load_dataset
+from fetal_hc.engine.data.dataset import DetectionDataset, Record
+from fetal_hc.engine.data.datasets import load_dataset
 from fetal_hc.engine.data.loader import MappedDataset
 from fetal_hc.engine.data.loader import build_train_loader as build_project_loader
 from fetal_hc.engine.data.mapper import DatasetMapper

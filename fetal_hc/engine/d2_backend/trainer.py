@@ -23,7 +23,7 @@ from fetal_hc.engine.d2_backend.hooks import Checkpoints, MovingAverage, StopOnS
 from fetal_hc.engine.d2_backend.mixed_precision import MixedPrecisionStep
 from fetal_hc.engine.d2_backend.structures import SoftMaskDetector
 from fetal_hc.engine.data.datasets import load_dataset
-from fetal_hc.engine.evaluation import DatasetEvaluators, build_evaluators
+from fetal_hc.engine.evaluation import DatasetEvaluators
 from fetal_hc.engine.evaluation.results import Results, flatten_results
 from fetal_hc.engine.train import distributed
 from fetal_hc.engine.train.best_record import update_best_record
@@ -219,7 +219,7 @@ class Trainer(DefaultTrainer):
 
 def build_test_evaluators(cfg: CfgNode, architecture: Architecture) -> list[DatasetEvaluators]:
     """For each dataset in DATASETS.TEST, the evaluators that TEST.EVALUATORS names."""
-    return [build_evaluators(cfg, architecture, load_dataset(cfg, architecture, name)) for name in cfg.DATASETS.TEST]
+    return [architecture.build_evaluators(cfg, load_dataset(cfg, architecture, name)) for name in cfg.DATASETS.TEST]
 
 
 def _build_step(

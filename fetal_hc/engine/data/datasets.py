@@ -4,54 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fetal_hc.engine.architecture import Architecture
 from fetal_hc.engine.config import CfgNode
+from fetal_hc.engine.data.dataset import DatasetFormat, DetectionDataset, Record
 from fetal_hc.errors import ConfigError, DatasetError, raise_problems
 from fetal_hc.io.coco import read_coco, resolve_image_path
 from fetal_hc.io.records import CocoAnnotation, CocoDataset, CocoImage
 
-Record = dict[str, Any]
 # Detectron2's BoxMode.XYWH_ABS, so that the records also suit Detectron2's own mapper.
 XYWH_ABS = 1
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class DetectionDataset:
-    """One dataset ready for training or evaluation.
-
-    Attributes:
-        name: as in DATASETS.TRAIN or DATASETS.TEST.
-        path: the file it was read from.
-        records: one dict per image, by rising image id; see `load_dataset_dicts`.
-        class_names: class names in contiguous order.
-        category_ids: COCO category id of each contiguous class; in other formats the classes themselves.
-    """
-
-    name: str
-    path: Path
-    records: list[Record]
-    class_names: tuple[str, ...]
-    category_ids: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class DatasetFormat:
-    """A format of datasets besides COCO JSON.
-
-    Attributes:
-        find: the file of dataset NAME in the folder DATASETS.ROOT, or None where there is none.
-        read: records of the dataset of that name in its file, and the class names in contiguous order.
-    """
-
-    find: Callable[[Path, str], Path | None]
-    read: Callable[[Path, str], tuple[list[Record], tuple[str, ...]]]
 
 
 def dataset_path(cfg: CfgNode, architecture: Architecture, name: str) -> Path:

@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from fetal_hc.engine.architecture import Architecture, Mapper
 from fetal_hc.engine.config import CfgNode
-from fetal_hc.engine.data.datasets import Record, load_dataset_dicts, load_training_records
+from fetal_hc.engine.data.dataset import Record
+from fetal_hc.engine.data.datasets import load_dataset_dicts, load_training_records
 from fetal_hc.engine.data.mapper import CACHE_LIMIT_BYTES
 from fetal_hc.engine.data.samplers import StreamItem, TrainingBatchSampler, sample_seed, shard_range
 from fetal_hc.engine.train import distributed

@@ -3,9 +3,7 @@
 from fetal_hc.engine.evaluation.evaluator import (
     DatasetEvaluator,
     DatasetEvaluators,
-    build_evaluators,
-    check_evaluators,
     evaluate_on_dataset,
 )
 
-__all__ = ["DatasetEvaluator", "DatasetEvaluators", "build_evaluators", "check_evaluators", "evaluate_on_dataset"]
+__all__ = ["DatasetEvaluator", "DatasetEvaluators", "evaluate_on_dataset"]

@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from fetal_hc.engine.config import CfgNode
-from fetal_hc.engine.data.datasets import DetectionDataset
+from fetal_hc.engine.data.dataset import DetectionDataset
 from fetal_hc.engine.structures import Detections
 from fetal_hc.engine.train import distributed
 from fetal_hc.io.atomic import write_text_atomic

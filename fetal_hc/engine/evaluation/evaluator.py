@@ -9,11 +9,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from fetal_hc.engine.architecture import Architecture
-from fetal_hc.engine.config import CfgNode
-from fetal_hc.engine.data.datasets import DetectionDataset
 from fetal_hc.engine.train import distributed
-from fetal_hc.errors import ConfigError
 
 
 class DatasetEvaluator(Protocol):
@@ -65,23 +61,6 @@ class DatasetEvaluators:
     def metric_names(self) -> list[str]:
         """Those of all evaluators."""
         return [name for evaluator in self._evaluators for name in evaluator.metric_names()]
-
-
-def check_evaluators(names: Sequence[str], architecture: Architecture) -> None:
-    """Accepts evaluators that can score the model.
-
-    Raises:
-        ConfigError: naming those that cannot or do not exist.
-    """
-    unsuited = [name for name in names if name not in architecture.evaluators]
-    if unsuited:
-        expected = ", ".join(architecture.evaluators)
-        raise ConfigError(f"TEST.EVALUATORS: {unsuited} cannot score {architecture.name}; expected some of {expected}")
-
-
-def build_evaluators(cfg: CfgNode, architecture: Architecture, dataset: DetectionDataset) -> DatasetEvaluators:
-    """The evaluators of TEST.EVALUATORS for one dataset."""
-    return DatasetEvaluators([architecture.evaluators[name](cfg, dataset) for name in cfg.TEST.EVALUATORS])
 
 
 @torch.no_grad()

@@ -11,7 +11,6 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from fetal_hc.engine.architecture import ExportOptions, ExportReport
 from fetal_hc.engine.checkpoints.checkpoint import load_weights, read_checkpoint
 from fetal_hc.engine.config import CfgNode, dump_config
 from fetal_hc.engine.export.graph import MaskHeadForIntegers, trace
@@ -38,44 +38,6 @@ logger = logging.getLogger(__name__)
 TOLERANCES = {"boxes": 1e-2, "scores": 1e-4, "masks": 1e-3}
 # Tensors with fewer values than this stay float32 in a half-size file: they cost nothing.
 HALF_MIN_VALUES = 1024
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """What can be chosen about an export.
-
-    Attributes:
-        class_names: one name per class, in label order.
-        half: store weights as float16 (they are computed with as float32): half the file. They are rounded after the
-            graph was compared with the eager network.
-        check_images: uint8 images (H, W) or RGB (H, W, 3) to compare the exported with the eager network on, at least
-            one. Models that are compared on inputs of another kind make their own.
-    """
-
-    class_names: tuple[str, ...] = ()
-    half: bool = False
-    check_images: tuple[NDArray[np.uint8], ...] = ()
-
-
-@dataclass(frozen=True)
-class ExportReport:
-    """Result of an export.
-
-    Attributes:
-        path: the written file.
-        size_bytes: its size.
-        sha256: its checksum.
-        differences: largest absolute differences between the exported and the eager network.
-        n_compared: number of outputs that were compared.
-        compared: what those outputs are.
-    """
-
-    path: Path
-    size_bytes: int
-    sha256: str
-    differences: dict[str, float]
-    n_compared: int
-    compared: str
 
 
 class _Graph(nn.Module):

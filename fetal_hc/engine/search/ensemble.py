@@ -15,7 +15,6 @@ from fetal_hc.engine.checkpoints import checkpoint
 from fetal_hc.engine.config import CONFIG_NAME, CfgNode, load_config
 from fetal_hc.engine.data.datasets import load_dataset
 from fetal_hc.engine.data.loader import build_test_loader
-from fetal_hc.engine.evaluation import build_evaluators
 from fetal_hc.engine.evaluation.results import Results
 from fetal_hc.errors import ConfigError
 
@@ -52,7 +51,7 @@ def evaluate_ensemble(
         member_cfg = _read_member_config(Path(folder), cfg, architectures)
         model = _load_member(Path(folder), member_cfg, architecture, device)
         found.append(_predict(model, build_test_loader(member_cfg, architecture, name, dataset.records)))
-    evaluator = build_evaluators(cfg, architecture, dataset)
+    evaluator = architecture.build_evaluators(cfg, dataset)
     evaluator.reset()
     for record in dataset.records:
         mean = architecture.average([predictions[record["image_id"]] for predictions in found])

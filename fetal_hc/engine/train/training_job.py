@@ -18,7 +18,7 @@ from fetal_hc.engine.checkpoints.pretrained import load_pretrained
 from fetal_hc.engine.config import CONFIG_NAME, CfgNode, dump_config, load_config
 from fetal_hc.engine.data.datasets import dataset_path, load_dataset
 from fetal_hc.engine.data.loader import build_loss_loader, build_test_loader, build_train_loader
-from fetal_hc.engine.evaluation import build_evaluators, check_evaluators, evaluate_on_dataset
+from fetal_hc.engine.evaluation import evaluate_on_dataset
 from fetal_hc.engine.evaluation.losses import TASK as LOSS_TASK
 from fetal_hc.engine.evaluation.losses import TOTAL, evaluate_losses, without_augmentation
 from fetal_hc.engine.evaluation.results import (
@@ -276,13 +276,13 @@ def _build_evaluation(job: _Job) -> Callable[[nn.Module], Results] | None:
         DatasetError: if a dataset is faulty or lacks what an evaluator needs.
     """
     cfg, on_evaluation = job.cfg, job.options.on_evaluation
-    check_evaluators(cfg.TEST.EVALUATORS, job.architecture)
+    job.architecture.check_evaluators(cfg.TEST.EVALUATORS)
     if not cfg.DATASETS.TEST:
         return None
     parts, loss_loaders = [], {}
     for name in cfg.DATASETS.TEST:
         dataset = load_dataset(cfg, job.architecture, name)
-        evaluators = build_evaluators(cfg, job.architecture, dataset)
+        evaluators = job.architecture.build_evaluators(cfg, dataset)
         parts.append((name, build_test_loader(cfg, job.architecture, name, dataset.records), evaluators))
         if cfg.TEST.LOSSES:
             loss_loaders[name] = build_loss_loader(without_augmentation(cfg), job.architecture, dataset.records)

@@ -13,7 +13,7 @@ import yaml
 from fetal_hc.engine import rcnn
 from fetal_hc.engine.architecture import Architecture, find_architecture
 from fetal_hc.engine.config import CfgNode
-from fetal_hc.engine.data.datasets import DetectionDataset
+from fetal_hc.engine.data.dataset import DetectionDataset
 from fetal_hc.engine.train.training_job import JobOptions, start_job
 from fetal_hc.errors import ConfigError, DatasetError
 from fetal_hc_cli.training.architectures import ARCHITECTURES

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from fetal_hc.engine.architecture import build_model
+from fetal_hc.engine.architecture import ExportOptions, build_model
 from fetal_hc.engine.checkpoints.checkpoint import load_weights, read_checkpoint
 from fetal_hc.engine.config import CfgNode, load_config
 from fetal_hc.engine.export import onnx_export as export
@@ -198,7 +198,7 @@ def test_checkpoint_of_detectron2_serves_here_and_exported(cfg: CfgNode, images:
     exported = weights.with_suffix(".onnx")
     class_names = tuple(f"class {i}" for i in range(cfg.MODEL.ROI_HEADS.NUM_CLASSES))
     # Not on a blank image, in which a hardly trained network finds the same thing everywhere: ties without order.
-    export.export_model(cfg, weights, exported, export.ExportOptions(class_names, check_images=(images[0],)))
+    export.export_model(cfg, weights, exported, ExportOptions(class_names, check_images=(images[0],)))
     session = OnnxPredictor(exported)
     for image in images:
         theirs = predictor(image[:, :, ::-1])["instances"]

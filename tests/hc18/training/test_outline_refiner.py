@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from fetal_hc.engine.architecture import build_model
+from fetal_hc.engine.architecture import ExportOptions, build_model
 from fetal_hc.engine.config import load_config
-from fetal_hc.engine.export.onnx_export import ExportOptions
 from fetal_hc.engine.train.training_job import JobOptions, start_job
 from fetal_hc.errors import DatasetError, ModelError
 from fetal_hc.io.images import read_image

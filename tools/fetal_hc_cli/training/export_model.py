@@ -20,9 +20,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fetal_hc.engine.architecture import find_architecture
+from fetal_hc.engine.architecture import ExportOptions, find_architecture
 from fetal_hc.engine.config import CfgNode, load_config
-from fetal_hc.engine.export.onnx_export import ExportOptions
 from fetal_hc.errors import ConfigError, ExportMismatch
 from fetal_hc.io.images import read_image
 from fetal_hc_cli import new_parser, reports_bad_input

@@ -10,10 +10,10 @@ import onnx
 import pytest
 import torch
 
-from fetal_hc.engine.architecture import build_model
+from fetal_hc.engine.architecture import ExportOptions, build_model
 from fetal_hc.engine.checkpoints.checkpoint import load_weights, read_checkpoint
 from fetal_hc.engine.config import CfgNode, load_config
-from fetal_hc.engine.export.onnx_export import ExportOptions, export_model, input_spec
+from fetal_hc.engine.export.onnx_export import export_model, input_spec
 from fetal_hc.engine.modeling.rcnn import GeneralizedRCNN
 from fetal_hc.errors import ModelError
 from fetal_hc.model.predictor import OnnxPredictor

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from fetal_hc.engine.architecture import build_model
-from fetal_hc.engine.export.onnx_export import TOLERANCES, ExportOptions, export_model
+from fetal_hc.engine.architecture import ExportOptions, build_model
+from fetal_hc.engine.export.onnx_export import TOLERANCES, export_model
 from fetal_hc_cli.training.architectures import MASK_RCNN
 from hc18.training.refiner_export import render_check_images
 from tests.fetal_hc.engine.parity_cases import VARIANTS, fill_weights, parity_config

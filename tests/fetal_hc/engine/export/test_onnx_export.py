@@ -10,10 +10,10 @@ import onnx
 import pytest
 import torch
 
-from fetal_hc.engine.architecture import build_model
+from fetal_hc.engine.architecture import ExportOptions, ExportReport, build_model
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.export import onnx_export as export
-from fetal_hc.engine.export.onnx_export import ExportOptions, export_model
+from fetal_hc.engine.export.onnx_export import export_model
 from fetal_hc.errors import ConfigError, ExportMismatch, FetalHCError
 from fetal_hc.model.predictor import OnnxPredictor
 from fetal_hc_cli.training.architectures import MASK_RCNN
@@ -38,21 +38,21 @@ def trained(make_config: Callable[..., CfgNode], tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture(scope="module")
-def exported(trained: tuple[CfgNode, Path]) -> tuple[Path, export.ExportReport]:
+def exported(trained: tuple[CfgNode, Path]) -> tuple[Path, ExportReport]:
     """The half-size file of that checkpoint."""
     cfg, weights = trained
     output = weights.with_name("half.onnx")
     return output, export_model(cfg, weights, output, ExportOptions(("head",), half=True, check_images=CHECK_IMAGES))
 
 
-def test_export_agrees_with_the_eager_network(exported: tuple[Path, export.ExportReport]) -> None:
+def test_export_agrees_with_the_eager_network(exported: tuple[Path, ExportReport]) -> None:
     _, report = exported
     assert report.n_compared > 0
     for name, tolerance in export.TOLERANCES.items():
         assert report.differences[name] <= tolerance
 
 
-def test_half_size_file_halves_the_large_weights_and_is_valid(exported: tuple[Path, export.ExportReport]) -> None:
+def test_half_size_file_halves_the_large_weights_and_is_valid(exported: tuple[Path, ExportReport]) -> None:
     path, report = exported
     model = onnx.load(path)
     onnx.checker.check_model(model)
@@ -60,11 +60,11 @@ def test_half_size_file_halves_the_large_weights_and_is_valid(exported: tuple[Pa
     assert report.size_bytes == path.stat().st_size < 2.6 * n_values
 
 
-def test_file_names_no_folder_of_the_machine(exported: tuple[Path, export.ExportReport], repository_root: Path) -> None:
+def test_file_names_no_folder_of_the_machine(exported: tuple[Path, ExportReport], repository_root: Path) -> None:
     assert str(repository_root).encode() not in exported[0].read_bytes()
 
 
-def test_predictor_reads_the_file_and_measures_any_image_size(exported: tuple[Path, export.ExportReport]) -> None:
+def test_predictor_reads_the_file_and_measures_any_image_size(exported: tuple[Path, ExportReport]) -> None:
     predictor = OnnxPredictor(exported[0])
     for image_hw in ((540, 800), (200, 150)):
         image = np.random.default_rng(0).integers(0, 255, (*image_hw, 3), dtype=np.uint8)
