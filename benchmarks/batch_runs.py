@@ -24,6 +24,12 @@ N_PHANTOMS = 40
 PIXEL_SIZE_MM = 0.2
 
 
+def keep_to_cores(count: int) -> None:
+    """Lets this process and those that it starts run on so many cores, where the system can do that."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
+
+
 def write_phantoms(folder: Path) -> list[Path]:
     """Paths of the distinct images, 800x540."""
     cases = write_phantom_folder(folder, N_PHANTOMS, 0, 0, progress=True)

@@ -20,6 +20,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.batch_runs import keep_to_cores
 from fetal_hc_cli import new_parser
 from hc18.dataset.convert import REPORT_FILE
 
@@ -37,8 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    if hasattr(os, "sched_setaffinity"):  # inherited by the runs
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:_N_CORES])
+    keep_to_cores(_N_CORES)
     with tempfile.TemporaryDirectory() as folder:
         seconds = []
         for _ in range(options.runs):

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from benchmarks.batch_runs import (
     PIXEL_SIZE_MM,
+    keep_to_cores,
     rate_after_start,
     run_batches,
     score_command,
@@ -61,8 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
 @reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    if hasattr(os, "sched_setaffinity"):  # inherited by the runs
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:_N_CORES])
+    keep_to_cores(_N_CORES)
     model = options.model or bundled_model_path()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

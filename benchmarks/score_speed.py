@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.batch_runs import keep_to_cores, write_phantoms
 from benchmarks.process_memory import MemorySample, run_sampled
 from fetal_hc.errors import FetalHCError
 from fetal_hc.io.images import read_image
@@ -32,7 +33,6 @@ from hc18.measurement.measurement import apply_pixel_size
 from hc18.measurement.outline import find_outline
 from hc18.measurement.polar_band import N_ANGLES
 from hc18.measurement.refiner import refine_outline
-from hc18.phantoms.folder import write_phantom_folder
 
 MIN_IMAGES_PER_SECOND = 20.0
 MAX_MEMORY_MB = 700.0
@@ -40,7 +40,6 @@ MAX_MEMORY_GROWTH_MB = 20.0
 MAX_OUTSIDE_PERCENT = 25.0  # all of one image but the networks
 MAX_DETECTION_MS = 10.0  # decoding, resizing and the first ellipse of one image
 _N_CORES = 2
-_N_PHANTOMS = 40
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -57,22 +56,15 @@ def build_parser() -> argparse.ArgumentParser:
 @reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    if hasattr(os, "sched_setaffinity"):  # inherited by the runs
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:_N_CORES])
+    keep_to_cores(_N_CORES)
     model = options.model or bundled_model_path()
     with tempfile.TemporaryDirectory() as folder:
-        phantoms = _write_phantoms(Path(folder) / "phantoms")
+        phantoms = write_phantoms(Path(folder) / "phantoms")
         passed = [_speed(Path(folder), phantoms, model, options.images, options.runner)]
         if options.memory_images:
             passed.append(_constancy(Path(folder), phantoms, model, options.memory_images, options.runner))
         passed.append(_stages(phantoms, model))
     return 0 if all(passed) else 1
-
-
-def _write_phantoms(folder: Path) -> list[Path]:
-    """Paths of the distinct images."""
-    cases = write_phantom_folder(folder, _N_PHANTOMS, 0, 0, progress=True)
-    return [folder / case.folder / case.filename for case in cases]
 
 
 def _speed(folder: Path, phantoms: Sequence[Path], model: Path, n_images: int, runner: str | None) -> bool:

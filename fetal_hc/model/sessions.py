@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import onnxruntime
-from onnxruntime.capi.onnxruntime_pybind11_state import (
-    EngineError,
-    EPFail,
-    Fail,
-    InvalidArgument,
-    InvalidGraph,
-    InvalidProtobuf,
-    NoSuchFile,
-    NotImplemented,  # ONNX Runtime's own name
-    RuntimeException,
-)
+from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from fetal_hc.errors import ModelError
 
 RUNTIME_ERRORS = (
-    EngineError,
-    EPFail,
-    Fail,
-    InvalidArgument,
-    InvalidGraph,
-    InvalidProtobuf,
-    NoSuchFile,
-    NotImplemented,
-    RuntimeException,
+    states.EngineError,
+    states.EPFail,
+    states.Fail,
+    states.InvalidArgument,
+    states.InvalidGraph,
+    states.InvalidProtobuf,
+    states.NoSuchFile,
+    states.NotImplemented,
+    states.RuntimeException,
     RuntimeError,
     ValueError,
 )

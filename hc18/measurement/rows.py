@@ -7,24 +7,29 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
+from fetal_hc.batch.tasks import Failure
 from fetal_hc.errors import MeasurementError
 from fetal_hc.io.columns import Column, ColumnTable
 from hc18.geometry.ellipse import Ellipse
+from hc18.measurement.flags import Status
 from hc18.measurement.interval_model import Interval
 from hc18.measurement.outline import Quality
 
 
 class RowStatus(StrEnum):
-    """What became of an image; only `OK` rows have millimetres and a row in the submission."""
+    """What became of an image; only `OK` rows have millimetres and a row in the submission.
 
-    OK = "ok"
-    NO_PIXEL_SIZE = "no_pixel_size"
-    NO_HEAD = "no_head"
-    FIT_FAILED = "fit_failed"
-    UNREADABLE = "unreadable"
-    MISSING_FILE = "missing_file"
-    MODEL_FAILED = "model_failed"
-    INTERNAL_ERROR = "internal_error"
+    The status of a measurement, or the failure of a batch that could not measure.
+    """
+
+    OK = Status.OK.value
+    NO_PIXEL_SIZE = Status.NO_PIXEL_SIZE.value
+    NO_HEAD = Status.NO_HEAD.value
+    FIT_FAILED = Status.FIT_FAILED.value
+    UNREADABLE = Failure.UNREADABLE.value
+    MISSING_FILE = Failure.MISSING_FILE.value
+    MODEL_FAILED = Failure.MODEL_FAILED.value
+    INTERNAL_ERROR = Failure.INTERNAL_ERROR.value
 
 
 @dataclass(frozen=True, slots=True)
