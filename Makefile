@@ -105,7 +105,7 @@ app: $(VENV)/app.stamp
 	$(BIN)/fetal-hc app --port $(APP_PORT)
 
 test: $(VENV)/dev.stamp
-	$(PY) -m pytest -n auto --dist loadfile $(ARGS)
+	$(PY) -m pytest -n auto --dist worksteal $(ARGS)
 
 test-detectron2: $(VENV)/dev.stamp
 	@test -n "$(DETECTRON2)" || { echo "error: name a checkout of Detectron2: make test-detectron2 DETECTRON2=DIR" >&2; exit 2; }

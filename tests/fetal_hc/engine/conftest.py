@@ -50,6 +50,12 @@ def make_model(make_config: Callable[..., CfgNode]) -> Callable[..., Generalized
     return make
 
 
+def make_check_images() -> tuple[np.ndarray, ...]:
+    """Two small RGB images of different shape, to compare an exported with its eager network on."""
+    inputs = (make_input(1), make_input(2, (128, 96)))
+    return tuple(item["image"].permute(1, 2, 0).numpy().astype(np.uint8) for item in inputs)
+
+
 def make_input(seed: int = 0, image_hw: tuple[int, int] = (96, 128), *, with_targets: bool = False) -> dict:
     """One model input with smooth random grey values and, if asked, one ellipse to find."""
     generator = torch.Generator().manual_seed(seed)

@@ -17,7 +17,8 @@ REFINER_CONFIG = f"{CONFIGS}/outline_refiner.yaml"
 # Tiny detectors learn in the reference run's first stage; every later training changes them a little.
 NO_AMP = ("SOLVER.AMP.ENABLED", "False")  # bfloat16 is slow on processors without it
 SMOKE_KEYS = ("TEST.EXPECTED_RESULTS", "[]", "DATALOADER.FILTER_EMPTY_ANNOTATIONS", "False", *NO_AMP)
-SMOKE_SHORT_KEYS = ("SOLVER.WARMUP_ITERS", "2", "SOLVER.MAX_ITER", "20")
+SMOKE_FIRST_KEYS = ("SOLVER.IMS_PER_BATCH", "4", "SOLVER.MAX_ITER", "200")
+SMOKE_SHORT_KEYS = ("SOLVER.IMS_PER_BATCH", "4", "SOLVER.WARMUP_ITERS", "2", "SOLVER.MAX_ITER", "20")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,8 @@ class Recipe:
             split = ("--folds", str(self.n_folds), "--val-fold", "0")
             source = ("--root", str(self.root), "--output", str(data), *split)
             steps.append(Step(f"{name}-convert", "convert_hc18", source, data / f"{VAL}.json"))
-            count = ("--count", "0", "--test-count", "0", "--no-head", str(n_negatives), "--seed", "1000")
+            n_drawn = 12 if self.is_smoke else n_negatives
+            count = ("--count", "0", "--test-count", "0", "--no-head", str(n_drawn), "--seed", "1000")
             negatives = ("--output", str(data), *count)
             steps.append(Step(f"{name}-negatives", "make_phantoms", negatives, data / f"{NEGATIVES}.json"))
             for dataset, folder in self.photographs.items():
@@ -177,7 +179,7 @@ class Recipe:
     def _train(self, name: str, config: str, data: str, datasets: Sequence[str], start: str) -> Step:
         keys = _common_keys(self._data_folder(data), self.work / name, datasets)
         weights = ("MODEL.WEIGHTS", str(self.work / start)) if start else ()
-        smoke = (*SMOKE_KEYS, *(SMOKE_SHORT_KEYS if start else ())) if self.is_smoke else ()
+        smoke = (*SMOKE_KEYS, *(SMOKE_SHORT_KEYS if start else SMOKE_FIRST_KEYS)) if self.is_smoke else ()
         arguments = ("--config-file", self._config(config), "--resume", *keys, *weights, *smoke)
         return Step(name, "train_net", arguments, self.work / name / "model_final.pth")
 

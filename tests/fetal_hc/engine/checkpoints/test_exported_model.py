@@ -22,7 +22,7 @@ from fetal_hc_cli.training.architectures import ARCHITECTURES, MASK_RCNN
 from hc18.measurement.head_model import bundled_model_path
 from hc18.phantoms.phantom import render_phantom
 from hc18.phantoms.spec import sample_spec
-from hc18.training.refiner_export import render_check_images
+from tests.fetal_hc.engine.conftest import make_check_images
 
 
 @pytest.mark.parametrize("half", [False, True])
@@ -35,7 +35,7 @@ def test_float_files_return_every_weight(
         cfg,
         tmp_path / "model.pth",
         tmp_path / "model.onnx",
-        ExportOptions(("head",), half, tuple(render_check_images())),
+        ExportOptions(("head",), half, make_check_images()),
     )
     read = build_model(cfg, MASK_RCNN)
     load_weights(read, read_checkpoint(tmp_path / "model.onnx")["model"], "model.onnx")
