@@ -43,8 +43,8 @@ def read_mfsd(root: str | os.PathLike[str], *, progress: bool = False) -> Readin
     folders = [path.parent for path in sorted([*base.glob(CROP_FOLDER), *base.glob(f"*/{CROP_FOLDER}")])]
     if len(folders) != 1 or not (folders[0] / MASK_FOLDER).is_dir():
         raise DatasetError(
-            f"{base}: {len(folders)} folders hold {CROP_FOLDER}/; expected one, with {MASK_FOLDER}/ and {TABLE} beside "
-            "it; give that folder"
+            f"{base}: {len(folders)} folders hold {CROP_FOLDER}/; expected one, with {MASK_FOLDER}/ and {TABLE} next "
+            "to it; give that folder"
         )
     folder = folders[0]
     worn, problems = read_mfsd_table(folder / TABLE)

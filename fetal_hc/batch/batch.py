@@ -38,7 +38,7 @@ class BatchPlan(Generic[Facts, RowT]):
     Attributes:
         make_work: the work of a process with so many threads.
         identity: what decides the rows, apart from the images, the threads and the libraries: texts by name.
-        outputs: the result files by what the summary calls them; the checkpoint directory lies beside the first.
+        outputs: the result files by what the summary calls them; the checkpoint directory lies next to the first.
         write: writes them from all rows, each as a whole or not at all; its second argument says whether existing files
             may be replaced by different ones.
         read_finished: what became of this batch, if the result files that exist are complete and those of exactly this

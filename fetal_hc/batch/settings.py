@@ -33,7 +33,7 @@ class BatchSettings:
         runner: a name of `RUNNER_NAMES`; "serial" for one worker and "pool" for more if None.
         overwrite: whether existing output files may be replaced, and an unfinished batch given up.
         resume: whether to continue an unfinished batch, if there is one.
-        checkpoint: path or URL of the checkpoint directory; beside the first result file if None.
+        checkpoint: path or URL of the checkpoint directory; next to the first result file if None.
         ray_address: Ray cluster to use; one on this machine if None.
         progress: whether to show a progress bar if the error output is a terminal.
 

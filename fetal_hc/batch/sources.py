@@ -34,7 +34,7 @@ class ImageSource(Generic[Facts]):
         tasks: starts the stream of tasks from its beginning; they are numbered from 0.
         identity: what the stream was made of, to recognise the same batch again: texts by name.
         problems: what is wrong with the table.
-        n_ignored: files that are no images to process.
+        n_ignored: files that are not images to process.
         tables: files that were read.
     """
 
@@ -111,7 +111,7 @@ def _folder_source(rules: SourceRules[Facts], images: str, path: Path | None) ->
         digest.update(name.encode("utf-8", "surrogatepass") + b"\n")
     n_tasks = n_listed + len(others)
     identity = {
-        "images": os.path.abspath(images),  # noqa: PTH100  # a pattern is no path to resolve
+        "images": os.path.abspath(images),  # noqa: PTH100  # a pattern is not a path to resolve
         "table": "" if path is None else str(path.resolve()),
         "table (SHA-256)": "" if path is None else _sha256(str(path)),
         "list of images (SHA-256)": digest.hexdigest(),
@@ -136,7 +136,7 @@ def _task_of_row(images: str, files: dict[str, str], table: FolderTable[Facts], 
 def _manifest_source(rules: SourceRules[Facts], manifest: str, images: str | None) -> ImageSource[Facts]:
     """The images of a manifest, which is read once here and again while they are processed."""
     if images is not None and not is_url(images) and not Path(images).is_dir():
-        raise DatasetError(f"{images}: is no folder; expected the folder that the paths of {manifest} start from")
+        raise DatasetError(f"{images}: is not a folder; expected the folder that the paths of {manifest} start from")
     folder = manifest_folder(manifest) if images is None else images
     folder = folder if is_url(folder) else str(Path(folder).resolve())
     stamp = file_stamp(manifest)

@@ -107,7 +107,7 @@ class BatchSummary:
         outputs: the result files by what they are called.
         tally: counts of the rows.
         table_problems: problems of the table or manifest.
-        n_ignored: files of the image folder that are no images to process.
+        n_ignored: files of the image folder that are not images to process.
         n_before: rows that an earlier, interrupted run had finished.
         seconds: wall-clock time of this run, the loading of the model included.
         notice: last line of the text; empty for none.

@@ -1,4 +1,4 @@
-"""Files that are either complete or absent: written beside the target, then renamed over it."""
+"""Files that are either complete or absent: written next to the target, then renamed over it."""
 
 from __future__ import annotations
 

@@ -112,11 +112,11 @@ def _read_document(path: Path) -> dict[str, Any]:
             "converter or correct the path"
         ) from error
     except ValueError as error:
-        raise DatasetError(f"{path}: is no JSON ({error}); expected a COCO file; convert the dataset again") from error
+        raise DatasetError(f"{path}: is not JSON ({error}); expected a COCO file; convert the dataset again") from error
     if not isinstance(document, dict):
         raise DatasetError(f"{path}: holds a {type(document).__name__}; expected an object with {', '.join(_SECTIONS)}")
     problems = [
-        f"{path}: '{section}' is no list; expected the list of {section}; convert the dataset again"
+        f"{path}: '{section}' is not a list; expected the list of {section}; convert the dataset again"
         for section in _SECTIONS
         if not isinstance(document.get(section), list)
     ]

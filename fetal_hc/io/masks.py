@@ -80,7 +80,7 @@ def rle_to_mask(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(
             f"run lengths {str(dict(rle))[:80]} cannot be decoded ({error}); expected size [H, W] and "
-            "counts as COCO writes them; encode the mask anew"
+            "counts as COCO writes them; encode the mask again"
         ) from error
 
 

@@ -144,7 +144,7 @@ def _fit_problems(path: Path, fit: AnnotationFit) -> list[Problem]:
     if fit.kind == "disc":
         finding = (
             "holds a filled disc; expected an outline, whose centre line defines HC; the disc's edge was used, which "
-            "may lie half a line width beside it; use the original archive"
+            "may lie half a line width next to it; use the original archive"
         )
         return [Problem("filled_disc", f"{path}: {finding}", fatal=False)]
     if not fit.is_closed:

@@ -96,9 +96,9 @@ def read_bytes(path_or_bytes: str | os.PathLike[str] | bytes) -> bytes:
     if len(data) > MAX_FILE_BYTES:
         raise ImageError(_too_large())
     if not data:
-        raise ImageError("The file is empty; copy or export it anew.")
+        raise ImageError("The file is empty; copy or export it again.")
     if not is_dicom(data):
-        raise ImageError("The file is not a DICOM file, whatever its name says; export it anew as DICOM, PNG or JPEG.")
+        raise ImageError("The file is not a DICOM file, whatever its name says; export it again as DICOM, PNG or JPEG.")
     return data
 
 
@@ -123,7 +123,7 @@ def read_attributes(data: bytes, keywords: Sequence[str]) -> Dataset:
             kept.file_meta.TransferSyntaxUID = _transfer_syntax(read)
             kept.file_meta.MediaStorageSOPClassUID = read.file_meta.get("MediaStorageSOPClassUID", UID(""))
     except PARSING_ERRORS:
-        raise ImageError("The DICOM file is damaged or incomplete; copy or export it anew.") from None
+        raise ImageError("The DICOM file is damaged or incomplete; copy or export it again.") from None
     return kept
 
 

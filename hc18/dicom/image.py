@@ -209,7 +209,7 @@ def _check_ultrasound(dataset: Dataset) -> None:
     """
     if dataset.file_meta.MediaStorageSOPClassUID == MediaStorageDirectoryStorage:
         raise ImageError(
-            "The file is the table of contents of a DICOM medium (DICOMDIR); choose an image file beside it."
+            "The file is the table of contents of a DICOM medium (DICOMDIR); choose an image file next to it."
         )
     sop_class, modality = str(dataset.get("SOPClassUID") or ""), str(dataset.get("Modality") or "")
     is_ultrasound_class = sop_class.startswith((_ULTRASOUND_CLASSES, _ULTRASOUND_MULTIFRAME_CLASSES))

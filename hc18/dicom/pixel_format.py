@@ -172,7 +172,7 @@ def _described(dataset: Dataset) -> PixelFormat:
     if not (rows and columns and is_known and bits in _DEPTHS and stored <= bits):
         raise ImageError(
             "The DICOM file does not describe its picture in a way that can be read (size, bits or colours); "
-            "export it anew as grey or RGB with 8 bits."
+            "export it again as grey or RGB with 8 bits."
         )
     has_offsets = "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset
     return PixelFormat(
@@ -215,7 +215,7 @@ def _check_length(pixel_format: PixelFormat, n_bytes: int) -> None:
     needed = per_frame * pixel_format.n_frames
     if n_bytes < needed:
         raise ImageError(
-            f"The DICOM file is incomplete: its picture needs {needed:,} bytes and {n_bytes:,} are there. Copy it anew."
+            f"The DICOM file is incomplete: its picture needs {needed:,} bytes, not {n_bytes:,}. Copy it again."
         )
 
 
@@ -231,9 +231,9 @@ def _check_pieces(pixel_format: PixelFormat, encoded: bytes) -> None:
             parse_basic_offsets(stream)
             n_pieces, _ = parse_fragments(stream)
     except PARSING_ERRORS:
-        raise ImageError("The compressed picture of the DICOM file is damaged; copy or export it anew.") from None
+        raise ImageError("The compressed picture of the DICOM file is damaged; copy or export it again.") from None
     if n_pieces < pixel_format.n_frames:
         raise ImageError(
             f"The DICOM file is incomplete: it announces {pixel_format.n_frames:,} frames and holds {n_pieces:,} "
-            "pieces of picture. Copy it anew."
+            "pieces of picture. Copy it again."
         )

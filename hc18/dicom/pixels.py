@@ -89,7 +89,7 @@ class FramePixels:
         except PARSING_ERRORS:
             raise ImageError(
                 f"Frame {index + 1} of {n_frames} cannot be decoded ({syntax.name}); the file is damaged, incomplete "
-                "or coded in an unusual way. Copy it anew or export it uncompressed."
+                "or coded in an unusual way. Copy it again or export it uncompressed."
             ) from None
         if self.pixel_format.n_low_bits:
             values = np.right_shift(values, self.pixel_format.n_low_bits)
@@ -112,7 +112,7 @@ class FramePixels:
         if coded_hw is not None and coded_hw != (rows, columns):
             raise ImageError(
                 f"Frame {index + 1} is compressed as {coded_hw[1]} x {coded_hw[0]} pixels, but the file says "
-                f"{columns} x {rows}; export the file anew."
+                f"{columns} x {rows}; export the file again."
             )
 
 

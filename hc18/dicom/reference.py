@@ -44,7 +44,7 @@ def source_reference(path_or_bytes: str | os.PathLike[str] | bytes, frame_index:
         frame_index: 0-based frame.
 
     Raises:
-        ImageError: if it is no DICOM file, lacks one of the identifiers or has no such frame.
+        ImageError: if it is not a DICOM file, lacks one of the identifiers or has no such frame.
     """
     dataset = read_attributes(read_bytes(path_or_bytes), (*_KEYWORDS, "NumberOfFrames"))
     uids = [str(dataset.get(keyword) or "") for keyword in _KEYWORDS]

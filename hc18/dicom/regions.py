@@ -174,7 +174,7 @@ def _region(item: Dataset) -> UltrasoundRegion | None:
 
 
 def _delta_xy_mm(item: Dataset) -> tuple[float, float] | None:
-    """Mm per px along x and y; None if a unit is no length or a delta is missing, zero or not finite."""
+    """Mm per px along x and y; None if a unit is not a length or a delta is missing, zero or not finite."""
     units = (number_of(item, "PhysicalUnitsXDirection"), number_of(item, "PhysicalUnitsYDirection"))
     across, down = number_of(item, "PhysicalDeltaX"), number_of(item, "PhysicalDeltaY")
     if units != (_CENTIMETRES, _CENTIMETRES) or not all(math.isfinite(delta) and delta for delta in (across, down)):

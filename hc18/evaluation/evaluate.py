@@ -203,7 +203,7 @@ def evaluate_labelled(
     if unknown:
         raise_problems(
             DatasetError,
-            [f"{source}: '{name}' is no labelled image of {root}; remove its row" for name in unknown],
+            [f"{source}: '{name}' is not a labelled image of {root}; remove its row" for name in unknown],
             f"{source} cannot be evaluated",
         )
     names = None if subset is None else {Path(image.file_name).name for image in read_coco(subset).images}

@@ -34,7 +34,7 @@ class Ellipse:
     angle_rad: float
 
     def __post_init__(self) -> None:
-        """Refuses what is no ellipse in the convention above.
+        """Refuses values that do not make an ellipse in the convention above.
 
         Raises:
             MeasurementError: listing every value that is not finite or out of range.

@@ -187,7 +187,7 @@ def _fit_completed_moments(
 
 
 def _problem_of(mask: NDArray[np.float64]) -> str:
-    """Why an array is no soft mask; empty if it is one."""
+    """Why an array is not a soft mask; empty if it is one."""
     if mask.ndim != 2 or min(mask.shape) < 2:
         return f"the mask has shape {mask.shape}; expected (V, U) with at least 2 x 2 cells"
     if not np.isfinite(mask).all():

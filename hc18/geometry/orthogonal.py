@@ -118,7 +118,7 @@ def _distance_jacobian(ellipse: Ellipse, feet: FootPoints) -> NDArray[np.float64
 
 
 def _moved(ellipse: Ellipse, step: NDArray[np.float64]) -> Ellipse | None:
-    """The ellipse after a parameter step, or None where that is no ellipse."""
+    """The ellipse after a parameter step, or None where that is not an ellipse."""
     mean_radius = (ellipse.semi_axis_a + ellipse.semi_axis_b) / 2.0 + step[2]
     elongation = (ellipse.semi_axis_a - ellipse.semi_axis_b) / 2.0
     along = elongation * math.cos(2.0 * ellipse.angle_rad) + step[3]

@@ -86,7 +86,7 @@ def from_table(pixel_size_mm: float | tuple[float, float], row: int | None = Non
         row: line of the table, the header being line 1; None if unknown.
 
     Raises:
-        MeasurementError: if the value is no possible pixel size.
+        MeasurementError: if the value cannot be a pixel size.
     """
     size_xy = pixel_size_mm if isinstance(pixel_size_mm, tuple) else (pixel_size_mm, pixel_size_mm)
     return _calibration(
@@ -104,7 +104,7 @@ def from_user(pixel_size_mm: float | tuple[float, float], reviewer: str = "") ->
         reviewer: who typed it, for the record; empty if unknown.
 
     Raises:
-        MeasurementError: if the value is no possible pixel size.
+        MeasurementError: if the value cannot be a pixel size.
     """
     size_xy = pixel_size_mm if isinstance(pixel_size_mm, tuple) else (pixel_size_mm, pixel_size_mm)
     return _calibration(size_xy, CalibrationSource.USER, f"Typed by {reviewer}" if reviewer else "Typed by hand")
@@ -114,7 +114,7 @@ def from_region(pixel_size_xy_mm: tuple[float, float], where: str, warnings: tup
     """The pixel size of a DICOM ultrasound region; `where` names the region.
 
     Raises:
-        MeasurementError: if the value is no possible pixel size.
+        MeasurementError: if the value cannot be a pixel size.
     """
     return _calibration(pixel_size_xy_mm, CalibrationSource.DICOM_REGION, f"From the DICOM file, {where}", warnings)
 
@@ -123,7 +123,7 @@ def from_pixel_spacing(pixel_size_xy_mm: tuple[float, float]) -> Calibration:
     """The DICOM attribute Pixel Spacing, always with a warning.
 
     Raises:
-        MeasurementError: if the value is no possible pixel size.
+        MeasurementError: if the value cannot be a pixel size.
     """
     warning = (
         "The DICOM file has no calibrated ultrasound region; its attribute Pixel Spacing was used, which ultrasound "
@@ -271,7 +271,7 @@ def _calibration(
     """A calibration with the value in its sentence and the warnings that the value deserves.
 
     Raises:
-        MeasurementError: if the value is no possible pixel size.
+        MeasurementError: if the value cannot be a pixel size.
     """
     size_xy = (float(pixel_size_xy_mm[0]), float(pixel_size_xy_mm[1]))
     problem = pixel_size_problem(size_xy)

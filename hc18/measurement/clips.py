@@ -30,7 +30,7 @@ class ClipTally:
         self.flags.update(found)
 
     def warning(self, name: str) -> str:
-        """One sentence on the clip of this name; empty if it is no clip or most of its frames are fine."""
+        """One sentence on the clip of this name; empty if it is not a clip or most of its frames are fine."""
         if self.n_frames < 2 or self.n_doubtful <= DOUBTFUL_SHARE * self.n_frames:
             return ""
         said = ", ".join(f"{flag_text(flag).name} {count}" for flag, count in self.flags.most_common(3))

@@ -121,7 +121,7 @@ def _csv_file(path: Path, target: Path, columns: Sequence[str]) -> Iterator[_Csv
     Raises:
         FetalHCError: if it cannot be written.
     """
-    # File names that are no text (undecodable bytes) are written with their codes.
+    # File names that are not text (undecodable bytes) are written with their codes.
     stream = path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
     try:
         file = _CsvFile(stream, target)

@@ -138,7 +138,7 @@ def _draw_early_head(canvas: _Canvas, facing: float) -> None:
 
 
 def _draw_midline(canvas: _Canvas, facing: float) -> None:
-    """The broken midline echo with the cavum septi pellucidi and the thalami beside it."""
+    """The broken midline echo with the cavum septi pellucidi and the thalami next to it."""
     rng = canvas.rng
     tilt, position = rng.normal(0.0, 0.04), -0.93
     while position < 0.88:

@@ -38,7 +38,7 @@ def draw_covered_text(image: NDArray[np.uint8], rng: np.random.Generator) -> Non
 
 
 def draw_machine_text(image: NDArray[np.uint8], text: str) -> None:
-    """Writes a short dim text beside the grey bar, in place; images under 400 px wide have no room for it."""
+    """Writes a short dim text next to the grey bar, in place; images under 400 px wide have no room for it."""
     scale = image.shape[1] / _REFERENCE_HW[1]
     if scale >= 0.5:
         cv2.putText(image, text, (int(43 * scale), int(40 * scale)), cv2.FONT_HERSHEY_PLAIN, 0.8 * scale, 30, 1)

@@ -22,7 +22,7 @@ class Stage:
         oblique_db: loss of level where the beam grazes it, dB.
         bone_db_per_mm: attenuation in bone, dB per mm of path.
         brain_db: range of the mean level inside, dB.
-        fluid_share: share of images with amniotic fluid beside the head, 0 to 1.
+        fluid_share: share of images with amniotic fluid next to the head, 0 to 1.
         whole_fan_share: share of images that show the fan from the skin down, 0 to 1.
     """
 

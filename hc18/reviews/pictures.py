@@ -32,7 +32,7 @@ def from_png(png: object) -> NDArray[np.uint8]:
     """The image that `to_png` wrote, (H, W, 3) uint8 RGB.
 
     Raises:
-        StoreError: if the bytes are no image any more.
+        StoreError: if the bytes are not an image any more.
     """
     if not isinstance(png, bytes):  # SQLite lets any type into a column
         raise StoreError(f"a stored image is damaged: it is {type(png).__name__}, not bytes")
@@ -52,7 +52,7 @@ def from_mask_content(content: object) -> SoftMask:
     """The mask that `to_mask_content` wrote.
 
     Raises:
-        StoreError: if the bytes are no mask any more.
+        StoreError: if the bytes are not a mask any more.
     """
     if not isinstance(content, bytes) or len(content) < _BOX.size:
         raise StoreError("a stored mask is damaged: it is too short")
@@ -63,7 +63,7 @@ def from_mask_content(content: object) -> SoftMask:
 
 
 def content_sha256(content: object) -> str:
-    """Hex SHA-256 of stored bytes; empty for what are no bytes (SQLite lets any type into a column)."""
+    """Hex SHA-256 of stored bytes; empty for what is not bytes (SQLite lets any type into a column)."""
     return hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else ""
 
 

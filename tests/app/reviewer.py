@@ -72,7 +72,7 @@ class Person:
         return box.get_by_test_id("stMetricValue")
 
     def hc(self) -> float:
-        """The circumference beside the image, as the server computed it."""
+        """The circumference next to the image, as the server computed it."""
         return _number(self.metric("Head circumference").inner_text())
 
     def live_hc(self) -> float:

@@ -85,7 +85,7 @@ def check_exports(person: Person, hc_mm: float) -> None:
     rows = list(csv.DictReader(io.StringIO(person.download("Table row").decode("utf-8-sig"), newline="")))
     assert [row["decision"] for row in rows] == ["corrected"]
     assert float(rows[0]["hc_mm"]) == pytest.approx(hc_mm, abs=0.051)
-    expect(person.button("DICOM SR")).to_be_disabled()  # the upload was no DICOM file
+    expect(person.button("DICOM SR")).to_be_disabled()  # the upload was not a DICOM file
 
 
 def test_dicom_image_without_a_head_is_measured_by_hand_and_reported(browser: Browser, server: Server) -> None:

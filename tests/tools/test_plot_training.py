@@ -1,4 +1,4 @@
-"""Training curves: what is drawn, the CSV beside it, and bad metrics files."""
+"""Training curves: what is drawn, the CSV next to it, and bad metrics files."""
 
 import csv
 import json

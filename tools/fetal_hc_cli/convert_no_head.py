@@ -1,4 +1,4 @@
-"""Lists a folder of images without a head as a COCO dataset without annotations, to train with beside HC18.
+"""Lists a folder of images without a head as a COCO dataset without annotations, to train with together with HC18.
 
     fetal-hc convert-negatives --images photographs --count 200 --output datasets/no_head_photos.json
 

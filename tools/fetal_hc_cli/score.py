@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--details",
         type=Path,
         metavar="CSV",
-        help="table with a row for every image (default: OUTPUT_details.csv beside the output)",
+        help="table with a row for every image (default: OUTPUT_details.csv next to the output)",
     )
     outputs.add_argument(
         "--group-by",

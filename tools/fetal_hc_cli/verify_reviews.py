@@ -1,7 +1,7 @@
 """Check that nobody changed, removed or reordered anything in a review store, and print its head hash.
 
 Keep the head hash somewhere else (print it, mail it): whoever can write the database can also write the whole chain
-anew, and only a hash kept elsewhere proves that this did not happen.
+again, and only a hash kept elsewhere proves that this did not happen.
 
 Exit code: 0 the record is intact; 1 it is not, with every broken link named; 2 bad input.
 """

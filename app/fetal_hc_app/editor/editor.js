@@ -42,7 +42,7 @@ const MAX_RESENDS = 10;
 
 const editors = new WeakMap();
 // Last edit of each case that no server has confirmed: {ellipse, session}. It outlives the editor, because a page that
-// reconnects may draw its editor anew.
+// reconnects may draw its editor again.
 const unconfirmed = new Map();
 
 export default function (component) {

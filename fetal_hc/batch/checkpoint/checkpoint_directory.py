@@ -188,7 +188,7 @@ class CheckpointDirectory:
     def remove(self) -> None:
         """Removes the folder of a finished batch, unless somebody put other files there.
 
-        A run that is killed on the way leaves the header, in the folder or beside it, for the next run to go on.
+        A run that is killed on the way leaves the header, in the folder or next to it, for the next run to go on.
 
         Raises:
             FetalHCError: if that fails.

@@ -142,7 +142,7 @@ class Trainer(DefaultTrainer):
         return 0
 
     def save(self, name: str, *, is_last: bool = True) -> None:
-        """Writes a checkpoint in Detectron2's layout, beside it what exact resuming needs; all processes take part.
+        """Writes a checkpoint in Detectron2's layout, with what exact resuming needs; all processes take part.
 
         "model" holds the averaged weights where there are any, as in the built-in engine's files.
         """

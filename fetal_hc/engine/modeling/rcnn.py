@@ -64,7 +64,7 @@ class GeneralizedRCNN(nn.Module):
         ]
 
     def training_metrics(self) -> dict[str, Tensor]:
-        """What is worth watching in the last training batch beside the losses, under Detectron2's names."""
+        """What is worth watching in the last training batch besides the losses, under Detectron2's names."""
         predictors = self.roi_heads.box_predictor
         if isinstance(predictors, BoxPredictor):
             return predictors.metrics

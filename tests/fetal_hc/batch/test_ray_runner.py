@@ -83,7 +83,7 @@ def cluster() -> Iterator[_Cluster]:
 
 @pytest.fixture
 def heads(tmp_path: Path) -> HeadFolder:
-    """Six images; a manifest `m.csv` beside them names them 40 times each, one of them broken."""
+    """Six images; a manifest `m.csv` next to them names them 40 times each, one of them broken."""
     heads = write_head_folder(tmp_path / "data", 6)
     (heads.images / "003_HC.png").write_bytes(b"broken")
     names = list(heads.ellipses_px)

@@ -133,7 +133,7 @@ def test_paths_of_a_manifest_may_start_elsewhere(tmp_path: Path) -> None:
     manifest = _manifest(tmp_path, "path\na.png\ns3x.png\n")
     assert _tasks(open_source(tmp_path / "images", manifest=manifest))[0].path == str(tmp_path / "images/a.png")
     assert _tasks(open_source("memory://bucket/set", manifest=manifest))[0].path == "memory://bucket/set/a.png"
-    with pytest.raises(DatasetError, match="none: is no folder"):
+    with pytest.raises(DatasetError, match="none: is not a folder"):
         open_source(tmp_path / "none", manifest=manifest)
 
 

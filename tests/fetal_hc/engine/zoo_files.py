@@ -44,7 +44,7 @@ def to_arrays(weights: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
 
 
 def write_zoo_file(path: Path, weights: Mapping[str, Tensor]) -> None:
-    """A file of Detectron2's model zoo: full names, beside them old entries that are no weights."""
+    """A file of Detectron2's model zoo: full names, and old entries that are not weights."""
     model = {
         "pixel_mean": np.zeros((3, 1, 1), np.float32),
         "pixel_std": np.ones((3, 1, 1), np.float32),

@@ -103,7 +103,7 @@ def test_not_finite_numbers_are_not_written(tmp_path: Path) -> None:
         (lambda d: d["annotations"][0].update(segmentation=[[1, 2, 3, 4]]), "a polygon has 4 numbers"),
         (lambda d: d["annotations"][0].update(segmentation="x"), "neither a list of polygons nor run lengths"),
         (lambda d: d["categories"][0].update(id="one"), r"categories\[0\]"),
-        (lambda d: d.pop("images"), "'images' is no list"),
+        (lambda d: d.pop("images"), "'images' is not a list"),
     ],
 )
 def test_each_problem_is_named_with_its_place(
@@ -137,7 +137,7 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("{", "is no JSON"), ("[]", "holds a list"), ("[" * 9_999, "nested too deeply")]
+    ("text", "expected"), [("{", "is not JSON"), ("[]", "holds a list"), ("[" * 9_999, "nested too deeply")]
 )
 def test_other_content_is_refused(tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "a.json").write_text(text)

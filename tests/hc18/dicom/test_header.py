@@ -77,7 +77,7 @@ def test_missing_file_is_refused_without_its_name(tmp_path: Path, name: str) -> 
 
 
 def test_empty_file_is_refused() -> None:
-    with pytest.raises(ImageError, match="The file is empty; copy or export it anew"):
+    with pytest.raises(ImageError, match="The file is empty; copy or export it again"):
         read_bytes(b"")
 
 
@@ -122,7 +122,7 @@ def test_unreadable_attribute_counts_as_absent() -> None:
 
 
 def test_damaged_file_is_refused() -> None:
-    with pytest.raises(ImageError, match="The DICOM file is damaged or incomplete; copy or export it anew"):
+    with pytest.raises(ImageError, match="The DICOM file is damaged or incomplete; copy or export it again"):
         read_attributes(
             read_bytes(Path(dicom_file("emri_small_jpeg_2k_lossless_too_short.dcm")).read_bytes()), ["Rows"]
         )

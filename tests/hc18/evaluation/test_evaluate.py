@@ -192,5 +192,5 @@ def test_subset_may_name_images_with_their_folder(root: Path, tmp_path: Path) ->
 
 def test_row_of_an_unlabelled_image_is_refused(root: Path, tmp_path: Path) -> None:
     write_submission(tmp_path / "s.csv", {"999_HC.png": circle(100)}, ["999_HC.png"])
-    with pytest.raises(DatasetError, match=r"'999_HC.png' is no labelled image"):
+    with pytest.raises(DatasetError, match=r"'999_HC.png' is not a labelled image"):
         evaluate_submission(tmp_path / "s.csv", root)

@@ -152,7 +152,7 @@ OTHER_BATCHES: dict[str, Callable[[Runs], None]] = {
     "a row of the submission less": _edit("s.csv", "001_HC.png,.*\n", ""),
     "a row of the submission more": _edit("s.csv", "$", "another.png,1,1,1,1,1\n"),
     "another ellipse in the submission": _edit("s.csv", r"(001_HC.png,)\d", r"\g<1>1"),
-    "a file that is no table": lambda runs: (runs.output / "d.csv").write_bytes(b"\xff\0") and None,
+    "a file that is not a table": lambda runs: (runs.output / "d.csv").write_bytes(b"\xff\0") and None,
 }
 
 

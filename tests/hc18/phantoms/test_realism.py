@@ -1,4 +1,4 @@
-"""Phantoms beside real HC18 images: the figures a detector sees must agree."""
+"""Phantoms and real HC18 images: the figures a detector sees must agree."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -82,9 +82,9 @@ def read_points(path: Path) -> list[Point]:
             rows.append((int(row["iteration"]), row))
         except (ValueError, KeyError, TypeError):
             if number < len(lines):
-                problems.append(f"{path}, line {number}: '{line[:40]}' is no JSON object with an iteration; remove it")
+                problems.append(f"{path}, line {number}: '{line[:40]}' is not an iteration's JSON object; remove it")
     if problems:
-        raise_problems(DatasetError, problems, f"{path} is no metrics.json")
+        raise_problems(DatasetError, problems, f"{path} is not a metrics.json")
     points = [point for panel in PANELS for point in _panel_points(panel, rows)]
     if not points:
         raise DatasetError(f"{path}: holds no loss and no evaluation result; expected the metrics.json of a training")
@@ -183,7 +183,7 @@ def to_csv(points: Sequence[Point]) -> str:
 
 
 def write_plot(metrics: Sequence[Path], labels: Sequence[str], output: Path, *, overwrite: bool) -> Path:
-    """Draws one training, or compares several, to `output`; returns the path of the CSV file beside it.
+    """Draws one training, or compares several, to `output`; returns the path of the CSV file next to it.
 
     Raises:
         FetalHCError: if the metrics cannot be drawn, or the files exist already or cannot be written.

@@ -1,6 +1,6 @@
 """The record (append-only, chained), the images, and the table behind the queue.
 
-A later change of the schema is a new module beside this one; this one is never edited.
+A later change of the schema is a new module next to this one; this one is never edited.
 """
 
 from __future__ import annotations
