@@ -275,12 +275,15 @@ def _cluster(worker_plan: RayPlan) -> Iterator[None]:
         ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise FetalHCError(f"Ray at {worker_plan.address or 'this machine'}: {error}; check --ray-address") from error
+    ray_logger = logging.getLogger("ray.data")
+    level = ray_logger.level
     try:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        ray_logger.setLevel(logging.ERROR)
         yield
     finally:
+        ray_logger.setLevel(level)
         ray.shutdown()
 
 
