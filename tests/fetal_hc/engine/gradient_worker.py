@@ -9,7 +9,7 @@ from fetal_hc.engine import rcnn
 from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.config import load_config
 from fetal_hc.engine.train import distributed
-from tests.fetal_hc.engine.conftest import SMALL, make_input
+from tests.fetal_hc.engine.inputs import SMALL, make_input
 
 CONFIG = Path(__file__).resolve().parents[3] / "configs" / "hc18" / "mask_rcnn_R_18_FPN.yaml"
 N_IMAGES = 4  # the global batch

@@ -18,7 +18,7 @@ from torch import nn
 from fetal_hc.engine.config import CfgNode, load_config
 from fetal_hc.engine.structures import PolygonMasks, Targets
 from fetal_hc_cli.training.architectures import ARCHITECTURES
-from tests.fetal_hc.engine.conftest import SMALL, ellipse_polygon
+from tests.fetal_hc.engine.inputs import SMALL, ellipse_polygon
 
 R50_AS_IN_THE_ZOO = (
     *("MODEL.RESNETS.DEPTH", "50", "MODEL.RESNETS.RES2_OUT_CHANNELS", "256", "MODEL.RESNETS.NORM", "FrozenBN"),

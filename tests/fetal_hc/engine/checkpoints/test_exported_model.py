@@ -22,7 +22,7 @@ from fetal_hc_cli.training.architectures import ARCHITECTURES, MASK_RCNN
 from hc18.measurement.head_model import bundled_model_path
 from hc18.phantoms.phantom import render_phantom
 from hc18.phantoms.spec import sample_spec
-from tests.fetal_hc.engine.conftest import make_check_images
+from tests.fetal_hc.engine.inputs import make_check_images
 
 
 @pytest.mark.parametrize("half", [False, True])

@@ -12,7 +12,7 @@ from fetal_hc.engine.architecture import build_model as build_ours
 from fetal_hc.engine.config import CfgNode, load_config
 from fetal_hc.engine.structures import CoverageMasks, PolygonMasks, Targets
 from fetal_hc_cli.training.architectures import ARCHITECTURES, MASK_RCNN
-from tests.fetal_hc.engine.conftest import make_input
+from tests.fetal_hc.engine.inputs import make_input
 
 pytestmark = [pytest.mark.detectron2, pytest.mark.filterwarnings("ignore")]
 REPOSITORY = Path(__file__).resolve().parents[4]

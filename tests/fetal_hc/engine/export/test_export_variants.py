@@ -10,7 +10,7 @@ import torch
 from fetal_hc.engine.architecture import ExportOptions, build_model
 from fetal_hc.engine.export.onnx_export import TOLERANCES, export_model
 from fetal_hc_cli.training.architectures import MASK_RCNN
-from tests.fetal_hc.engine.conftest import make_check_images
+from tests.fetal_hc.engine.inputs import make_check_images
 from tests.fetal_hc.engine.parity_cases import VARIANTS, fill_weights, parity_config
 
 

@@ -17,7 +17,7 @@ from fetal_hc.engine.export.onnx_export import export_model
 from fetal_hc.errors import ConfigError, ExportMismatch, FetalHCError
 from fetal_hc.model.predictor import OnnxPredictor
 from fetal_hc_cli.training.architectures import MASK_RCNN
-from tests.fetal_hc.engine.conftest import make_check_images
+from tests.fetal_hc.engine.inputs import make_check_images
 from tests.synthetic_model import write_constant_model
 
 CHECK_IMAGES = make_check_images()

@@ -17,7 +17,7 @@ from fetal_hc.engine.config import CfgNode, load_config
 from fetal_hc.engine.modeling.rcnn import GeneralizedRCNN, to_original_size
 from fetal_hc.engine.structures import Detections, Targets
 from fetal_hc_cli.training.architectures import ARCHITECTURES, MASK_RCNN
-from tests.fetal_hc.engine.conftest import make_input
+from tests.fetal_hc.engine.inputs import make_input
 
 LOSSES = {"loss_rpn_cls", "loss_rpn_loc", "loss_cls", "loss_box_reg", "loss_mask"}
 
