@@ -215,7 +215,8 @@ def _check_length(pixel_format: PixelFormat, n_bytes: int) -> None:
     needed = per_frame * pixel_format.n_frames
     if n_bytes < needed:
         raise ImageError(
-            f"The DICOM file is incomplete: its picture needs {needed:,} bytes, not {n_bytes:,}. Copy it again."
+            f"The DICOM file is incomplete: its picture needs {needed:,} bytes and {n_bytes:,} are there. "
+            "Copy it again."
         )
 
 
