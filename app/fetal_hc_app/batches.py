@@ -51,7 +51,7 @@ class BatchStep:
 
 
 def open_batch(details_or_folder: str, image_folder: str, allowed: Path | None) -> Batch:
-    """What is to be imported.
+    """A batch to import: details table, images and manifest.
 
     Args:
         details_or_folder: path of a `details.csv`, or of a folder with or without one.

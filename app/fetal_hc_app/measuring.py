@@ -49,7 +49,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class UploadSource:
-    """Where the image of a case came from in this session.
+    """The upload and frame from which a case of this session came.
 
     Attributes:
         image: the file and its frame.

@@ -1,4 +1,4 @@
-"""What all sessions share: settings, the model, the review store, and pictures of cases as the browser gets them."""
+"""Resources that all sessions share: settings, the model, the review store, and pictures of cases for the browser."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PICTURES = 64  # cases kept in memory, about 2 MB each
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an operator can set.
+    """Settings that an operator can choose.
 
     Attributes:
         store: file name or URL of the review store.
@@ -113,7 +113,7 @@ def _read_card(model_path: Path) -> str:
 
 
 def settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """What the environment sets.
+    """The settings that environment variables give.
 
     FETAL_HC_STORE is `fetal-hc/reviews.db` in the user's data folder by default; FETAL_HC_BATCHES has no default.
     """

@@ -1,4 +1,4 @@
-"""What one browser session remembers apart from drawings: its pages, uploads, tables and annotations.
+"""The memory of one browser session apart from drawings: its pages, uploads, tables and annotations.
 
 Nothing of it is stored.
 """

@@ -1,4 +1,4 @@
-"""What the app says: flags, statuses, decisions and actions in a clinician's words."""
+"""Texts of the app: flags, statuses, decisions and actions in a clinician's words."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ WITHOUT_MASK = "without_mask"  # the class of faces that show no pixel of a mask
 
 @dataclass(frozen=True, slots=True)
 class ClassMap:
-    """Which class each class of a dataset becomes.
+    """A map from the classes of a dataset to those that are written.
 
     Attributes:
         targets: source class -> class; "" leaves objects of the source class out on purpose.

@@ -44,7 +44,7 @@ _SHEET_SEED = "sheet"
 
 @dataclass(frozen=True, slots=True)
 class ConversionOptions:
-    """What can be chosen about a conversion.
+    """Options of a conversion.
 
     Attributes:
         val_fraction: share of validation, in (0, 1).
@@ -75,7 +75,7 @@ class ConversionOptions:
 
 @dataclass(frozen=True, slots=True)
 class PhotoConversion:
-    """What a conversion did.
+    """Counts, files and problems of a finished conversion.
 
     Attributes:
         format: of the dataset.

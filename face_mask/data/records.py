@@ -1,4 +1,4 @@
-"""What every reader returns: photos with their labels, before classes are merged and parts are split."""
+"""The result of every reader: photos with their labels, before classes are merged and parts are split."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class LabelledPhoto:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a reader made of a dataset folder.
+    """Photos and problems that a reader found in a dataset folder.
 
     Attributes:
         image_root: folder that the file names of `photos` are relative to.

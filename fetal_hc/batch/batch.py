@@ -33,7 +33,7 @@ class BatchInterrupted(KeyboardInterrupt):
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan(Generic[Facts, RowT]):
-    """What a domain wants from a batch.
+    """The work, files and checks that a domain gives to a batch.
 
     Attributes:
         make_work: the work of a process with so many threads.

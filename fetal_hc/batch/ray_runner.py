@@ -52,7 +52,7 @@ _ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
 
 @dataclass(frozen=True, slots=True)
 class RayPlan:
-    """Which actors do the work.
+    """The actors that do the work of a batch.
 
     Attributes:
         address: of an existing cluster; None starts Ray on this machine.

@@ -1,4 +1,4 @@
-"""What a domain knows about image files and the tables that name them; a batch asks it while it plans its tasks."""
+"""Knowledge of a domain about image files and the tables that name them; a batch asks it while it plans its tasks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fetal_hc.batch.tasks import Facts
 
 @dataclass(frozen=True, slots=True)
 class Stated(Generic[Facts]):
-    """What a table states about one image.
+    """The facts that a table states about one image.
 
     Attributes:
         facts: as the domain keeps them; None if the table states nothing.
@@ -48,7 +48,7 @@ class FolderTable(Generic[Facts]):
 
 
 class SourceRules(ABC, Generic[Facts]):
-    """How a domain recognises its images and understands what tables state about them.
+    """Rules by which a domain recognises its images and reads what tables state about them.
 
     Attributes:
         columns: of a manifest, in which facts are stated: spelling by the letters and digits in lower case.

@@ -1,4 +1,4 @@
-"""How a batch is worked on: one task after the other, or by several processes. Results come in the order of the tasks.
+"""Runners of a batch: one task after the other, or several processes. Results come in the order of the tasks.
 
 A runner gets `start`, which builds the function that does a stream of tasks, one result each in their order. It is
 called once per process, so that a model is loaded once. Tasks are taken from their iterator only when there is room for

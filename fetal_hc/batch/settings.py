@@ -1,4 +1,4 @@
-"""How a batch is worked on, and what of it must stay the same when an interrupted batch is continued."""
+"""Settings of a batch, and those that must stay the same when an interrupted batch is continued."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COMPUTING_LIBRARIES = ("onnxruntime", "numpy", "scipy", "pillow", "opencv-pytho
 
 @dataclass(frozen=True, slots=True)
 class BatchSettings:
-    """How a batch is worked on; a domain may derive settings of its own.
+    """Settings of a batch: processes, threads, files; a domain may derive its own.
 
     Attributes:
         model: ONNX file; the default of the domain if None.
@@ -79,7 +79,7 @@ class BatchSettings:
 
 @dataclass(frozen=True, slots=True)
 class WorkerPlan:
-    """Which processes do the work.
+    """The processes that do the work of a batch.
 
     Attributes:
         runner: a name of `RUNNER_NAMES`.

@@ -1,4 +1,4 @@
-"""What a batch is made of, whatever names it: a folder, a pattern or a manifest, as a repeatable stream of tasks."""
+"""The images of a batch from a folder, a pattern or a manifest, as a repeatable stream of tasks."""
 
 from __future__ import annotations
 

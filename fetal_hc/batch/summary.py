@@ -1,4 +1,4 @@
-"""What became of a batch, in numbers and as text."""
+"""The summary of a batch in numbers and as text."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class BatchSummary:
-    """What became of a batch.
+    """Counts, files and problems of a finished batch.
 
     Attributes:
         outputs: the result files by what they are called.

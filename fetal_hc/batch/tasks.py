@@ -1,4 +1,4 @@
-"""One image file of a batch, and what became of it."""
+"""One image file of a batch as a task, and the result of the task."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Failure(StrEnum):
 
 
 class ResultRow(Protocol):
-    """What every row of results has, whatever it is about."""
+    """The properties that every row of results has in every domain."""
 
     @property
     def file_name(self) -> str:

@@ -1,4 +1,4 @@
-"""What a batch does with each image file: a domain derives its own work from `BatchWork`."""
+"""The work of a batch on each image file; a domain derives its own from `BatchWork`."""
 
 from __future__ import annotations
 

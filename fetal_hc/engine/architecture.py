@@ -53,7 +53,7 @@ class SearchSpace:
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What can be chosen about an export.
+    """Options of an export.
 
     Attributes:
         class_names: one name per class, in label order.

@@ -1,4 +1,4 @@
-"""What Ctrl-C and SIGTERM do to a command: a batch ends in order, a training first finishes its iteration."""
+"""Ctrl-C and SIGTERM in a command: a batch ends in order, a training first finishes its iteration."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class FileStamp:
-    """What tells two states of a local file apart.
+    """Size and time of a local file, which tell its states apart.
 
     Attributes:
         size_bytes: length of the file.

@@ -1,4 +1,4 @@
-"""How many processor cores this process may use: affinity and the quota of its container, not the machine's size."""
+"""The number of processor cores that this process may use: affinity and container quota, not the machine's size."""
 
 from __future__ import annotations
 

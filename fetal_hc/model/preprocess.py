@@ -25,7 +25,7 @@ PAD: Fit = "pad"
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """What a network expects of its input image.
+    """Size and channel order of a network's input image.
 
     Attributes:
         channel_order: order of the three input planes (`INPUT.FORMAT`).

@@ -33,7 +33,7 @@ _DECIMALS = 4  # of a pixel
 
 @dataclass(frozen=True, slots=True)
 class Hc18Conversion:
-    """What a conversion did.
+    """Counts, files and problems of a finished conversion.
 
     Attributes:
         n_images: labelled images.

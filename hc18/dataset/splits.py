@@ -16,7 +16,7 @@ FOLD_COLUMNS = ("filename", "examination", "hc_mm", "fold")
 
 
 class FoldItem(Protocol):
-    """What a split needs to know of an image."""
+    """The properties of an image that decide its fold."""
 
     @property
     def filename(self) -> str:

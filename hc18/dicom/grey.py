@@ -46,7 +46,7 @@ _WIDEST_ENTRY = 16  # bits
 
 @dataclass(frozen=True, slots=True)
 class GreyScale:
-    """How the stored values of an image become 0..255, black to white.
+    """The table by which stored values of an image become 0..255, black to white.
 
     Attributes:
         is_inverted: the lowest value is white.

@@ -1,4 +1,4 @@
-"""How the pixels of a DICOM image are stored, and whether they can be read at all.
+"""The storage format of the pixels of a DICOM image, and whether it can be read at all.
 
 References: DICOM PS3.3 C.7.6.3 (Image Pixel Module); PS3.5 section 8 and annex A (encodings).
 """
@@ -68,7 +68,7 @@ _DEPTHS = (8, 16)
 
 @dataclass(frozen=True, slots=True)
 class PixelFormat:
-    """How every frame of one DICOM object is stored.
+    """The storage format of every frame of one DICOM object.
 
     Attributes:
         transfer_syntax: how the frames are encoded.

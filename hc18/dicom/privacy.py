@@ -1,4 +1,4 @@
-"""Which pixels of an image may be shown and stored, and the key by which a stored image is known."""
+"""The pixels of an image that may be shown and stored, and the key by which a stored image is known."""
 
 from __future__ import annotations
 

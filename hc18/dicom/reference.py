@@ -16,7 +16,7 @@ _LONGEST_UID = 64
 
 @dataclass(frozen=True, slots=True)
 class SourceReference:
-    """Which DICOM image, and which frame of it, a report speaks of.
+    """The DICOM image, and the frame of it, that a report speaks of.
 
     The UIDs lead back to the patient in the archive that holds the image: they belong into a report that returns to
     that archive, not into a store of cases.

@@ -78,7 +78,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How well the model agrees with the reviewers.
+    """Agreement of the model with the reviewers, in figures.
 
     Attributes:
         differences: the compared cases, in the order given.

@@ -1,4 +1,4 @@
-"""How far a submitted ellipse is from the reference: circumference, overlap and outline distance."""
+"""Distances of a submitted ellipse from the reference: circumference, overlap and outline distance."""
 
 from __future__ import annotations
 

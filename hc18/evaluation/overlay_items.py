@@ -1,4 +1,4 @@
-"""What an overlay picture shows: images with reference outlines, and predictions from a file or a model."""
+"""Items of overlay pictures: images with reference outlines, and predictions from a file or a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many millimetres a pixel has, where that number came from, which one counts, and whether it is believable."""
+"""Pixel sizes in mm: where each came from, which one counts, and whether it is believable."""
 
 from __future__ import annotations
 

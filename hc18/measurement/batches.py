@@ -28,7 +28,7 @@ __all__ = ["BatchInterrupted", "MeasureSettings", "measure_batch", "measure_file
 
 @dataclass(frozen=True)
 class MeasureSettings(BatchSettings):
-    """How a batch is measured; the shipped model is the default.
+    """Settings of a batch of measurements; the shipped model is the default.
 
     Attributes:
         min_score: smallest confidence of a detection that counts as a head, 0 to 1; the model's own if None.

@@ -67,7 +67,7 @@ def find_features(hc_mm: float, quality: Quality, names: Iterable[str] = COMMON_
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """How far one measurement may be off.
+    """Expected error and predictive interval of one measurement.
 
     Attributes:
         low_mm: lower bound of the predictive interval for the reference HC, mm.

@@ -1,4 +1,4 @@
-"""What tables and manifests state about the pixel size of an image, and which files of a folder are measured."""
+"""Pixel sizes that tables and manifests state, and which files of a folder are measured."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ABOUT_REFERENCE = "bad_hc"  # a wrong reference circumference does not concern 
 
 @dataclass(frozen=True, slots=True)
 class TablePixelSize:
-    """What a table states about the pixel size of an image.
+    """The pixel size that a table states for an image.
 
     Attributes:
         pixel_size_xy_mm: mm per pixel along x and y; None if the value cannot be used.

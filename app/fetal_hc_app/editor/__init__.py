@@ -33,7 +33,7 @@ _mount = st.components.v2.component(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EditorView:
-    """What the editor shows.
+    """The picture, ellipses and rulers that the editor shows.
 
     Attributes:
         image_url: `data:` URL of the picture.

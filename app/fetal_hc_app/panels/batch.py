@@ -35,7 +35,7 @@ def batch_panel(reviewer: str) -> None:
 
 @dataclass(slots=True)
 class _Result:
-    """What became of a batch.
+    """Shows how the import of a batch went.
 
     Attributes:
         n_done: number of imported images.

@@ -1,1 +1,1 @@
-"""What Streamlit starts: the script, and the settings that Streamlit reads from a script's own folder."""
+"""The files that Streamlit starts from: the script, and the settings that it reads from the script's folder."""

@@ -53,7 +53,7 @@ _TORCHVISION_RESNET = re.compile(
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of each entry of a file and of a model; names are the model's, except in `unexpected`.
+    """The fate of each entry of a weight file and of a model; names are the model's, except in `unexpected`.
 
     Attributes:
         source: the file.

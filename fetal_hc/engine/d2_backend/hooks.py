@@ -1,4 +1,4 @@
-"""What the project's trainings do between Detectron2's steps."""
+"""Hooks of the project's trainings between Detectron2's steps."""
 
 from __future__ import annotations
 

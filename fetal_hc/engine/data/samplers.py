@@ -1,4 +1,4 @@
-"""Which images come when: an endless shuffled stream for training, one ordered pass for evaluation."""
+"""The order of images: an endless shuffled stream for training, one ordered pass for evaluation."""
 
 from __future__ import annotations
 

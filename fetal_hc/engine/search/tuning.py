@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TuningOptions:
-    """What can be chosen about a search.
+    """Options of a search.
 
     Attributes:
         job: configuration and overrides that every trial starts from.

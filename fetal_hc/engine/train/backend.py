@@ -1,4 +1,4 @@
-"""Which engine trains a configuration: the built-in one, or Detectron2 where it can be imported."""
+"""The choice of the engine that trains a configuration: the built-in one, or Detectron2 where it can be imported."""
 
 from __future__ import annotations
 

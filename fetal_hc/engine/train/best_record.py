@@ -1,4 +1,4 @@
-"""Which evaluation of a training was the best so far (best.json), and for how long none has been better."""
+"""The best evaluation of a training so far (best.json), and the patience with those that were not better."""
 
 from __future__ import annotations
 

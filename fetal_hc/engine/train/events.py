@@ -1,4 +1,4 @@
-"""What a training reports while it runs: metrics.json, TensorBoard, the log and the progress bar.
+"""Reports of a running training: metrics.json, TensorBoard, the log and the progress bar.
 
 metrics.json has one JSON object per line, as Detectron2's: "iteration", "lr", "time" and "data_time" in seconds per
 iteration, "total_loss" and each loss, "eta_seconds", and evaluation results under "task/metric". Losses and times

@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What the command line chooses.
+    """Choices of the command line for one job.
 
     Attributes:
         architectures: the models that the configuration may choose from.
