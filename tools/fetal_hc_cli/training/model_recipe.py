@@ -145,7 +145,7 @@ class Recipe:
     def _last_stage(self) -> list[Step]:
         config = "mask_rcnn_R_18_FPN_all_images"
         datasets = [TRAIN, VAL, NEGATIVES, *self.photographs]
-        steps = [self._train("final", config, "final", datasets, "reference.onnx")]
+        steps = [self._train("final", config, "final", datasets, "reference.pth")]
         steps += self._export("final", config, self.work / "final" / "model_final.pth", self._data_folder("final"))
         outlines = self.work / "folds_detection_stage.csv"
         steps += self._refiner("final-refiner", "final", [TRAIN, VAL], [], outlines)
