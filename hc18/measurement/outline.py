@@ -46,7 +46,7 @@ def _figure(decimals: int, *, is_original: bool = False) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What the stages show of the quality of the outline and of the image.
+    """Figures of both stages about the quality of the outline and of the image.
 
     One more figure is one more field here, at the end, and its value in `_to_outline`. Its column in `details.csv` and
     its place in the review record follow from the field; `FEATURES` says which figures the interval depends on.

@@ -57,7 +57,7 @@ def read_away_measurements(details: Path, labelled: Path) -> tuple[list[Labelled
 
     Args:
         details: `details.csv` of a model; rows of other images are ignored.
-        labelled: COCO JSON of tools/convert_external_heads.py, with images that the model was not trained on.
+        labelled: COCO JSON of fetal-hc convert-external, with images that the model was not trained on.
 
     Raises:
         DatasetError: if a file cannot be read, or listing every image without a row or quality features.

@@ -13,7 +13,7 @@ from fetal_hc.engine.architecture import build_model
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.modeling.winograd import choose_tile, winograd_conv2d
 from fetal_hc_cli.training.architectures import MASK_RCNN
-from tests.fetal_hc.engine.conftest import make_input
+from tests.fetal_hc.engine.inputs import make_input
 
 
 def relative(found: Tensor, exact: Tensor) -> float:
