@@ -20,10 +20,11 @@ from face_mask.models.image_classifier import ImageClassifier
 from face_mask.models.segmenter import SemanticSegmenter
 from face_mask.models.two_head import TwoHeadDetector
 from face_mask.training.square_mapper import square_fit
+from fetal_hc.engine.architecture import ExportOptions, ExportReport
 from fetal_hc.engine.checkpoints.checkpoint import load_weights, read_checkpoint
 from fetal_hc.engine.config import CfgNode, dump_config
 from fetal_hc.engine.export.graph import trace
-from fetal_hc.engine.export.onnx_export import ExportOptions, ExportReport, on_cpu, store_as_half
+from fetal_hc.engine.export.onnx_export import on_cpu, store_as_half
 from fetal_hc.errors import ConfigError, ExportMismatch
 from fetal_hc.model.bundle import DETECTOR, UNVERSIONED, ModelBundle
 from fetal_hc.model.checksum import file_sha256

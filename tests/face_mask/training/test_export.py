@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from face_mask.predict.face_model import FaceModel
-from fetal_hc.engine.architecture import build_model
+from fetal_hc.engine.architecture import ExportOptions, ExportReport, build_model
 from fetal_hc.engine.config import load_config
 from fetal_hc.engine.data.loader import MappedDataset
-from fetal_hc.engine.export.onnx_export import ExportOptions, ExportReport
 from fetal_hc.errors import ConfigError, ExportMismatch
 from fetal_hc.io.masks import rle_to_mask
 from fetal_hc.model.bundle import ModelBundle
