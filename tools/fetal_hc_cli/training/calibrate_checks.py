@@ -143,7 +143,7 @@ def _left_out(tables: Sequence[tuple[Path, Kind, list[MeasuredImage]]], examples
 
 def _judge_row(row: MeasurementRow, example: Example, checks: ImageChecks) -> MeasurementRow:
     """The row as a model with these checks writes it."""
-    flags = tuple(Flag(flag) for flag in row.flags)
+    flags = tuple(Flag(flag) for flag in row.flags if flag in set(Flag))  # tables of earlier versions have others
     outline = checks.judge(
         HeadOutline(row.ellipse_px, None, "", row.confidence, row.quality, flags, 0), example.evidence
     )
