@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fetal_hc.errors import DatasetError, raise_problems
@@ -12,8 +12,11 @@ from fetal_hc.io.atomic import write_text_atomic
 from fetal_hc.io.coco import read_coco, resolve_image_path
 from fetal_hc.io.records import CocoImage
 from fetal_hc.io.tables import to_csv_text
+from fetal_hc.model.bundle import INTERVALS, ModelBundle
 from hc18.measurement.batches import MeasureSettings, measure_files
 from hc18.measurement.details import read_details
+from hc18.measurement.head_model import bundled_model_path
+from hc18.measurement.image_checks import IMAGE_CHECKS
 from hc18.measurement.rows import MEASUREMENT_TABLE, MeasurementRow
 
 # Detections from this score on are measured: what a model would refuse teaches the checks, too.
@@ -37,12 +40,13 @@ class MeasuredImage:
     record: CocoImage
 
 
-def measure_dataset(labelled: Path, settings: MeasureSettings) -> Iterator[MeasurementRow]:
+def measure_dataset(labelled: Path, settings: MeasureSettings, *, with_checks: bool = True) -> Iterator[MeasurementRow]:
     """The row of every image of a COCO JSON file, in its order.
 
     Args:
         labelled: COCO JSON; images with a `pixel_size_mm` are measured in millimetres.
         settings: model and processes.
+        with_checks: whether the model's image checks may refuse and flag.
 
     Raises:
         FetalHCError: if nothing can be measured.
@@ -55,6 +59,11 @@ def measure_dataset(labelled: Path, settings: MeasureSettings) -> Iterator[Measu
     with tempfile.TemporaryDirectory() as folder:
         manifest = Path(folder) / "manifest.csv"
         write_text_atomic(manifest, to_csv_text(("path", "id", "pixel_size_mm"), rows))
+        bundle = ModelBundle.read(settings.model or bundled_model_path())
+        if not with_checks and IMAGE_CHECKS in bundle.sections:
+            plain = Path(folder) / "without_checks.zip"
+            bundle.replace(sections={IMAGE_CHECKS: None, INTERVALS: None}).write(plain)
+            settings = replace(settings, model=plain)
         yield from measure_files(str(manifest), settings=settings)
 
 
