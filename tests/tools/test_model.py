@@ -31,7 +31,7 @@ def old_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_info_prints_the_manifest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", str(bundled_model_path())]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert (shown["name"], shown["version"]) == ("hc18", "1.0.0")
+    assert (shown["name"], shown["version"]) == ("hc18", "1.1.0")
     assert shown["intervals"]["n_images"] == shown["training"]["n_images"] == 801
     assert set(shown["bytes"]) == {"detector.onnx", "refiner.onnx"}
 

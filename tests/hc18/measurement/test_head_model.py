@@ -31,7 +31,7 @@ def test_shipped_model_has_all_stages_and_a_version_of_its_own() -> None:
     model = load_model()
     assert model.refiner is not None
     assert model.intervals is not None
-    assert (model.name, model.version, model.min_score) == ("hc18", "1.0.0", 0.35)
+    assert (model.name, model.version, model.min_score) == ("hc18", "1.1.0", 0.35)
 
 
 def test_exported_file_alone_measures_without_refiner_and_intervals(tmp_path: Path) -> None:
