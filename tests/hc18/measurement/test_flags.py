@@ -9,7 +9,8 @@ def test_values_are_those_of_the_details_file() -> None:
     assert [str(status) for status in Status] == ["ok", "no_head", "fit_failed", "no_pixel_size"]
     assert [str(flag) for flag in Flag] == [
         "touches_border", "low_score", "fallback_detection", "mask_not_elliptical", "refinement_failed",
-        "stages_disagree", "several_heads", "pixel_sizes_disagree", "implausible_hc", "uncertain",
+        "stages_disagree", "several_heads", "not_head_plane", "no_midline", "unfamiliar_image", "pixel_sizes_disagree",
+        "implausible_hc", "uncertain",
     ]  # fmt: skip
 
 

@@ -164,7 +164,18 @@ def test_equal_scores_keep_the_detection_that_was_measured() -> None:
 def test_refined_ellipse_counts_and_the_quality_is_of_the_detection() -> None:
     refined = Ellipse(401.0, 270.0, 181.0, 141.0, 0.7)
     plain, found = find(predict(HEAD)), find(predict(HEAD), refine=lambda _: refined)
-    assert (found.ellipse_px, found.quality, found.flags) == (refined, plain.quality, ())
+    assert (found.ellipse_px, found.flags) == (refined, ())
+    assert found.quality.stages_percent == pytest.approx(0.6, abs=0.1)
+    assert replace(found.quality, stages_percent=None) == plain.quality
+
+
+def test_share_of_the_refinement_stage_puts_the_ellipse_between_both() -> None:
+    refined = Ellipse(HEAD.center_x, HEAD.center_y, 1.04 * HEAD.semi_axis_a, 1.04 * HEAD.semi_axis_b, HEAD.angle_rad)
+    instances = [predict(HEAD)]
+    found = find_outline(instances, IMAGE_HW, lambda _: refined, refinement_share=0.5)
+    assert found.ellipse_px is not None
+    assert found.ellipse_px.circumference() == pytest.approx(1.02 * HEAD.circumference(), rel=1e-3)
+    assert found.quality.stages_percent == pytest.approx(100.0 * 0.04 / 1.04, abs=0.1)
 
 
 def test_border_is_judged_by_the_refined_ellipse() -> None:
