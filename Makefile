@@ -34,6 +34,8 @@ HC18 ?=
 # make model
 FACES ?=
 CROWDS ?=
+EXTERNAL ?=
+OTHERS ?=
 SMOKE ?=
 MODEL_DIR ?= output/model$(if $(SMOKE),_smoke)
 
@@ -57,6 +59,7 @@ help:
 	@echo "make smoke   train a tiny model on phantoms and check its metric (about two minutes on two cores)"
 	@echo "make model   HC18=DIR   make the shipped model again (about a day; goes on where it stopped)"
 	@echo "             FACES=DIR CROWDS=DIR   with photographs that show no head; MODEL_DIR=$(MODEL_DIR)   where it works"
+	@echo "             EXTERNAL=DIR OTHERS='DIR ...'   with image checks from heads of another hospital and other ultrasound"
 	@echo "             SMOKE=1   the same chain in minutes, with tiny networks on phantoms, instead of HC18=DIR"
 	@echo "make bench   print the figures of speed and memory (HC18=DIR adds those that need real data)"
 	@echo "make experiments    print figures of accuracy that were measured for research (HC18=DIR adds more)"
@@ -126,7 +129,7 @@ smoke: $(VENV)/dev.stamp
 
 model: $(VENV)/dev.stamp
 	@test -n "$(HC18)$(SMOKE)" || { echo "error: make model needs HC18=DIR, the HC18 folder as published, or SMOKE=1" >&2; exit 2; }
-	$(PY) tools/make_model.py $(if $(SMOKE),--smoke,--hc18 "$(HC18)") --work "$(MODEL_DIR)" $(if $(FACES),--faces "$(FACES)") $(if $(CROWDS),--crowds "$(CROWDS)")
+	$(PY) tools/make_model.py $(if $(SMOKE),--smoke,--hc18 "$(HC18)") --work "$(MODEL_DIR)" $(if $(FACES),--faces "$(FACES)") $(if $(CROWDS),--crowds "$(CROWDS)") $(if $(EXTERNAL),--external "$(EXTERNAL)" --others $(OTHERS))
 
 # Every program runs, also after one has missed its bound. Benchmarks measure speed and memory, experiments what was asked
 # once for research.

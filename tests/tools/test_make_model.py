@@ -20,10 +20,11 @@ RECIPE = Recipe(Path("/hc18"), Path("/model"), {"no_head_faces": Path("/faces"),
 MODULES = {command.module.rpartition(".")[2]: f"fetal_hc_cli.{command.module}" for command in FETAL_HC}
 MODULES["calibrate_trust"] = "experiments.recalibrate"
 CHAIN_VARIABLE = "FETAL_HC_TEST_MODEL_CHAIN"
+ELSEWHERE = Recipe(Path("/hc18"), Path("/model"), external=Path("/external"), others=(Path("/breast"), Path("/hips")))
 SMOKE = Recipe(Path("/model/phantoms"), Path("/model"), n_folds=2, is_smoke=True)
 
 
-@pytest.mark.parametrize("recipe", [RECIPE, SMOKE])
+@pytest.mark.parametrize("recipe", [RECIPE, ELSEWHERE, SMOKE])
 def test_every_file_that_a_step_reads_was_made_by_an_earlier_one(recipe: Recipe) -> None:
     made: set[Path] = set()
     unknown = []
@@ -39,7 +40,7 @@ def test_every_file_that_a_step_reads_was_made_by_an_earlier_one(recipe: Recipe)
     assert unknown == []
 
 
-@pytest.mark.parametrize("recipe", [RECIPE, SMOKE])
+@pytest.mark.parametrize("recipe", [RECIPE, ELSEWHERE, SMOKE])
 def test_every_tool_accepts_its_arguments_and_configuration_keys(recipe: Recipe, repository_root: Path) -> None:
     for step in recipe.steps:
         if not step.tool:
@@ -59,6 +60,13 @@ def test_photographs_are_left_out_where_there_are_none() -> None:
     plain = Recipe(RECIPE.root, RECIPE.work)
     assert any("no_head_faces" in word for step in RECIPE.steps for word in step.arguments)
     assert not any("no_head_faces" in word for step in plain.steps for word in step.arguments)
+
+
+def test_images_from_elsewhere_give_the_checks_and_the_last_calibration() -> None:
+    tools = [step.tool for step in ELSEWHERE.steps]
+    assert tools.index("measure_unseen") < tools.index("calibrate_checks") < len(tools) - 1
+    assert [step.output for step in ELSEWHERE.steps if step.tool == "calibrate"][-1] == Path("/model/hc18.zip")
+    assert "measure_unseen" not in [step.tool for step in RECIPE.steps]
 
 
 def test_dry_run_prints_every_command_and_makes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,6 +51,7 @@ from hc18.uncertainty.validation import (
     without_groups,
 )
 
+_MAKERS = {IMAGE_CHECKS: "calibrate-checks", INTERVALS: "calibrate"}  # of the sections that --away needs
 COVERAGE_BOUNDS = (0.88, 0.92)
 _COLUMNS = (
     "filename", "reference_hc_mm", "hc_mm", "error_mm", "expected_error_mm", "hc_low_mm", "hc_high_mm", "covered",
@@ -145,7 +146,9 @@ def _calibrate_shifted(
     sections = read_head_bundle(options.model).sections
     needed = (IMAGE_CHECKS, *((INTERVALS,) if options.keep_home else ()))
     if missing := [name for name in needed if name not in sections]:
-        raise ConfigError(f"{options.model}: has no {missing[0]}; fit them first with fetal-hc calibrate-checks")
+        raise ConfigError(
+            f"{options.model}: has no section '{missing[0]}'; fit it first with fetal-hc {_MAKERS[missing[0]]}"
+        )
     limit = ImageChecks.from_section(sections[IMAGE_CHECKS], str(options.model)).unfamiliar_above
     away, unmeasured = read_away_measurements(*options.away)
     if options.keep_home:

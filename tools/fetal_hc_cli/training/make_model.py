@@ -36,6 +36,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="folder for everything that is made")
     parser.add_argument("--faces", type=Path, metavar="DIR", help="photographs of faces")
     parser.add_argument("--crowds", type=Path, metavar="DIR", help="photographs of several people")
+    parser.add_argument("--external", type=Path, metavar="DIR", help="heads of another hospital: heads.csv and images/")
+    parser.add_argument(
+        "--others", type=Path, nargs="+", default=[], metavar="DIR", help="ultrasound images without a measurable head"
+    )
     parser.add_argument("--model-version", default="1.0.0", metavar="VERSION", help="of the model (%(default)s)")
     parser.add_argument("--smoke", action="store_true", help="tiny networks on phantoms instead of --hc18")
     parser.add_argument("--dry-run", action="store_true", help="print the commands of all steps that are not done yet")
@@ -73,10 +77,18 @@ def _recipe(options: argparse.Namespace) -> Recipe:
         return Recipe(work / "phantoms", work, version=options.model_version, n_folds=2, is_smoke=True)
     given = {"no_head_faces": options.faces, "no_head_crowds": options.crowds}
     photographs = {name: folder.resolve() for name, folder in given.items() if folder is not None}
-    missing = [folder for folder in (options.hc18, *photographs.values()) if not folder.is_dir()]
-    if missing:
-        raise ConfigError(f"{missing[0]}: is not a folder; check the options --hc18, --faces and --crowds")
-    return Recipe(options.hc18.resolve(), work, photographs, options.model_version)
+    if (options.external is None) != (not options.others):
+        raise ConfigError("--external and --others belong together: the image checks are fitted to both")
+    elsewhere = [folder.resolve() for folder in (*filter(None, [options.external]), *options.others)]
+    folders = (options.hc18, *photographs.values(), *elsewhere)
+    if missing := [folder for folder in folders if not folder.is_dir()]:
+        given = "--hc18, --faces, --crowds, --external and --others"
+        raise ConfigError(f"{missing[0]}: is not a folder; check the options {given}")
+    root = options.hc18.resolve()
+    if not elsewhere:
+        return Recipe(root, work, photographs, options.model_version)
+    external, *others = elsewhere
+    return Recipe(root, work, photographs, options.model_version, external=external, others=tuple(others))
 
 
 def _remember(recipe: Recipe) -> None:
@@ -87,6 +99,8 @@ def _remember(recipe: Recipe) -> None:
     """
     photographs = {name: str(folder) for name, folder in recipe.photographs.items()}
     facts = {"hc18": str(recipe.root), "photographs": photographs, "smoke": recipe.is_smoke, "version": recipe.version}
+    if recipe.external is not None:
+        facts |= {"external": str(recipe.external), "others": list(map(str, recipe.others))}
     path = recipe.work / "recipe.json"
     text = json.dumps(facts, indent=2) + "\n"
     if path.exists() and path.read_text(encoding="utf-8") != text:

@@ -50,6 +50,9 @@ class Recipe:
         photographs: folders of photographs without a head, by the name of their dataset.
         version: of the model.
         n_folds: number of folds.
+        external: folder with `heads.csv` and `images`, heads of another hospital; with `others` it gives the image
+            checks and the intervals of unfamiliar images.
+        others: folders of ultrasound images without a measurable head.
         is_smoke: whether the data are phantoms and the networks tiny: tests the chain, not the model.
     """
 
@@ -58,12 +61,15 @@ class Recipe:
     photographs: dict[str, Path] = field(default_factory=dict)
     version: str = "1.0.0"
     n_folds: int = 5
+    external: Path | None = None
+    others: tuple[Path, ...] = ()
     is_smoke: bool = False
 
     @property
     def steps(self) -> list[Step]:
         """All steps in order."""
-        return [*self._data(), *self._reference_run(), *self._folds(), *self._last_stage(), *self._evaluation()]
+        made = [*self._data(), *self._reference_run(), *self._folds(), *self._last_stage()]
+        return [*made, *self._image_checks(), *self._evaluation()]
 
     def _data(self) -> list[Step]:
         steps = []
@@ -153,7 +159,8 @@ class Recipe:
         identity = ("--name", "hc18", "--model-version", self.version, "--training", summary)
         steps.append(self._attach("final", self.work / "final.onnx", self.work / "final-refiner.onnx", *identity))
         steps.append(self._measure("final-unlabelled", self.work / "final.zip", "test_set"))
-        data, output = self._data_folder("final"), self.work / "hc18.zip"
+        data = self._data_folder("final")
+        output = self.work / ("hc18.zip" if self.external is None else "calibrated.zip")
         pairs = [self.work / "folds.csv", data / f"{TRAIN}.json", self.work / "folds.csv", data / f"{VAL}.json"]
         names = ("folds_unlabelled.csv", "reference-unlabelled_details.csv", "final-unlabelled_details.csv")
         reference = (self.work / "reference_run.csv", self._data_folder("reference") / f"{VAL}.json")
@@ -164,6 +171,33 @@ class Recipe:
             *("--report", str(self.work / "intervals")),
         ]
         return [*steps, Step("calibrate", "calibrate_trust", tuple(arguments), output, may_miss=self.is_smoke)]
+
+    def _image_checks(self) -> list[Step]:
+        """Checks and intervals for images unlike HC18's, which the networks did not see."""
+        if self.external is None:
+            return []
+        away, data = self.work / "external.json", self._data_folder("final")
+        source = ("--table", str(self.external / "heads.csv"), "--images", str(self.external / "images"))
+        steps = [Step("external-convert", "convert_external_heads", (*source, "--output", str(away)), away)]
+        datasets = [away, *(self.work / f"{folder.name}.json" for folder in self.others)]
+        for folder, path in zip(self.others, datasets[1:], strict=True):
+            arguments = ("--images", str(folder), "--output", str(path))
+            steps.append(Step(f"{folder.name}-convert", "convert_no_head", arguments, path))
+        tables = [self.work / "unseen" / f"{path.stem}.csv" for path in datasets]
+        names = ("--datasets", *map(str, datasets), "--output", str(self.work / "unseen"))
+        steps.append(Step("unseen", "measure_unseen", ("--model", str(self.work / "final.zip"), *names), tables[-1]))
+        home = (str(data / f"{TRAIN}.json"), str(data / f"{VAL}.json"))
+        checked, rows = self.work / "checked.zip", self.work / "checked"
+        given = ["--home", str(self.work / "folds.csv"), *home, "--away", str(tables[0]), str(away)]
+        for table, dataset in zip(tables[1:], datasets[1:], strict=True):
+            given += ["--no-head", str(table), str(dataset)]
+        files = ("--rows", str(rows), "--model", str(self.work / "calibrated.zip"), "--output", str(checked))
+        steps.append(Step("image-checks", "calibrate_checks", (*given, *files), checked))
+        pairs = [part for path in home for part in ("--out-of-fold", str(rows / "folds.csv"), path)]
+        elsewhere = ("--away", str(rows / "external.csv"), str(away), "--keep-home")
+        output = self.work / "hc18.zip"
+        files = ("--model", str(checked), "--output", str(output), "--report", str(self.work / "intervals"))
+        return [*steps, Step("calibrate-away", "calibrate", (*pairs, *elsewhere, *files), output, may_miss=True)]
 
     def _evaluation(self) -> list[Step]:
         steps = []
