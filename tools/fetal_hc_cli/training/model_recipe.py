@@ -187,7 +187,8 @@ class Recipe:
         names = ("--datasets", *map(str, datasets), "--output", str(self.work / "unseen"))
         steps.append(Step("unseen", "measure_unseen", ("--model", str(self.work / "final.zip"), *names), tables[-1]))
         home = (str(data / f"{TRAIN}.json"), str(data / f"{VAL}.json"))
-        checked, rows = self.work / "checked.zip", self.work / "checked"
+        rows = self.work / "checked"
+        checked = rows / "model.zip"
         given = ["--home", str(self.work / "folds.csv"), *home, "--away", str(tables[0]), str(away)]
         for table, dataset in zip(tables[1:], datasets[1:], strict=True):
             given += ["--no-head", str(table), str(dataset)]
