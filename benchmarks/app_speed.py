@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, ViewportSize, sync_playwright
 
 from fetal_hc_cli import new_parser
 from hc18.geometry.ellipse import Ellipse
@@ -53,15 +53,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    chromium = os.environ.get(_CHROMIUM_VARIABLE) or next(filter(None, map(shutil.which, _CHROMIUM_NAMES)), None)
+    chromium = find_chromium()
     if chromium is None:
-        print(f"error: no Chromium; install it or set {_CHROMIUM_VARIABLE}", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
         cases = write_phantom_folder(folder / "phantoms", options.images, 0, 0)
         images = [folder / "phantoms" / case.folder / case.filename for case in cases]
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(_CHROMIUM_ARGUMENTS))
+        browser = launch(playwright, chromium)
         passed = [_time_start_and_results(browser, folder, images), _time_queue(browser, folder, options.queue)]
         browser.close()
     return 0 if all(passed) else 1
@@ -70,9 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _time_start_and_results(browser: Browser, folder: Path, images: Sequence[Path]) -> bool:
     """Prints the time from the command to the first page and from choosing a file to its result."""
     begin = time.perf_counter()
-    with _app(folder / "empty.db") as url:
-        page = _new_page(browser)
-        _open(page, url, "Start here")
+    with running_app(folder / "empty.db") as url:
+        page = new_page(browser)
+        open_app(page, url, "Start here")
         start_s = time.perf_counter() - begin
         seconds = [_time_upload(page, url, image) for image in images]
         messages = _messages_of_a_drag(page, url)
@@ -88,7 +87,7 @@ def _time_start_and_results(browser: Browser, folder: Path, images: Sequence[Pat
 
 def _time_upload(page: Page, url: str, image: Path) -> float:
     """Seconds from choosing a file to its picture and circumference on a page that is open."""
-    _open(page, url, "Start here")
+    open_app(page, url, "Start here")
     begin = time.perf_counter()
     page.locator("input[type=file]").set_input_files(str(image))
     page.locator("svg[role=application]").wait_for()
@@ -120,14 +119,14 @@ def _messages_of_a_drag(page: Page, url: str) -> int:
 def _time_queue(browser: Browser, folder: Path, n_cases: int) -> bool:
     """Prints the time from the click on the queue to its table."""
     _fill(folder / "full.db", n_cases)
-    with _app(folder / "full.db") as url:
-        page = _new_page(browser)
-        _open(page, url, "Start here")
+    with running_app(folder / "full.db") as url:
+        page = new_page(browser)
+        open_app(page, url, "Start here")
         seconds = []
         for _ in range(3):
             begin = time.perf_counter()
             page.get_by_role("link", name="Queue").click()
-            page.get_by_text(f"of {n_cases:,}. Tick a row").wait_for()
+            page.get_by_text(f"of {n_cases:,}. Click a case").wait_for()
             seconds.append(time.perf_counter() - begin)
             page.get_by_role("link", name="Measure").click()
             page.get_by_text("Start here").wait_for()
@@ -149,7 +148,7 @@ def _fill(path: Path, n_cases: int) -> None:
 
 
 @contextmanager
-def _app(store: Path) -> Iterator[str]:
+def running_app(store: Path) -> Iterator[str]:
     """Address of the app while it runs."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -168,13 +167,26 @@ def _app(store: Path) -> Iterator[str]:
         process.wait(timeout=30)
 
 
-def _new_page(browser: Browser) -> Page:
+def find_chromium() -> str | None:
+    """The browser's program; None with a sentence on the error output if there is none."""
+    found = os.environ.get(_CHROMIUM_VARIABLE) or next(filter(None, map(shutil.which, _CHROMIUM_NAMES)), None)
+    if found is None:
+        print(f"error: no Chromium; install it or set {_CHROMIUM_VARIABLE}", file=sys.stderr)
+    return found
+
+
+def launch(playwright: Playwright, chromium: str) -> Browser:
+    """A headless browser."""
+    return playwright.chromium.launch(executable_path=chromium, args=list(_CHROMIUM_ARGUMENTS))
+
+
+def new_page(browser: Browser) -> Page:
     page = browser.new_context(viewport=_VIEWPORT).new_page()
     page.set_default_timeout(_TIMEOUT_MS)
     return page
 
 
-def _open(page: Page, url: str, text: str) -> None:
+def open_app(page: Page, url: str, text: str) -> None:
     """Opens the app, waiting for the server if it is still starting."""
     deadline = time.perf_counter() + _TIMEOUT_MS / 1000.0
     while True:

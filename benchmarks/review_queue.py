@@ -23,7 +23,7 @@ from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import from_table
 from hc18.reviews.models import ModelMeasurement, ModelVersion, NewCase, ReviewAction, SoftMask
-from hc18.reviews.queue import QueueFilter
+from hc18.reviews.queue import QueueFilter, QueueView
 from hc18.reviews.store import ReviewStore
 
 N_CASES = 10_000
@@ -62,9 +62,9 @@ def _measure(address: str, n_cases: int) -> bool:
     with ReviewStore(address) as store:
         pages = {
             "last page": _median_seconds(lambda: store.queue(page=n_cases)),
-            "page of flagged cases": _median_seconds(lambda: store.queue(QueueFilter.FLAGGED)),
-            "search": _median_seconds(lambda: store.queue(search="case 99")),
-            "next case": _median_seconds(lambda: store.next_case(n_cases // 2)),
+            "page of flagged cases": _median_seconds(lambda: store.queue(QueueView(QueueFilter.FLAGGED))),
+            "search": _median_seconds(lambda: store.queue(QueueView(search="case 99"))),
+            "next case": _median_seconds(lambda: store.neighbours(QueueView(QueueFilter.UNREVIEWED), n_cases // 2)),
             "one case with its image": _median_seconds(lambda: (store.case(7), store.image(7))),
             "one click saved": _median_seconds(lambda: _click(store)),
         }
@@ -110,7 +110,7 @@ def _open_queue(address: str) -> None:
     """What the app does before it can show the queue."""
     with ReviewStore(address) as store:
         store.progress()
-        store.queue(QueueFilter.UNREVIEWED)
+        store.queue(QueueView(QueueFilter.UNREVIEWED))
 
 
 def _click(store: ReviewStore) -> None:

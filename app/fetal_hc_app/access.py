@@ -13,6 +13,7 @@ import streamlit as st
 from streamlit.errors import StreamlitSecretNotFoundError
 
 from fetal_hc_app import wording
+from fetal_hc_app.texts import text
 
 _NAME_KEY = "reviewer_name"
 
@@ -59,14 +60,14 @@ def require_access() -> None:
     if not is_configured:
         return
     if not st.user.to_dict().get("is_logged_in"):
-        st.subheader("Please log in")
-        st.write("This reviewer is open to the people on its list.")
-        st.button("Log in", type="primary", on_click=st.login)
+        st.subheader(text("Please log in"))
+        st.write(text("This reviewer is open to the people on its list."))
+        st.button(text("Log in"), type="primary", on_click=st.login)
         st.stop()
     admission = admit(st.user.to_dict(), _allow_list(secrets))
     if admission.refusal:
         st.error(wording.plain(admission.refusal), icon=":material/block:")
-        st.button("Log out", on_click=st.logout)
+        st.button(text("Log out"), on_click=st.logout)
         st.stop()
     st.session_state["login"] = admission.reviewer
 
@@ -114,14 +115,14 @@ def reviewer_panel() -> None:
     """Name of the reviewer: shown after a login, typed without one."""
     login = st.session_state.get("login")
     if login:
-        st.button(f"Log out {wording.plain(str(login))}", on_click=st.logout, icon=":material/logout:")
+        st.button(text("Log out {name}", name=wording.plain(str(login))), on_click=st.logout, icon=":material/logout:")
         return
     st.text_input(
-        "Your name",
+        text("Your name"),
         key=_NAME_KEY,
         persist_state="session",
         max_chars=100,
-        placeholder="Your name (for the record)",
+        placeholder=text("Your name (for the record)"),
         label_visibility="collapsed",
         icon=":material/person:",
     )

@@ -7,6 +7,7 @@ only while the case is as the reviewer saw it; after that it is offered, and the
 from __future__ import annotations
 
 import math
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,15 +16,17 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from fetal_hc.errors import MeasurementError
-from fetal_hc_app import access, wording
+from fetal_hc_app import access, undo, wording
 from fetal_hc_app.editor import read_edit
 from fetal_hc_app.resources import store
+from fetal_hc_app.texts import text
 from hc18.geometry.ellipse import Ellipse
 from hc18.reviews.drafts import KeptDraft
 from hc18.reviews.models import CaseId, CaseState, ReviewCase, StoreError
 from hc18.reviews.validation import ellipse_problem
 
 FIELD_NAMES = ("center_x", "center_y", "semi_axis_a", "semi_axis_b", "angle_deg")
+_LATE_S = 5.0  # until the browser has surely drawn what it was told
 _SESSION_KEY = "editor_session"
 
 
@@ -39,6 +42,10 @@ class Draft:
         reviewer: whose kept drawing was looked up; empty before a name is known.
         offered: an earlier drawing of this reviewer that was not applied, because the case has changed since.
         restored: what was restored, as a sentence; empty if nothing was.
+        kept_at_utc: when this session kept the drawing last, or read the one that it shows; None if it has not.
+        is_elsewhere: whether the offered drawing comes from another browser of the same reviewer.
+        former_px: what was on the screen before `ellipse_px`.
+        changed_at: when that changed, on the clock of `time.monotonic`.
     """
 
     ellipse_px: Ellipse | None
@@ -48,6 +55,21 @@ class Draft:
     reviewer: str = ""
     offered: KeptDraft | None = None
     restored: str = ""
+    kept_at_utc: datetime | None = None
+    is_elsewhere: bool = False
+    former_px: Ellipse | None = None
+    changed_at: float = 0.0
+
+    def show(self, ellipse_px: Ellipse | None) -> None:
+        """Puts another ellipse on the screen."""
+        if ellipse_px != self.ellipse_px:
+            self.former_px, self.ellipse_px, self.changed_at = self.ellipse_px, ellipse_px, time.monotonic()
+
+    def is_former(self, name: str, value: float) -> bool:
+        """Whether a number field shows what it did just before: the browser has not drawn the new ellipse yet."""
+        if self.former_px is None or time.monotonic() - self.changed_at > _LATE_S:
+            return False
+        return math.isclose(field_values(self.former_px)[name], value, abs_tol=1e-9)
 
     @property
     def is_changed(self) -> bool:
@@ -55,9 +77,9 @@ class Draft:
         return self.ellipse_px != self.saved_px
 
 
-def editor_key(case_id: CaseId) -> str:
-    """Key of the editor's state in the session."""
-    return f"editor-{case_id}"
+def editor_case(case_id: CaseId) -> str:
+    """Name of a case in the editor."""
+    return f"case-{case_id}"
 
 
 def editor_session() -> str:
@@ -79,21 +101,36 @@ def open_draft(case: ReviewCase) -> Draft:
     if draft.reviewer != access.reviewer():
         draft.reviewer = access.reviewer()
         _restore(case, draft)
-    edit = read_edit(editor_key(case.case_id))
-    if edit is not None and edit.session == editor_session() and edit.seq > draft.seq:
-        draft.seq = edit.seq
-        if not case.state.is_signed and edit.ellipse != draft.ellipse_px:
-            draft.ellipse_px = edit.ellipse
-            draft.restored = _sentence_on_reconnect() if edit.is_resent else ""
-            _keep(case.case_id, draft)
+    elif draft.reviewer:
+        _look_elsewhere(case, draft)
+    take_edit()
     return draft
 
 
-def change_ellipse(case_id: CaseId, ellipse_px: Ellipse | None) -> None:
-    """Replaces the drawn ellipse, for reset and discard."""
+def take_edit() -> None:
+    """Takes over what was drawn in the browser since the last run, into the draft of the case it was drawn in."""
+    edit = read_edit()
+    if edit is None or edit.session != editor_session() or not edit.case.startswith("case-"):
+        return
+    case_id = CaseId(int(edit.case.removeprefix("case-")))
+    draft = _find(case_id)
+    if draft is None or edit.seq <= draft.seq:
+        return
+    draft.seq = edit.seq
+    if edit.ellipse == draft.ellipse_px or store().state(case_id).is_signed:
+        return
+    _put(case_id, draft, edit.ellipse)
+    draft.restored = _sentence_on_reconnect() if edit.is_resent else ""
+    _keep(case_id, draft)
+
+
+def change_ellipse(case_id: CaseId, ellipse_px: Ellipse | None, *, can_be_undone: bool = True) -> None:
+    """Replaces the drawn ellipse, for reset and discard, and for undo, which is not undone itself."""
     draft = _find(case_id)
     if draft is not None:
-        draft.ellipse_px = ellipse_px
+        if can_be_undone:
+            _put(case_id, draft, ellipse_px)
+        draft.show(ellipse_px)
         draft.restored = ""
         _keep(case_id, draft)
 
@@ -112,7 +149,7 @@ def change_field(
     """
     draft = _find(case_id)
     value = st.session_state.get(field_key)
-    if draft is None or draft.ellipse_px is None or value is None:
+    if draft is None or draft.ellipse_px is None or value is None or draft.is_former(name, float(value)):
         return
     if name.startswith("semi_axis") and value <= 0.0:
         tell_error(case_id, f"A semi-axis of {value:g} px is not possible. Type a length above 0.")
@@ -132,7 +169,7 @@ def change_field(
     if problem:
         tell_error(case_id, wording.sentence(problem))
         return
-    draft.ellipse_px = changed
+    _put(case_id, draft, changed)
     draft.restored = ""
     _keep(case_id, draft)
 
@@ -150,13 +187,14 @@ def load_saved(case_id: CaseId) -> None:
         return
     state = store().state(case_id)
     if draft.is_changed and draft.ellipse_px is not None:
-        draft.offered = KeptDraft(draft.ellipse_px, draft.revision, datetime.now(UTC))
-    draft.ellipse_px = draft.saved_px = saved_ellipse(state)
+        draft.offered, draft.is_elsewhere = KeptDraft(draft.ellipse_px, draft.revision, datetime.now(UTC)), False
+    draft.saved_px = saved_ellipse(state)
+    draft.show(draft.saved_px)
     draft.revision, draft.restored = state.revision, ""
     if draft.offered is not None and draft.offered.ellipse_px == draft.ellipse_px:
         draft.offered = None
-    edit = read_edit(editor_key(case_id))
-    if edit is not None and edit.session == editor_session():
+    edit = read_edit()
+    if edit is not None and edit.session == editor_session() and edit.case == editor_case(case_id):
         draft.seq = max(draft.seq, edit.seq)
 
 
@@ -164,7 +202,8 @@ def use_offered(case_id: CaseId) -> None:
     """Puts the offered drawing on the screen; it is not saved yet."""
     draft = _find(case_id)
     if draft is not None and draft.offered is not None:
-        draft.ellipse_px, draft.offered = draft.offered.ellipse_px, None
+        _put(case_id, draft, draft.offered.ellipse_px)
+        draft.offered = None
         _keep(case_id, draft)
 
 
@@ -189,8 +228,31 @@ def follow_action(case_id: CaseId, state: CaseState, *, keeps_drawing: bool) -> 
         return
     draft.revision, draft.saved_px = state.revision, saved_ellipse(state)
     if not keeps_drawing:
-        draft.ellipse_px, draft.restored = draft.saved_px, ""
+        draft.show(draft.saved_px)
+        draft.restored = ""
     _keep(case_id, draft)
+
+
+def revision_of(case_id: CaseId) -> int:
+    """The revision of a case that this session has seen; that of the store if it has seen none."""
+    draft = _find(case_id)
+    return store().state(case_id).revision if draft is None else draft.revision
+
+
+def _put(case_id: CaseId, draft: Draft, ellipse_px: Ellipse | None) -> None:
+    """Changes the drawn ellipse so that the change can be undone."""
+    undo.begin()
+    undo.steps().add(case_id, draft.ellipse_px, ellipse_px)
+    draft.show(ellipse_px)
+
+
+def _look_elsewhere(case: ReviewCase, draft: Draft) -> None:
+    """Offers what the same reviewer has drawn in another browser since, and says so."""
+    kept = store().draft(case.case_id, draft.reviewer)
+    is_own = kept is None or kept.saved_at_utc == draft.kept_at_utc
+    if kept is None or is_own or kept.ellipse_px in (draft.ellipse_px, draft.saved_px) or case.state.is_signed:
+        return
+    draft.offered, draft.is_elsewhere, draft.kept_at_utc = kept, True, kept.saved_at_utc
 
 
 def _restore(case: ReviewCase, draft: Draft) -> None:
@@ -201,17 +263,18 @@ def _restore(case: ReviewCase, draft: Draft) -> None:
     if kept is None or kept.ellipse_px == draft.saved_px:
         return
     if case.state.is_signed or kept.revision != case.state.revision:
-        draft.offered = kept
+        draft.offered, draft.kept_at_utc = kept, kept.saved_at_utc
         return
-    draft.ellipse_px = kept.ellipse_px
-    draft.restored = (
-        f"Restored: the ellipse that you drew at {wording.utc(kept.saved_at_utc)} and did not save. Save it as a "
-        "correction, or discard the changes."
+    draft.ellipse_px, draft.kept_at_utc = kept.ellipse_px, kept.saved_at_utc
+    draft.restored = text(
+        "Restored: the ellipse that you drew at {when} and did not save. Save it as a correction, or discard the "
+        "changes.",
+        when=wording.utc(kept.saved_at_utc),
     )
 
 
 def _sentence_on_reconnect() -> str:
-    return (
+    return text(
         "The app was restarted while you were drawing. Your ellipse was restored and is not saved yet: save it as a "
         "correction, or discard the changes."
     )
@@ -224,11 +287,12 @@ def _keep(case_id: CaseId, draft: Draft) -> None:
         return
     try:
         if draft.is_changed and draft.ellipse_px is not None:
-            store().keep_draft(case_id, reviewer, draft.revision, draft.ellipse_px)
+            kept = store().keep_draft(case_id, reviewer, draft.revision, draft.ellipse_px)
+            draft.kept_at_utc = kept.saved_at_utc
         elif draft.offered is None:
             store().drop_draft(case_id, reviewer)
     except StoreError as error:
-        st.toast(f"The drawing is on the screen but was not kept: {error}", icon=":material/warning:")
+        st.toast(text("The drawing is on the screen but was not kept: {why}", why=error), icon=":material/warning:")
 
 
 def _find(case_id: CaseId) -> Draft | None:

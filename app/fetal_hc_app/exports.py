@@ -21,7 +21,7 @@ def cases_csv(store: ReviewStore, case_ids: Iterable[CaseId]) -> str:
     Raises:
         FetalHCError: if a case cannot be read or contradicts itself.
     """
-    return to_csv(to_report(store, case, None, with_picture=False) for case in store.cases(case_ids))
+    return to_csv(to_report(store, case, None) for case in store.cases(case_ids))
 
 
 def submission_csv(store: ReviewStore, names: Mapping[str, CaseId]) -> str:

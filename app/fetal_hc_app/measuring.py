@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from fetal_hc.errors import FetalHCError
 from fetal_hc_app.resources import Model
 from fetal_hc_app.uploads import ImageFile, StillImage
 from hc18.dataset.pixel_size_table import PixelSizeRow
@@ -11,9 +15,10 @@ from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, candidate, choose_pixel_size, from_table, from_user
 from hc18.measurement.pipeline import measure_frame
 from hc18.reviews.adapters import from_measurement
-from hc18.reviews.models import CaseId, NewCase, SoftMask
+from hc18.reviews.models import CaseId, NewCase, Registration, SoftMask
 from hc18.reviews.store import ReviewStore
 
+_PER_TRANSACTION, _MOST_WORKERS = 16, 8
 NOBODY = "no name given"  # for measurements before the reviewer has typed a name; decisions need one
 
 
@@ -69,6 +74,57 @@ def register_still(
         ModelError: if the network fails on the image.
         StoreError: if the case cannot be written.
     """
+    registration = store.register_case(measure_still(model, still, sizes), reviewer or NOBODY)
+    return _to_source(still, registration)
+
+
+def register_many(
+    store: ReviewStore, model: Model, stills: Sequence[StillImage], sizes: Sizes, reviewer: str
+) -> Iterator[list[tuple[StillImage, tuple[CaseId, UploadSource] | FetalHCError]]]:
+    """Measures many images on all cores and puts them into the store, some in one transaction.
+
+    Args:
+        store: to add to.
+        model: whose network uses one thread for an image.
+        stills: the images.
+        sizes: that the session knows.
+        reviewer: who adds them.
+
+    Yields:
+        What became of the next images, in their order; an image that cannot be measured has its error.
+
+    Raises:
+        StoreError: if the cases cannot be written.
+    """
+
+    def attempt(still: StillImage) -> NewCase | FetalHCError:
+        try:
+            return measure_still(model, still, sizes)
+        except FetalHCError as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, _MOST_WORKERS)) as pool:
+        for start in range(0, len(stills), _PER_TRANSACTION):
+            chunk = stills[start : start + _PER_TRANSACTION]
+            found = list(pool.map(attempt, chunk))
+            new = [case for case in found if isinstance(case, NewCase)]
+            registered = iter(store.register_cases(new, reviewer or NOBODY))
+            yield [
+                (still, case if isinstance(case, FetalHCError) else _to_source(still, next(registered)))
+                for still, case in zip(chunk, found, strict=True)
+            ]
+
+
+def _to_source(still: StillImage, registration: Registration) -> tuple[CaseId, UploadSource]:
+    return registration.case_id, UploadSource(still.file, registration.is_new)
+
+
+def measure_still(model: Model, still: StillImage, sizes: Sizes) -> NewCase:
+    """An image with its measurement, ready for the store.
+
+    Raises:
+        ModelError: if the network fails on the image.
+    """
 
     def calibrate(ellipse_px: Ellipse | None) -> Calibration:
         return choose_pixel_size(sizes.candidates(still.file, ellipse_px))
@@ -78,6 +134,4 @@ def register_still(
     if found.detection is not None:
         mask = SoftMask(found.detection.box_xyxy, found.detection.soft_mask)
     recorded = from_measurement(model.version, measurement, model.heads.intervals)
-    case = NewCase(still.image_rgb, measurement.calibration, recorded, soft_mask=mask)
-    registration = store.register_case(case, reviewer or NOBODY)
-    return registration.case_id, UploadSource(still.file, registration.is_new)
+    return NewCase(still.image_rgb, measurement.calibration, recorded, soft_mask=mask)

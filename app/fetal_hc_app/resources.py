@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
+from streamlit.runtime import get_instance
 
 from fetal_hc.model.checksum import file_sha256
 from hc18.geometry.contour import mask_edge_points
 from hc18.measurement.head_model import HeadModel, bundled_model_path, load_model
-from hc18.reviews.models import CaseId, ModelVersion
-from hc18.reviews.pictures import to_png
+from hc18.reviews.models import CaseId, CaseState, ModelVersion
+from hc18.reviews.pictures import from_png
 from hc18.reviews.store import ReviewStore
 
 STORE_VARIABLE = "FETAL_HC_STORE"
@@ -53,13 +53,13 @@ class Picture:
     """A stored image.
 
     Attributes:
-        image_rgb: (H, W, 3) uint8, shared: never changed.
-        url: `data:` URL of it as a lossless PNG.
+        png: as a lossless PNG.
+        image_rgb: its pixels, (H, W, 3) uint8, shared: never changed.
         mask_edge_xy: (n, 2) points on the edge of the model's mask, px, pixel centres at integers.
     """
 
+    png: bytes
     image_rgb: NDArray[np.uint8]
-    url: str
     mask_edge_xy: NDArray[np.float64]
 
 
@@ -74,6 +74,16 @@ def model() -> Model:
     heads = load_model(path, num_threads=_THREADS)
     heads.predict(np.zeros((540, 800, 3), dtype=np.uint8))
     return Model(heads, ModelVersion(heads.name, heads.version, file_sha256(path)), _read_card(path))
+
+
+@st.cache_resource(show_spinner=False)
+def model_for_many() -> Model:
+    """The same model with one thread for an image, for many images side by side.
+
+    Raises:
+        ModelError: if it is missing or damaged.
+    """
+    return replace(model(), heads=load_model(bundled_model_path(), num_threads=1))
 
 
 @st.cache_resource(show_spinner="Opening the review store")
@@ -99,11 +109,29 @@ def picture(case_id: CaseId, image_sha256: str, mask_version: str) -> Picture:
         StoreError: if it is missing or damaged.
     """
     del image_sha256, mask_version  # they tell one picture from another in the cache
-    image_rgb = store().image(case_id)
+    png = store().png(case_id)
     mask = store().soft_mask(case_id)
     edge = np.empty((0, 2)) if mask is None else mask_edge_points(mask.mask, mask.box_xyxy)
-    url = "data:image/png;base64," + base64.b64encode(to_png(image_rgb)).decode("ascii")
-    return Picture(image_rgb, url, edge)
+    return Picture(png, from_png(png), edge)
+
+
+def picture_of(case_id: CaseId, state: CaseState) -> Picture:
+    """The picture of a case as it is now.
+
+    Raises:
+        StoreError: if it is missing or damaged.
+    """
+    return picture(case_id, state.image_sha256, f"{state.measurement.model.sha256} {state.measured_at_utc}")
+
+
+def picture_url(picture: Picture, place: str) -> str:
+    """Address from which this session's browser gets a picture; the same picture always has the same one.
+
+    Args:
+        picture: of a case.
+        place: where it is shown; another picture at the same place takes its place on the server.
+    """
+    return get_instance().media_file_mgr.add(picture.png, "image/png", place)
 
 
 def _read_card(model_path: Path) -> str:

@@ -13,11 +13,22 @@ from fetal_hc_app.screens.about import about_page
 from fetal_hc_app.screens.case import case_page
 from fetal_hc_app.screens.measure import measure_page
 from fetal_hc_app.screens.queue import queue_page
+from fetal_hc_app.screens.reading import reading_page
+from fetal_hc_app.texts import text
 
 _ICON = Path(__file__).resolve().parent / "icon.svg"
 _STYLE = """
 <style>
-  .stMainBlockContainer { padding: 4.4rem 1.6rem 2rem; max-width: 1680px; }
+  .stMainBlockContainer { padding: 4.4rem 1.6rem 2rem; max-width: 2480px; }
+  .st-key-case-columns .stHorizontalBlock:has(.st-key-editor) { flex-direction: row-reverse; }
+  @media (max-width: 1000px) {
+    .st-key-case-columns .stHorizontalBlock:has(.st-key-editor) { flex-direction: column-reverse; }
+    .stColumn:has(.st-key-editor), .stColumn:has(.st-key-decision) { width: 100%; flex: 1 1 auto; }
+    .stMetric { min-width: 7rem; }
+  }
+  [data-testid="stCaptionContainer"] { color: inherit; opacity: 0.82; }
+  .stMarkdown pre, .stMarkdown pre code { white-space: pre-wrap !important; overflow: visible; }
+  [data-testid="stMetricDelta"] { color: inherit; }
   .stVerticalBlock { gap: 0.6rem; }
   [data-testid="stToastContainer"] { top: auto; bottom: 1rem; }
   .stMarkdown p, .stMarkdown li { font-size: 0.92rem; line-height: 1.45; }
@@ -40,19 +51,24 @@ def run() -> None:
     st.html(_STYLE)
     pages = {
         "measure": st.Page(
-            measure_page, title="Measure", icon=":material/straighten:", url_path="measure", default=True
+            measure_page, title=text("Measure"), icon=":material/straighten:", url_path="measure", default=True
         ),
-        "queue": st.Page(queue_page, title="Queue", icon=":material/list:", url_path="queue"),
-        "case": st.Page(case_page, title="Case", icon=":material/image_search:", url_path="case"),
-        "agreement": st.Page(_agreement_page, title="Agreement", icon=":material/query_stats:", url_path="agreement"),
-        "faces": st.Page(_faces_page, title="Faces", icon=":material/face:", url_path="faces"),
-        "about": st.Page(about_page, title="About", icon=":material/info:", url_path="about"),
+        "queue": st.Page(queue_page, title=text("Queue"), icon=":material/list:", url_path="queue"),
+        "case": st.Page(case_page, title=text("Case"), icon=":material/image_search:", url_path="case"),
+        "reading": st.Page(
+            reading_page, title=text("Second reading"), icon=":material/visibility_off:", url_path="reading"
+        ),
+        "agreement": st.Page(
+            _agreement_page, title=text("Agreement"), icon=":material/query_stats:", url_path="agreement"
+        ),
+        "faces": st.Page(_faces_page, title=text("Faces"), icon=":material/face:", url_path="faces"),
+        "about": st.Page(about_page, title=text("About"), icon=":material/info:", url_path="about"),
     }
     page = st.navigation(list(pages.values()), position="top")
     session.keep_pages(pages)
     case_session.needs_whole_page()
     left, right = st.columns([4, 1.25], vertical_alignment="center")
-    left.html(f'<div class="research-banner" role="note">{DISCLAIMER}</div>')
+    left.html(f'<div class="research-banner" role="note">{text(DISCLAIMER)}</div>')
     access.require_access()
     with right:
         access.reviewer_panel()

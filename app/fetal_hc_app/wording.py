@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from fetal_hc_app.texts import text
 from hc18.geometry.pixel_size import Calibration, CalibrationSource
 from hc18.measurement.flags import Status, flag_text
 from hc18.reviews.models import CaseState, Decision, ReviewAction
@@ -29,6 +30,9 @@ ACTION_NAMES = {
     ReviewAction.REOPEN: "reopened",
     ReviewAction.CALIBRATE: "pixel size entered",
     ReviewAction.SET_AGE: "independent age entered",
+    ReviewAction.WITHDRAW: "decision withdrawn",
+    ReviewAction.READ: "read a second time, blind",
+    ReviewAction.ADJUDICATE: "disagreement settled",
 }
 SOURCE_NAMES = {
     CalibrationSource.CSV: "table",
@@ -58,26 +62,30 @@ REJECT_REASONS = (
 def state_name(state: CaseState | QueueRow) -> str:
     """Decision and signature in two words."""
     if state.is_signed:
-        again = " again" if state.n_signatures > 1 else ""
-        return f"{DECISION_NAMES[state.decision]}, signed{again}"
-    return DECISION_NAMES[state.decision]
+        words = "{decision}, signed again" if state.n_signatures > 1 else "{decision}, signed"
+        return text(words, decision=text(DECISION_NAMES[state.decision]))
+    return text(DECISION_NAMES[state.decision])
 
 
 def attention(row: QueueRow) -> str:
     """Why a case needs a look, in a few words; empty if it does not."""
-    names = [flag_text(flag).name for flag in row.flags]
+    names = [text(flag_text(flag).name) for flag in row.flags]
     if row.status in (Status.NO_HEAD, Status.FIT_FAILED):
-        names.insert(0, "No ellipse")
+        names.insert(0, text("No ellipse"))
     elif row.model_hc_mm is None:
-        names.insert(0, "No pixel size")
+        names.insert(0, text("No pixel size"))
     return ", ".join(names)
 
 
 def other_sizes(offers: Sequence[Calibration]) -> str:
     """Why a person has to choose among the pixel size in force and those that the files of the session give."""
     if any(offer.pixel_size_xy_mm is not None for offer in offers):
-        return "The files of this session give another pixel size for this ellipse than the one in force. Choose one."
-    return "The uploaded file gives no pixel size for this ellipse. The one in force comes from another file. Choose."
+        return text(
+            "The files of this session give another pixel size for this ellipse than the one in force. Choose one."
+        )
+    return text(
+        "The uploaded file gives no pixel size for this ellipse. The one in force comes from another file. Choose."
+    )
 
 
 def utc(moment: datetime) -> str:
@@ -87,20 +95,20 @@ def utc(moment: datetime) -> str:
 
 def sentence(message: str) -> str:
     """A message as a sentence: capital letter, full stop."""
-    text = message.strip()
-    text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+    words = message.strip()
+    words = words[:1].upper() + words[1:]
+    return words if words.endswith((".", "!", "?")) else f"{words}."
 
 
 def count(number: int, noun: str) -> str:
     """Such as "1 image" or "3 images"."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+    return f"{number:,} " + text(noun if number == 1 else f"{noun}s")
 
 
 def listed(names: Sequence[str], limit: int = 5) -> str:
     """Names separated by commas, the rest counted."""
     shown = ", ".join(names[:limit])
-    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
+    return text("{names} and {count} more", names=shown, count=len(names) - limit) if len(names) > limit else shown
 
 
 def display_name(file_name: str) -> str:
@@ -110,6 +118,6 @@ def display_name(file_name: str) -> str:
     return printable if len(printable) <= 60 else f"{printable[:40]}…{printable[-15:]}"
 
 
-def plain(text: str) -> str:
-    """`text` for Streamlit's Markdown, where nothing in it is taken for a format, a link or HTML."""
-    return "".join(f"\\{character}" if character in r"\`*_{}[]()<>#+-.!|~$:&" else character for character in text)
+def plain(words: str) -> str:
+    """`words` for Streamlit's Markdown, where nothing in it is taken for a format, a link or HTML."""
+    return "".join(f"\\{character}" if character in r"\`*_{}[]()<>#+-.!|~$:&" else character for character in words)

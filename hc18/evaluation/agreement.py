@@ -152,14 +152,14 @@ def score_agreement(reviewed: Iterable[ReviewedHc], n_rejected: int = 0) -> Agre
         if case.model_hc_mm is not None and case.reviewer_hc_mm is not None
     )
     n_corrected = sum(case.is_corrected for case in cases)
-    bias, sd, lower, upper = _limits([case.difference_mm for case in differences])
+    bias, sd, lower, upper = find_limits([case.difference_mm for case in differences])
     return Agreement(differences, len(cases) - n_corrected, n_corrected, n_rejected, bias, sd, lower, upper)
 
 
-def _limits(
+def find_limits(
     differences_mm: Sequence[float],
 ) -> tuple[Estimate | None, float | None, Estimate | None, Estimate | None]:
-    """Bias, SD, lower and upper limit of agreement, in mm."""
+    """Bias, SD, lower and upper limit of agreement of differences, in mm; see `score_agreement`."""
     n = len(differences_mm)
     if n == 0:
         return None, None, None, None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fetal_hc.io.tables import to_csv_text
 from hc18.evaluation.agreement import Agreement, Estimate, ReviewedHc, score_agreement
+from hc18.evaluation.reader_agreement import ReaderAgreement, ReadingPair
 from hc18.reports.table import to_line_cell
-from hc18.reviews.models import Decision
+from hc18.reviews.models import Decision, ReviewAction, ReviewCase, ReviewEvent
 from hc18.reviews.queue import QueueRow
+from hc18.reviews.state import to_outline
 
 AGREEMENT_COLUMNS = ("case", "decision", "model_hc_mm", "reviewer_hc_mm", "mean_hc_mm", "model_minus_reviewer_mm")
 
@@ -67,6 +69,92 @@ def agreement_figure(agreement: Agreement, *, size_inch: tuple[float, float] = (
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, -_SMALLEST_RANGE_MM), max(high, _SMALLEST_RANGE_MM))
     return figure
+
+
+def reader_pairs(case: ReviewCase, events: Sequence[ReviewEvent]) -> tuple[ReadingPair | None, ReadingPair | None]:
+    """Two readings of a case by different people, and two by the same person; None where there are none.
+
+    The first person's own decision counts as a reading, also after somebody else has settled a disagreement.
+
+    Args:
+        case: with its pixel size in force.
+        events: its history.
+    """
+    known: list[tuple[str, float]] = []
+    for event in events:
+        is_decision = event.action in (ReviewAction.ACCEPT, ReviewAction.CORRECT)
+        drawn = event.after if is_decision else event.reading
+        if drawn is None or drawn.ellipse_px is None:
+            continue
+        hc_mm = to_outline(drawn.ellipse_px, case.state.calibration).hc_mm
+        if hc_mm is None:
+            continue
+        if is_decision:
+            known = [item for item in known if not item[0].startswith("\0")]
+            known.insert(0, (f"\0{event.reviewer}", hc_mm))
+        else:
+            known.append((event.reviewer, hc_mm))
+    named = [(name.removeprefix("\0"), hc_mm) for name, hc_mm in known]
+    if len(named) < 2:
+        return None, None
+    first, *others = named
+    another = next((other for other in others if other[0] != first[0]), None)
+    again = next((other for other in others if other[0] == first[0]), None)
+    if again is None and another is not None:
+        first_of = {}
+        for name, hc_mm in others:
+            if name in first_of:
+                return _to_pair(case, first, another), _to_pair(case, (name, first_of[name]), (name, hc_mm))
+            first_of[name] = hc_mm
+    return _to_pair(case, first, another), _to_pair(case, first, again)
+
+
+def _to_pair(case: ReviewCase, first: tuple[str, float], second: tuple[str, float] | None) -> ReadingPair | None:
+    if second is None:
+        return None
+    settled = case.state.is_adjudicated
+    return ReadingPair(case.case_id, case.label, first[0], second[0], first[1], second[1], settled)
+
+
+def reader_figure(agreement: ReaderAgreement, *, size_inch: tuple[float, float] = (7.0, 4.4)) -> Figure:
+    """Differences over means of pairs of readings in mm, with bias and 95 % limits of agreement.
+
+    Args:
+        agreement: with at least one pair.
+        size_inch: width and height.
+    """
+    figure = Figure(figsize=size_inch, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_xlabel("Mean of both readings (mm)", fontsize=9)
+    axes.set_ylabel("First minus second reading (mm)", fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.axhline(0.0, color="0.75", linewidth=0.8)
+    means, differences = zip(*((pair.mean_mm, pair.difference_mm) for pair in agreement.pairs), strict=True)
+    axes.scatter(means, differences, s=26, c=_ACCEPTED_COLOR, alpha=0.75, linewidths=0)
+    lines = {"Bias": agreement.bias_mm, "-1.96 SD": agreement.lower_limit_mm, "+1.96 SD": agreement.upper_limit_mm}
+    _draw_lines(axes, lines.items(), is_spread_out=bool(agreement.sd_mm))
+    axes.set_title(f"HC of {len(agreement.pairs)} pairs of readings", fontsize=10, loc="left")
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, -_SMALLEST_RANGE_MM), max(high, _SMALLEST_RANGE_MM))
+    return figure
+
+
+READER_COLUMNS = ("case", "first_reader", "second_reader", "first_hc_mm", "second_hc_mm", "first_minus_second_mm")
+
+
+def reader_csv(pairs: Iterable[ReadingPair]) -> str:
+    """One row per pair of readings under a header, in mm; for spreadsheets."""
+    rows = [
+        [
+            to_line_cell(pair.label),
+            to_line_cell(pair.first_reader),
+            to_line_cell(pair.second_reader),
+            *(f"{value:.2f}" for value in (pair.first_mm, pair.second_mm, pair.difference_mm)),
+        ]
+        for pair in pairs
+    ]
+    return to_csv_text(READER_COLUMNS, rows, for_spreadsheets=True)
 
 
 def agreement_csv(agreement: Agreement) -> str:

@@ -17,6 +17,7 @@ from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, CalibrationSource
 from hc18.obstetrics.gestational_age import GestationalAge, gestational_ages
 from hc18.obstetrics.growth import GrowthAssessment, intergrowth_hc
+from hc18.obstetrics.head_shape import CEPHALIC_INDEX_RANGE, HeadShape, measure_head_shape
 from hc18.reviews.models import Decision
 from hc18.reviews.validation import to_single_line
 
@@ -166,6 +167,11 @@ class Report:
         return self.model_hc_mm if self.final_ellipse_px is None else self.final_hc_mm
 
     @property
+    def shape(self) -> HeadShape | None:
+        """Diameters of the reported ellipse; None without millimetres and after a rejection."""
+        return measure_head_shape(self.ellipse_px, self.calibration.pixel_size_xy_mm, self.image_rgb)
+
+    @property
     def no_value_reason(self) -> str:
         """Why there is no circumference in millimetres; empty when there is one."""
         if self.decision is Decision.REJECTED:
@@ -183,6 +189,19 @@ class Report:
     def growth(self) -> GrowthAssessment:
         """Percentile of the reported circumference at the independent age, or why there is none."""
         return intergrowth_hc(math.nan if self.hc_mm is None else self.hc_mm, self.independent_ga_days)
+
+
+def shape_texts(shape: HeadShape) -> dict[str, str]:
+    """The diameters of a head and its shape for readers, by their names."""
+    low, high = CEPHALIC_INDEX_RANGE
+    inner = shape.bpd_outer_inner_mm
+    where = "inside" if shape.is_usual else "outside"
+    return {
+        "BPD, outer to outer": f"{shape.bpd_outer_outer_mm:.1f} mm",
+        "BPD, outer to inner": "the picture does not show it" if inner is None else f"{inner:.1f} mm",
+        "OFD, outer to outer": f"{shape.ofd_outer_outer_mm:.1f} mm",
+        "Cephalic index": f"{shape.cephalic_index_percent:.0f} % ({where} {low:.0f} to {high:.0f} %, Hadlock 1981)",
+    }
 
 
 def utc_text(moment: datetime) -> str:

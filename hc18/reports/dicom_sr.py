@@ -28,7 +28,7 @@ from hc18.geometry.ellipse import Ellipse
 from hc18.measurement.flags import flag_text
 from hc18.obstetrics.gestational_age import age_text
 from hc18.obstetrics.growth_standards import HADLOCK_1984, Standard
-from hc18.reports.case import DECISION_TEXTS, Report, interval_text, status_text
+from hc18.reports.case import DECISION_TEXTS, Report, interval_text, shape_texts, status_text
 
 _CORNER_SHIFT_PX = 0.5  # DICOM's origin is the corner of the first pixel, ours its centre
 _OUTLINE_POINTS = 180
@@ -174,6 +174,8 @@ def _comments(case: Report, ellipse_px: Ellipse) -> list[hd.sr.TextContentItem]:
     texts = [DISCLAIMER, f"{DECISION_TEXTS[case.decision]}. Status: {status_text(case)}."]
     texts += [f"Reviewer's reason: {case.reason}"] if case.reason else []
     texts += [f"Interval of the model: {interval_text(case)}."] if interval_text(case) else []
+    if case.shape is not None:
+        texts.append("; ".join(f"{name}: {value}" for name, value in shape_texts(case.shape).items()) + ".")
     texts.append(" ".join([f"Calibration: {case.calibration.detail}", *case.calibration.warnings]))
     texts += [flag_text(flag).sentence for flag in case.flags]
     if _leaves_image(case, ellipse_px):

@@ -19,7 +19,7 @@ from fetal_hc.errors import MeasurementError, raise_problems
 from hc18.measurement.flags import flag_text
 from hc18.obstetrics.gestational_age import GestationalAge, age_text
 from hc18.obstetrics.growth_standards import HADLOCK_1984
-from hc18.reports.case import DECISION_TEXTS, Report, ReportStatus, interval_text, status_text, utc_text
+from hc18.reports.case import DECISION_TEXTS, Report, ReportStatus, interval_text, shape_texts, status_text, utc_text
 from hc18.reviews.models import Decision
 
 OBSERVATION_STATUSES = frozenset(
@@ -122,6 +122,8 @@ def _notes(case: Report) -> list[str]:
         notes.append(f"Before the correction, the model measured {case.model_hc_mm:.1f} mm.")
     if interval_text(case):
         notes.append(f"Interval of the model: {interval_text(case)}.")
+    if case.shape is not None:
+        notes.append("; ".join(f"{name}: {value}" for name, value in shape_texts(case.shape).items()) + ".")
     notes.append(" ".join([f"Calibration: {case.calibration.detail}", *case.calibration.warnings]))
     notes += [f"Quality flag {flag}: {flag_text(flag).sentence}" for flag in case.flags]
     notes += [text for age in case.ages for text in _age_notes(age)]

@@ -15,7 +15,15 @@ from reportlab.platypus import Flowable, Image, KeepTogether, Paragraph, Spacer,
 from hc18.measurement.flags import flag_text
 from hc18.obstetrics.gestational_age import age_text
 from hc18.obstetrics.growth import percentile_text
-from hc18.reports.case import CALIBRATION_TEXTS, DECISION_TEXTS, Report, interval_text, status_text, utc_text
+from hc18.reports.case import (
+    CALIBRATION_TEXTS,
+    DECISION_TEXTS,
+    Report,
+    interval_text,
+    shape_texts,
+    status_text,
+    utc_text,
+)
 from hc18.reports.growth_chart import growth_chart
 from hc18.reports.pdf_image import DrawnEllipse, OutlinedImage
 from hc18.reports.pdf_text import BOLD, MONOSPACED, REGULAR, markup_paragraph, paragraph, to_markup
@@ -100,6 +108,8 @@ def measurement(case: Report) -> list[Flowable]:
             rows.append(("Reviewer minus model", f"{change:+.1f} mm ({percent:+.1f} %)"))
     if interval_text(case):
         rows.append(("Interval of the model", interval_text(case)))
+    if case.shape is not None:
+        rows += list(shape_texts(case.shape).items())
     if case.confidence is not None:
         rows.append(("Confidence of the model", f"{case.confidence:.3f}"))
     rows.append(("Quality flags", " ".join(flag_text(flag).sentence for flag in case.flags) or "none"))

@@ -82,6 +82,11 @@ def _age_value(case: Report, index: int) -> str:
     return _number(case.ages[index].days, 2) if case.ages else ""
 
 
+def _shape_value(case: Report, name: str) -> str:
+    shape = case.shape
+    return "" if shape is None else _number(getattr(shape, name), 2)
+
+
 def _ellipse_columns(prefix: str, ellipse_of: _EllipseOf) -> dict[str, Callable[[Report], str]]:
     """Columns of the five numbers of an ellipse, centre convention."""
     return {f"{prefix}{field}": partial(_ellipse_value, ellipse_of, field) for field in _ELLIPSE_FIELDS}
@@ -122,5 +127,9 @@ _COLUMNS: dict[str, Callable[[Report], str]] = {
     "model_version": lambda case: to_line_cell(case.model_version),
     "model_sha256": lambda case: case.model_sha256,
     "note": lambda _case: DISCLAIMER,
+    "bpd_outer_outer_mm": lambda case: _shape_value(case, "bpd_outer_outer_mm"),
+    "bpd_outer_inner_mm": lambda case: _shape_value(case, "bpd_outer_inner_mm"),
+    "ofd_outer_outer_mm": lambda case: _shape_value(case, "ofd_outer_outer_mm"),
+    "cephalic_index_percent": lambda case: _shape_value(case, "cephalic_index_percent"),
 }
 CSV_COLUMNS = tuple(_COLUMNS)

@@ -48,6 +48,9 @@ def to_body(event: ReviewEvent) -> str:
             "mask_sha256": event.mask_sha256,
             "app_version": event.app_version,
             "prev_hash": event.prev_hash,
+            **(
+                {} if event.reading is None else {"reading": _from_outline(event.reading)}
+            ),  # absent in earlier versions
         }
     )
 
@@ -117,6 +120,7 @@ def _to_event(values: Mapping[str, Any]) -> ReviewEvent:
         mask_sha256=values["mask_sha256"],
         app_version=values["app_version"],
         prev_hash=values["prev_hash"],
+        reading=_to_outline(values["reading"]) if "reading" in values else None,
     )
 
 

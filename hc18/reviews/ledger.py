@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, insert, select, update
 
 from hc18.dicom import pixel_sha256
+from hc18.reviews import worklist
 from hc18.reviews.canonical import GENESIS_HASH, to_utc_text
 from hc18.reviews.models import (
     CaseId,
@@ -23,7 +24,7 @@ from hc18.reviews.models import (
     StoreError,
 )
 from hc18.reviews.pictures import content_sha256, to_mask_content, to_png
-from hc18.reviews.state import derive_state, next_state, outline_after, to_outline
+from hc18.reviews.state import derive_state, next_state, outline_after, reading_of, to_outline
 from hc18.reviews.tables import CASES, EVENTS, IMAGES, MASKS, read_events_of, to_case_columns, to_event_columns
 from hc18.reviews.validation import ReviewRequest, check_limits, check_request, to_label, without_paths
 
@@ -79,6 +80,7 @@ def register(connection: Connection, new: EncodedCase, reviewer: str, stamp: Sta
     connection.execute(update(CASES).where(CASES.c.id == case_id).values(label=label))
     connection.execute(insert(IMAGES).values(case_id=case_id, png=new.png))
     _write_event(connection, case_id, event, new.mask)
+    worklist.add(connection, case_id, next_state(None, event))
     return Registration(CaseId(case_id), is_new=True)
 
 
@@ -121,6 +123,7 @@ def append(
     _write_event(connection, case_id, event, mask)
     state = next_state(state, event)
     connection.execute(update(CASES).where(CASES.c.id == case_id).values(to_case_columns(state)))
+    worklist.follow(connection, case_id, state, request)
     return state
 
 
@@ -172,6 +175,7 @@ def _next_event(
         mask_sha256="" if mask is None else content_sha256(mask),
         app_version=stamp.app_version,
         prev_hash=prev_hash,
+        reading=reading_of(state, request),
     )
 
 

@@ -60,6 +60,9 @@ class ReviewAction(StrEnum):
     REOPEN = "reopen"
     CALIBRATE = "calibrate"
     SET_AGE = "set_age"
+    WITHDRAW = "withdraw"
+    READ = "read"
+    ADJUDICATE = "adjudicate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +188,7 @@ class ReviewEvent:
         mask_sha256: of the stored mask; only for `measured`, empty if none is stored.
         app_version: of this program.
         prev_hash: SHA-256 of the event with the previous `seq`.
+        reading: what a second reader drew without seeing any other ellipse; only for `read`.
     """
 
     seq: int
@@ -204,6 +208,24 @@ class ReviewEvent:
     mask_sha256: str
     app_version: str
     prev_hash: str
+    reading: Outline | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A blind reading: its reader saw neither the model's ellipse nor another person's.
+
+    Attributes:
+        reader: who read.
+        ellipse_px: in px of the stored image; None if the reader found nothing to measure.
+        reason: why there is no ellipse, or a note.
+        at_utc: when.
+    """
+
+    reader: str
+    ellipse_px: Ellipse | None
+    reason: str
+    at_utc: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +255,8 @@ class CaseState:
         measured_at_utc: when the model measured.
         changed_by: who made the last event.
         changed_at_utc: when that was.
+        readings: blind readings, oldest first.
+        is_adjudicated: whether the decision in force settles all readings that differ from it.
     """
 
     image_sha256: str
@@ -255,6 +279,8 @@ class CaseState:
     measured_at_utc: datetime
     changed_by: str
     changed_at_utc: datetime
+    readings: tuple[Reading, ...] = ()
+    is_adjudicated: bool = False
 
     @property
     def was_amended(self) -> bool:

@@ -12,7 +12,16 @@ from hc18.measurement.flags import Flag
 from hc18.measurement.interval_model import Interval
 from hc18.measurement.measurement import apply_pixel_size, to_mm
 from hc18.reviews.adapters import to_outline_px
-from hc18.reviews.models import CaseState, Decision, ModelMeasurement, Outline, ReviewAction, ReviewEvent, ReviewRefused
+from hc18.reviews.models import (
+    CaseState,
+    Decision,
+    ModelMeasurement,
+    Outline,
+    Reading,
+    ReviewAction,
+    ReviewEvent,
+    ReviewRefused,
+)
 from hc18.reviews.validation import ReviewRequest, check_request
 
 _DECISIONS = {
@@ -35,9 +44,9 @@ def to_outline(ellipse_px: Ellipse | None, calibration: Calibration) -> Outline:
 def outline_after(state: CaseState, request: ReviewRequest) -> Outline:
     """The outline that counts after a request that `check_request` let pass."""
     match request.action:
-        case ReviewAction.ACCEPT:
+        case ReviewAction.ACCEPT | ReviewAction.WITHDRAW:
             return state.model_outline
-        case ReviewAction.CORRECT:
+        case ReviewAction.CORRECT | ReviewAction.ADJUDICATE:
             return to_outline(request.ellipse_px, state.calibration)
         case ReviewAction.REJECT:
             return Outline()
@@ -48,6 +57,11 @@ def outline_after(state: CaseState, request: ReviewRequest) -> Outline:
             return to_outline(measurement.ellipse_px, state.calibration)
         case _:
             return state.outline
+
+
+def reading_of(state: CaseState, request: ReviewRequest) -> Outline | None:
+    """What a blind reading records; None for every other action."""
+    return to_outline(request.ellipse_px, state.calibration) if request.action is ReviewAction.READ else None
 
 
 def derive_state(events: Iterable[ReviewEvent]) -> CaseState:
@@ -79,7 +93,7 @@ def next_state(state: CaseState | None, event: ReviewEvent) -> CaseState:
         event.action,
         event.reviewer,
         event.reason,
-        ellipse_px=event.after.ellipse_px if event.action is ReviewAction.CORRECT else None,
+        ellipse_px=_ellipse_of(event),
         calibration=event.calibration if event.action is ReviewAction.CALIBRATE else None,
         measurement=event.measurement,
         age=event.age if event.action is ReviewAction.SET_AGE else None,
@@ -87,6 +101,13 @@ def next_state(state: CaseState | None, event: ReviewEvent) -> CaseState:
     check_request(state, request)
     _check_continues(state, request, event)
     return _changed(state, event)
+
+
+def _ellipse_of(event: ReviewEvent) -> Ellipse | None:
+    """The ellipse that the person behind an event had drawn."""
+    if event.action is ReviewAction.READ:
+        return None if event.reading is None else event.reading.ellipse_px
+    return event.after.ellipse_px if event.action in (ReviewAction.CORRECT, ReviewAction.ADJUDICATE) else None
 
 
 def _first_state(event: ReviewEvent) -> CaseState:
@@ -139,7 +160,17 @@ def _changed(state: CaseState, event: ReviewEvent) -> CaseState:
     )
     match event.action:
         case ReviewAction.ACCEPT | ReviewAction.CORRECT | ReviewAction.REJECT:
-            return replace(state, decision=_DECISIONS[event.action], reviewer=event.reviewer, reason=event.reason)
+            decision = _DECISIONS[event.action]
+            return replace(state, decision=decision, reviewer=event.reviewer, reason=event.reason, is_adjudicated=False)
+        case ReviewAction.WITHDRAW:
+            return replace(state, decision=Decision.UNREVIEWED, reviewer="", reason="", is_adjudicated=False)
+        case ReviewAction.ADJUDICATE:
+            is_models = event.after.ellipse_px == state.model_outline.ellipse_px
+            decision = Decision.ACCEPTED if is_models else Decision.CORRECTED
+            return replace(state, decision=decision, reviewer=event.reviewer, reason=event.reason, is_adjudicated=True)
+        case ReviewAction.READ:
+            reading = Reading(event.reviewer, _ellipse_of(event), event.reason, event.at_utc)
+            return replace(state, readings=(*state.readings, reading), is_adjudicated=False)
         case ReviewAction.SIGN:
             return replace(
                 state,
@@ -216,7 +247,11 @@ def _check_continues(state: CaseState, request: ReviewRequest, event: ReviewEven
         "age": (event.age, request.age or state.age),
     }
     wrong = [name for name, (found, wanted) in expected.items() if found != wanted]
-    outlines = {"before": (event.before, state.outline), "after": (event.after, outline_after(state, request))}
+    outlines = {
+        "before": (event.before, state.outline),
+        "after": (event.after, outline_after(state, request)),
+        "reading": (event.reading or Outline(), reading_of(state, request) or Outline()),
+    }
     wrong += [name for name, (found, wanted) in outlines.items() if not _is_same_outline(found, wanted)]
     if wrong:
         raise ReviewRefused(f"'{event.action}' does not continue the case: {', '.join(wrong)} differ from its history")

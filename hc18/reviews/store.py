@@ -5,13 +5,14 @@ One action is one transaction: it is in the record completely or not at all, whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 from fetal_hc import installed_version
 from hc18.geometry.ellipse import Ellipse
@@ -29,12 +30,14 @@ from hc18.reviews.models import (
     Registration,
     ReviewAction,
     ReviewCase,
+    ReviewConflict,
     ReviewEvent,
+    ReviewRefused,
     SoftMask,
     StoreError,
 )
 from hc18.reviews.pictures import from_mask_content, from_png
-from hc18.reviews.queue import PAGE_SIZE, Progress, QueueFilter, QueuePage, QueueRow
+from hc18.reviews.queue import ALL_CASES, PAGE_SIZE, Neighbours, Progress, QueuePage, QueueRow, QueueView
 from hc18.reviews.state import derive_state
 from hc18.reviews.tables import CASES, IMAGES, MASKS
 from hc18.reviews.upgrade import open_database
@@ -149,6 +152,29 @@ class ReviewStore:
         with writing(self._engine) as connection:
             return ledger.append(connection, case_id, expected_revision, request, soft_mask, self._stamp())
 
+    def sign_cases(self, revisions: Mapping[CaseId, int], reviewer: str) -> dict[CaseId, str]:
+        """Signs several cases in one transaction; those that cannot be signed are left as they are.
+
+        Args:
+            revisions: `CaseState.revision` of the state of each case that the reviewer saw.
+            reviewer: who signs.
+
+        Returns:
+            Why a case was not signed, by case.
+
+        Raises:
+            StoreError: if the store cannot be written.
+        """
+        request = ReviewRequest(ReviewAction.SIGN, to_reviewer(reviewer))
+        refused: dict[CaseId, str] = {}
+        with writing(self._engine) as connection:
+            for case_id, revision in revisions.items():
+                try:
+                    ledger.append(connection, case_id, revision, request, None, self._stamp())
+                except (ReviewConflict, ReviewRefused) as error:
+                    refused[case_id] = str(error)
+        return refused
+
     def state(self, case_id: int) -> CaseState:
         """The case as its events leave it.
 
@@ -191,17 +217,24 @@ class ReviewStore:
         with reading(self._engine) as connection:
             return tuple(ledger.existing_events(connection, case_id))
 
+    def png(self, case_id: int) -> bytes:
+        """The stored picture as the file that it is kept as.
+
+        Raises:
+            StoreError: if there is no such case, or its image is damaged.
+        """
+        content = self._content(case_id)
+        if not isinstance(content, bytes):
+            from_png(content)
+        return bytes(content)
+
     def image(self, case_id: int) -> NDArray[np.uint8]:
         """The stored pixels, (H, W, 3) uint8 RGB.
 
         Raises:
             StoreError: if there is no such case, or its image is damaged.
         """
-        with reading(self._engine) as connection:
-            png = connection.execute(select(IMAGES.c.png).where(IMAGES.c.case_id == case_id)).scalar_one_or_none()
-        if png is None:
-            raise StoreError(f"{self.name}: has no image of case {case_id}; choose a case from the queue")
-        return from_png(png)
+        return from_png(self._content(case_id))
 
     def soft_mask(self, case_id: int) -> SoftMask | None:
         """The mask of the newest measurement; None if none is stored.
@@ -219,7 +252,7 @@ class ReviewStore:
         with reading(self._engine) as connection:
             return drafts.read_draft(connection, case_id, to_reviewer(reviewer))
 
-    def keep_draft(self, case_id: int, reviewer: str, revision: int, ellipse_px: Ellipse) -> None:
+    def keep_draft(self, case_id: int, reviewer: str, revision: int, ellipse_px: Ellipse) -> KeptDraft:
         """Keeps what a reviewer has drawn, in place of an earlier draft; it is not part of the record.
 
         Args:
@@ -234,6 +267,7 @@ class ReviewStore:
         with writing(self._engine) as connection:
             kept = KeptDraft(ellipse_px, revision, self._clock())
             drafts.write_draft(connection, case_id, to_reviewer(reviewer), kept)
+        return kept
 
     def drop_draft(self, case_id: int, reviewer: str) -> None:
         """Forgets what a reviewer has drawn but not saved."""
@@ -251,29 +285,38 @@ class ReviewStore:
             if connection.execute(change).rowcount != 1:
                 raise ledger.no_case(case_id)
 
-    def queue(
-        self,
-        queue_filter: QueueFilter = QueueFilter.ALL,
-        page: int = 1,
-        *,
-        search: str = "",
-        page_size: int = PAGE_SIZE,
-    ) -> QueuePage:
+    def queue(self, view: QueueView = ALL_CASES, page: int = 1, *, page_size: int = PAGE_SIZE) -> QueuePage:
         """One page of the queue, from page 1; see `hc18.reviews.queue.read_page`."""
         with reading(self._engine) as connection:
-            return work_queue.read_page(connection, queue_filter, search, page, page_size)
+            return work_queue.read_page(connection, view, page, page_size)
 
-    def rows(self, queue_filter: QueueFilter = QueueFilter.ALL, *, search: str = "") -> Iterator[QueueRow]:
+    def rows(self, view: QueueView = ALL_CASES) -> Iterator[QueueRow]:
         """All rows of the queue, streamed; for exports and the agreement page."""
         with reading(self._engine) as connection:
-            yield from work_queue.read_rows(connection, queue_filter, search)
+            yield from work_queue.read_rows(connection, view)
 
-    def next_case(
-        self, after: int = 0, queue_filter: QueueFilter = QueueFilter.UNREVIEWED, *, search: str = ""
-    ) -> CaseId | None:
-        """The next case of a filter behind case `after`, from the beginning again after the last; None if none."""
+    def ids(self, view: QueueView) -> list[CaseId]:
+        """The numbers of all cases of a view, in its order."""
         with reading(self._engine) as connection:
-            return work_queue.find_next(connection, queue_filter, search, after)
+            return work_queue.read_ids(connection, view)
+
+    def neighbours(self, view: QueueView, case_id: int = 0) -> Neighbours:
+        """The cases before and behind a case in a view; see `hc18.reviews.queue.find_neighbours`."""
+        with reading(self._engine) as connection:
+            return work_queue.find_neighbours(connection, view, case_id)
+
+    def lists(self, view: QueueView, case_id: int) -> bool:
+        """Whether a case is in a view."""
+        with reading(self._engine) as connection:
+            return work_queue.is_listed(connection, view, case_id)
+
+    def reader(self) -> AbstractContextManager[Connection]:
+        """A transaction that sees one state of the store, for the functions of `hc18.reviews.worklist`."""
+        return reading(self._engine)
+
+    def writer(self) -> AbstractContextManager[Connection]:
+        """A writer's transaction, for the functions of `hc18.reviews.worklist`; the record is written by `append`."""
+        return writing(self._engine)
 
     def progress(self) -> Progress:
         """How many cases are in which state."""
@@ -284,6 +327,18 @@ class ReviewStore:
         """Checks the whole record; see `hc18.reviews.verify.verify`."""
         with reading(self._engine) as connection:
             return verify(connection, check_images=check_images, expected_head=expected_head)
+
+    def _content(self, case_id: int) -> Any:
+        """The stored picture, which a damaged store may have replaced by anything.
+
+        Raises:
+            StoreError: if there is no such case.
+        """
+        with reading(self._engine) as connection:
+            png = connection.execute(select(IMAGES.c.png).where(IMAGES.c.case_id == case_id)).scalar_one_or_none()
+        if png is None:
+            raise StoreError(f"{self.name}: has no image of case {case_id}; choose a case from the queue")
+        return png
 
     def _stamp(self) -> ledger.Stamp:
         return ledger.Stamp(self._clock(), self._version)

@@ -105,6 +105,44 @@ DRAFTS = Table(
     Column("saved_at_utc", String(32), nullable=False),
 )
 
+# What people note about a case for their work, and what the queue sorts by. Not in the record: all of it can be erased.
+WORKLIST = Table(
+    "worklist",
+    METADATA,
+    Column("case_id", BIG_ID, ForeignKey("cases.id"), primary_key=True, autoincrement=False),
+    Column("registered_at_utc", String(32), nullable=False),
+    Column("examination", String(LABEL_LENGTH), nullable=False),
+    Column("subject", String(LABEL_LENGTH), nullable=False),
+    Column("examined_on", String(10), nullable=False),
+    Column("assignee", String(REVIEWER_LENGTH), nullable=False),
+    Column("interval_low_mm", Float),
+    Column("interval_high_mm", Float),
+    Index("ix_worklist_examination", "subject", "examination"),
+)
+
+# Which revision of a case each person has had on the screen last.
+VIEWS = Table(
+    "case_views",
+    METADATA,
+    Column("case_id", BIG_ID, ForeignKey("cases.id"), primary_key=True, autoincrement=False),
+    Column("reviewer", String(REVIEWER_LENGTH), primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("seen_at_utc", String(32), nullable=False),
+)
+
+# Of whom a blind reading was asked; an empty reader is anybody but those who know the case.
+READING_REQUESTS = Table(
+    "reading_requests",
+    METADATA,
+    Column("id", BIG_ID, primary_key=True, autoincrement=True),
+    Column("case_id", BIG_ID, ForeignKey("cases.id"), nullable=False),
+    Column("reader", String(REVIEWER_LENGTH), nullable=False),
+    Column("asked_by", String(REVIEWER_LENGTH), nullable=False),
+    Column("asked_at_utc", String(32), nullable=False),
+    Column("done_at_utc", String(32), nullable=False),
+    Index("ix_reading_requests_open", "done_at_utc", "case_id"),
+)
+
 APPEND_ONLY = ("review_events", "case_images", "case_masks")
 
 
@@ -126,6 +164,15 @@ def to_case_columns(state: CaseState) -> dict[str, Any]:
         "reviewer": state.reviewer,
         "changed_by": state.changed_by,
         "changed_at_utc": to_utc_text(state.changed_at_utc),
+    }
+
+
+def to_interval_columns(state: CaseState) -> dict[str, Any]:
+    """The columns of `worklist` that follow from the state."""
+    interval = state.interval
+    return {
+        "interval_low_mm": None if interval is None else interval.low_mm,
+        "interval_high_mm": None if interval is None else interval.high_mm,
     }
 
 

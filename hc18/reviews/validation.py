@@ -15,7 +15,8 @@ from hc18.reviews.tables import LABEL_LENGTH, REVIEWER_LENGTH
 _PATH = re.compile(r"\S*[/\\]\S*")
 MAX_REASON_LENGTH = 2000
 LARGEST_SEMI_AXIS = 2.0  # in longer sides of the image; editor.js has the same limit
-_NEEDS_REASON = frozenset({ReviewAction.REJECT, ReviewAction.REOPEN})
+_NEEDS_REASON = frozenset({ReviewAction.REJECT, ReviewAction.REOPEN, ReviewAction.ADJUDICATE})
+_DRAWS = frozenset({ReviewAction.CORRECT, ReviewAction.ADJUDICATE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class ReviewRequest:
         action: what to do.
         reviewer: who asks.
         reason: why; needed to reject and to reopen.
-        ellipse_px: the corrected ellipse, for `correct` only.
+        ellipse_px: the drawn ellipse, for `correct`, `adjudicate` and `read`.
         calibration: the new calibration, for `calibrate` only.
         measurement: a new measurement by the model, for `measured` only.
         age: independent gestational age, for `set_age` only.
@@ -73,8 +74,12 @@ def check_limits(state: CaseState, request: ReviewRequest) -> None:
 def _request_problem(request: ReviewRequest) -> str:
     """What the request itself lacks or has too much; empty if nothing."""
     action = request.action
+    has_ellipse = request.ellipse_px is not None
+    if action is not ReviewAction.READ and has_ellipse != (action in _DRAWS):
+        return f"'{action}' came {'with' if has_ellipse else 'without'} an ellipse; only 'correct' has one"
+    if action is ReviewAction.READ and not has_ellipse and not request.reason.strip():
+        return "the reading has neither an ellipse nor a reason; draw one, or say why nothing can be measured"
     belongs = {
-        ReviewAction.CORRECT: ("an ellipse", request.ellipse_px),
         ReviewAction.CALIBRATE: ("a calibration", request.calibration),
         ReviewAction.MEASURED: ("a measurement", request.measurement),
         ReviewAction.SET_AGE: ("a gestational age", request.age),
@@ -92,13 +97,17 @@ def _request_problem(request: ReviewRequest) -> str:
 def _order_problem(state: CaseState, action: ReviewAction) -> str:
     """Why the action cannot follow what was done so far; empty if it can."""
     if state.is_signed:
-        if action is ReviewAction.REOPEN:
+        if action in (ReviewAction.REOPEN, ReviewAction.READ):
             return ""
         return f"the case is signed by {state.signed_by}; reopen it with a reason before you change it"
     if action is ReviewAction.REOPEN:
         return "the case is not signed, so there is nothing to reopen; change it directly"
     if action is ReviewAction.SIGN and state.decision is Decision.UNREVIEWED:
         return "nobody has decided on this case yet; accept, correct or reject it before you sign"
+    if action is ReviewAction.WITHDRAW and state.decision is Decision.UNREVIEWED:
+        return "nobody has decided on this case, so there is nothing to withdraw"
+    if action is ReviewAction.ADJUDICATE and not state.readings:
+        return "nobody has read this case a second time, so there is nothing to settle; correct it instead"
     if action is ReviewAction.MEASURED and state.decision is not Decision.UNREVIEWED:
         return f"the case is already {state.decision} by {state.reviewer}; a new measurement would undo that"
     return ""
@@ -115,6 +124,8 @@ def _content_problem(state: CaseState, request: ReviewRequest) -> str:
             return f"the case is already rejected by {state.reviewer}; sign it, accept it or correct it"
         case ReviewAction.CORRECT if request.ellipse_px is not None:
             return _correction_problem(state, request.ellipse_px)
+        case ReviewAction.READ | ReviewAction.ADJUDICATE if request.ellipse_px is not None:
+            return _center_problem(request.ellipse_px, state.image_hw)
         case ReviewAction.CALIBRATE if request.calibration == state.calibration:
             return "the calibration is the one in force; enter another one or keep it"
         case ReviewAction.SET_AGE if request.age is not None:

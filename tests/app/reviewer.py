@@ -100,8 +100,8 @@ class Person:
         return float(self.page.get_by_label(label, exact=True).input_value())
 
     def button(self, name: str) -> Locator:
-        """A button by its words."""
-        return self.page.get_by_role("button", name=re.compile(rf"{re.escape(name)}$"))
+        """A button by its words; a key may stand behind them."""
+        return self.page.get_by_role("button", name=re.compile(rf"{re.escape(name)}( Shortcut .+)?$"))
 
     def settle(self) -> None:
         """Until the server has nothing more to draw; before that, parts of the former page may still be there."""

@@ -168,7 +168,7 @@ def test_queue_opens_the_next_case(browser: Browser, server: Server) -> None:
     with Person(browser, server.url, "Dr. Queue") as person:
         person.page.get_by_role("link", name="Queue").click()
         expect(person.metric("To review")).to_be_visible(timeout=TIMEOUT_MS)
-        person.press("Next to review")
+        person.page.locator(".st-key-start-list button").click()
         person.wait_for_result()
         assert "case=" in person.page.url
 

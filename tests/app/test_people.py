@@ -130,7 +130,7 @@ def test_answer_to_an_action_does_not_hang_over_the_next_case(
         look(person, case_id)
         person.press("Accept")
         expect(person.page.get_by_text("Saved: accepted.")).to_be_visible(timeout=TIMEOUT_MS)
-        person.press("Next to review")
+        person.page.locator(".st-key-next-case button").click()
         expect(person.page).not_to_have_url(f"{server.url}/case?case={case_id}", timeout=TIMEOUT_MS)
         person.wait_for_result()
         person.settle()

@@ -13,6 +13,7 @@ from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import from_table, uncalibrated
 from hc18.obstetrics.gestational_age import AgeSource, IndependentAge
 from hc18.reviews.models import CaseId, Decision, ModelMeasurement, ModelVersion, NewCase, ReviewAction
+from hc18.reviews.queue import QueueFilter
 from hc18.reviews.store import ReviewStore
 from tests.app.conftest import Phantoms
 
@@ -33,7 +34,7 @@ def page(name: str, **query: str) -> AppTest:
     test.session_state["editor_session"] = SESSION
     for key, value in query.items():
         test.query_params[key] = value
-        test.session_state[f"editor-{value}"] = {"shown": True}
+        test.session_state["editor"] = {"shown": f"case-{value}"}
     return test
 
 
@@ -60,8 +61,8 @@ def draw(test: AppTest, case_id: CaseId, ellipse: Ellipse, seq: int = 1) -> AppT
     """What the browser sends when the ellipse is released."""
     names = ("center_x", "center_y", "semi_axis_a", "semi_axis_b", "angle_rad")
     payload = {name: getattr(ellipse, name) for name in names}
-    edit = {"seq": seq, "session": SESSION, "ellipse": payload}
-    test.session_state[f"editor-{case_id}"] = {"shown": True, "edit": edit}
+    edit = {"case": f"case-{case_id}", "seq": seq, "session": SESSION, "shown": True, "ellipse": payload}
+    test.session_state["editor"] = {"shown": f"case-{case_id}", "edit": edit}
     return test.run()
 
 
@@ -164,9 +165,9 @@ def test_reopening_needs_a_reason(store: ReviewStore) -> None:
 def test_reject_keeps_the_chosen_reason(store: ReviewStore) -> None:
     case_id = register(store)
     test = page("case", case=str(case_id)).run()
-    test.selectbox(key=f"reject-{case_id}-choice").set_value("Image quality too poor").run()
+    test.button(key=f"rejecting-{case_id}").click().run()
     test.text_input(key=f"reject-{case_id}-words").set_value("shadow").run()
-    test.button(key=f"reject-{case_id}").click().run()
+    test.button(key=f"reject-{case_id}-3").click().run()
     state = store.state(case_id)
     assert (state.decision, state.reason) == (Decision.REJECTED, "Image quality too poor: shadow")
     assert [element.label for element in test.metric] == ["Rejected: the model's circumference"]
@@ -302,7 +303,7 @@ def test_queue_counts_and_filters(store: ReviewStore) -> None:
     store.append(first, 1, ReviewAction.ACCEPT, "test")
     test = page("queue").run()
     assert (metric(test, "Cases"), metric(test, "To review"), metric(test, "To sign")) == ("2", "1", "1")
-    test.segmented_control(key="queue_filter").set_value("Flagged").run()
+    test.segmented_control(key="queue_filter").set_value(QueueFilter.FLAGGED).run()
     assert not test.exception
     assert "Cases 1 to 1 of 1" in texts(test)
 

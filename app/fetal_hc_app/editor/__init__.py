@@ -17,16 +17,21 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from fetal_hc.errors import MeasurementError
+from fetal_hc_app.texts import text
 from hc18.geometry.ellipse import Ellipse
 
 _FOLDER = Path(__file__).resolve().parent
 _FIELDS = ("center_x", "center_y", "semi_axis_a", "semi_axis_b", "angle_rad")
 
+_SCRIPTS = ("geometry.js", "drawing.js", "keys.js", "handles.js", "view.js", "tools.js", "editor.js")
+KEY = "editor"  # one editor of a session shows one case after the other
+CALIPER, SCALE, BOX = "caliper", "scale", "box"
+
 _mount = st.components.v2.component(
     "fetal_hc_ellipse_editor",
     html=(_FOLDER / "editor.html").read_text(encoding="utf-8"),
     css=(_FOLDER / "editor.css").read_text(encoding="utf-8"),
-    js="".join((_FOLDER / name).read_text(encoding="utf-8") for name in ("geometry.js", "editor.js")),
+    js="".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS),
     isolate_styles=True,
 )
 
@@ -36,7 +41,9 @@ class EditorView:
     """The picture, ellipses and rulers that the editor shows.
 
     Attributes:
-        image_url: `data:` URL of the picture.
+        case: name of the case; what comes back from the browser carries it.
+        image_url: address of the picture.
+        next_image_url: address of the picture that will be asked for next, which is loaded early; empty for none.
         image_hw: its height and width in px.
         pixel_size_xy_mm: mm per px; None shows circumferences in px.
         ellipse: the one that can be changed; None offers to draw one.
@@ -47,9 +54,13 @@ class EditorView:
         is_reviewers: whether `ellipse` is a reviewer's; the colour says so.
         seq: number of the last edit that `ellipse` includes.
         session: name of the server's session; the browser sends unsaved work again when it meets another one.
+        is_unsaved: whether `ellipse` is not saved, so that the browser warns before its page is left.
+        tools: which of `CALIPER`, `SCALE` and `BOX` are offered.
     """
 
+    case: str
     image_url: str
+    next_image_url: str
     image_hw: tuple[int, int]
     pixel_size_xy_mm: tuple[float, float] | None
     ellipse: Ellipse | None
@@ -60,6 +71,8 @@ class EditorView:
     is_reviewers: bool
     seq: int
     session: str
+    is_unsaved: bool = False
+    tools: tuple[str, ...] = (CALIPER,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,27 +84,47 @@ class Edit:
         ellipse: as drawn.
         session: of the server for which it was sent.
         is_resent: whether it had been drawn for an earlier session, which never confirmed it.
+        case: name of the case that it was drawn in.
     """
 
     seq: int
     ellipse: Ellipse
     session: str = ""
     is_resent: bool = False
+    case: str = ""
 
 
-def read_edit(key: str) -> Edit | None:
-    """The latest edit of the editor with this key; None if there is none, or its numbers make no ellipse.
+def read_edit() -> Edit | None:
+    """The latest edit; None if there is none, or its numbers make no ellipse.
 
     To be called before `ellipse_editor`, so that the page is drawn once with the new ellipse.
     """
-    return from_payload(_state_of(key).get("edit"))
+    return from_payload(_state().get("edit"))
 
 
-def read_shown(key: str) -> bool:
-    """Whether the editor with this key has its picture on the screen."""
-    state = _state_of(key)
+def read_shown(case: str) -> bool:
+    """Whether the picture of a case is on the screen."""
+    state = _state()
     edit = state.get("edit")
-    return state.get("shown") is True or (isinstance(edit, Mapping) and edit.get("shown") is True)
+    is_drawn = isinstance(edit, Mapping) and edit.get("shown") is True and edit.get("case") == case
+    return state.get("shown") == case or is_drawn
+
+
+def read_marks(case: str) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """The two marks that were clicked on the depth scale of a case, px; None without two."""
+    try:
+        (x0, y0), (x1, y1) = _of_case("scale", case)["marks"]
+        return (float(x0), float(y0)), (float(x1), float(y1))
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def read_boxes(case: str) -> list[tuple[float, float, float, float]]:
+    """The boxes x0, y0, x1, y1 that were drawn over parts of a picture, px, pixel centres at integers."""
+    try:
+        return [(float(x0), float(y0), float(x1), float(y1)) for x0, y0, x1, y1 in _of_case("boxes", case)["boxes"]]
+    except (KeyError, TypeError, ValueError):
+        return []
 
 
 def from_payload(payload: object) -> Edit | None:
@@ -101,19 +134,33 @@ def from_payload(payload: object) -> Edit | None:
     try:
         values = [float(payload["ellipse"][name]) for name in _FIELDS]
         session, is_resent = str(payload.get("session", "")), payload.get("resent") is True
-        return Edit(int(payload["seq"]), Ellipse.from_axes(*values), session, is_resent)
+        case = str(payload.get("case", ""))
+        return Edit(int(payload["seq"]), Ellipse.from_axes(*values), session, is_resent, case)
     except (KeyError, TypeError, ValueError, OverflowError, MeasurementError):
         return None
 
 
-def ellipse_editor(view: EditorView, key: str) -> None:
-    """Shows the editor; what is drawn in it comes back through `read_edit(key)` in the next run."""
-    _mount(key=key, data={**_to_payload(view), "case": key}, on_edit_change=_nothing, on_shown_change=_nothing)
+def ellipse_editor(view: EditorView) -> None:
+    """Shows the editor; what is drawn in it comes back through `read_edit` in the next run."""
+    _mount(
+        key=KEY,
+        data=_to_payload(view),
+        on_edit_change=_nothing,
+        on_shown_change=_nothing,
+        on_scale_change=_nothing,
+        on_boxes_change=_nothing,
+    )
 
 
-def _state_of(key: str) -> Mapping[str, Any]:
-    """What the browser has sent for the editor with this key."""
-    state = st.session_state.get(key)
+def _of_case(name: str, case: str) -> Mapping[str, Any]:
+    """What the browser has sent under a name for a case; empty if it was for another one."""
+    value = _state().get(name)
+    return value if isinstance(value, Mapping) and value.get("case") == case else {}
+
+
+def _state() -> Mapping[str, Any]:
+    """What the browser has sent."""
+    state = st.session_state.get(KEY)
     return state if isinstance(state, Mapping) else {}
 
 
@@ -125,6 +172,7 @@ def _to_payload(view: EditorView) -> dict[str, Any]:
     height, width = view.image_hw
     return {
         "image": view.image_url,
+        "next_image": view.next_image_url,
         "width": width,
         "height": height,
         "pixel_size_xy_mm": view.pixel_size_xy_mm and list(view.pixel_size_xy_mm),
@@ -137,6 +185,49 @@ def _to_payload(view: EditorView) -> dict[str, Any]:
         "seq": view.seq,
         "session": view.session,
         "description": _description(view),
+        "case": view.case,
+        "unsaved": view.is_unsaved,
+        "tools": list(view.tools),
+        "texts": _texts(),
+    }
+
+
+_LABELS = {
+    "toggle-mask": "Mask edge",
+    "toggle-model": "Model",
+    "toggle-reference": "Reference",
+    "draw": "Draw an ellipse by hand",
+    "fit-head": "Fit head",
+    "keep": "Keep view",
+    "tool-caliper": "Caliper",
+    "tool-scale": "Depth scale",
+    "tool-box": "Hide text",
+    "look": "Picture",
+    "name-brightness": "Brightness",
+    "name-contrast": "Contrast",
+    "name-gamma": "Gamma",
+    "invert": "Invert",
+    "plain": "As stored",
+}
+_TITLES = (
+    "Zoom in (Z)",
+    "Zoom out (Shift Z)",
+    "Show the whole picture (0)",
+    "Fit the head into the window (F)",
+    "Keep zoom and position from case to case (H)",
+    "Draw a line and read its length (L); Backspace removes it",
+    "Click two marks of the depth scale (M)",
+    "Draw boxes over written text (T); Backspace removes one",
+)
+
+
+def _texts() -> dict[str, Any]:
+    """The words on the editor in the language of the session."""
+    return {
+        "labels": {name: text(label) for name, label in _LABELS.items()},
+        "titles": {title: text(title) for title in _TITLES},
+        "no_ellipse": text("no ellipse"),
+        "to_model": text("to the model"),
     }
 
 
@@ -147,10 +238,14 @@ def _ellipse_payload(ellipse: Ellipse | None) -> dict[str, float] | None:
 def _description(view: EditorView) -> str:
     """What a screen reader says about the picture."""
     if view.ellipse is None:
-        return "Ultrasound image without an ellipse."
+        return text("Ultrasound image without an ellipse.")
     ellipse = view.ellipse
-    return (
-        f"Ultrasound image with an ellipse at {ellipse.center_x:.0f}, {ellipse.center_y:.0f} pixels, semi-axes "
-        f"{ellipse.semi_axis_a:.0f} and {ellipse.semi_axis_b:.0f} pixels, turned by "
-        f"{math.degrees(ellipse.angle_rad):.0f} degrees."
+    return text(
+        "Ultrasound image with an ellipse at {x:.0f}, {y:.0f} pixels, semi-axes {a:.0f} and {b:.0f} pixels, turned by "
+        "{angle:.0f} degrees.",
+        x=ellipse.center_x,
+        y=ellipse.center_y,
+        a=ellipse.semi_axis_a,
+        b=ellipse.semi_axis_b,
+        angle=math.degrees(ellipse.angle_rad),
     )

@@ -8,6 +8,7 @@ import streamlit as st
 
 from fetal_hc.errors import FetalHCError
 from fetal_hc_app import batches, resources, session, wording
+from fetal_hc_app.texts import text
 
 _RESULT_KEY = "batch_result"
 _SHOWN_EVERY = 10  # images between two messages
@@ -18,15 +19,17 @@ def batch_panel(reviewer: str) -> None:
     allowed = resources.settings().batches
     if allowed is None and st.session_state.get("login"):
         return
-    is_open = st.toggle("Open a folder of images or a scored batch", key="batch_open", persist_state="session")
+    is_open = st.toggle(text("Open a folder of images or a scored batch"), key="batch_open", persist_state="session")
     if not is_open:
         return
     left, right, button = st.columns([3, 3, 1], vertical_alignment="bottom")
     source = left.text_input(
-        "Folder, or details.csv of fetal-hc score", key="batch_source", placeholder="/data/scans or /data/details.csv"
+        text("Folder, or details.csv of fetal-hc score"),
+        key="batch_source",
+        placeholder=text("/data/scans or /data/details.csv"),
     )
-    images = right.text_input("Folder of the images, if it is another one", key="batch_images")
-    if button.button("Open", key="batch_start", type="primary", width="stretch"):
+    images = right.text_input(text("Folder of the images, if it is another one"), key="batch_images")
+    if button.button(text("Open"), key="batch_start", type="primary", width="stretch"):
         st.session_state[_RESULT_KEY] = _import_files(source, images, reviewer)
     result = st.session_state.get(_RESULT_KEY)
     if isinstance(result, _Result):
@@ -76,16 +79,23 @@ def _show(result: _Result) -> None:
     if result.failure:
         st.error(wording.plain(result.failure), icon=":material/error:")
     if result.n_done:
-        st.success(f"{wording.count(result.n_done, 'image')} in the queue.", icon=":material/check_circle:")
+        st.success(
+            text("{count} in the queue.", count=wording.count(result.n_done, "image")), icon=":material/check_circle:"
+        )
     elif not result.failure and not result.problems:
-        st.warning("The folder contains no images.", icon=":material/folder_off:")
+        st.warning(text("The folder contains no images."), icon=":material/folder_off:")
     if result.problems:
-        st.warning(f"{wording.count(len(result.problems), 'file')} left out.", icon=":material/error:")
+        st.warning(
+            text("{count} left out.", count=wording.count(len(result.problems), "file")), icon=":material/error:"
+        )
         _list("Left out", result.problems)
     if result.twins:
         n_twins = wording.count(len(result.twins), "image")
         st.info(
-            f"{n_twins} with the same pixels as another one: they are one case, so one decision counts for them.",
+            text(
+                "{count} with the same pixels as another one: they are one case, so one decision counts for them.",
+                count=n_twins,
+            ),
             icon=":material/content_copy:",
         )
         _list("Same pixels", result.twins)

@@ -6,8 +6,9 @@ import streamlit as st
 
 from fetal_hc_app import case_session, drafts
 from fetal_hc_app.drafts import Draft
-from fetal_hc_app.editor import EditorView, ellipse_editor
-from fetal_hc_app.resources import Picture
+from fetal_hc_app.editor import CALIPER, SCALE, EditorView, ellipse_editor
+from fetal_hc_app.resources import Picture, picture_url
+from fetal_hc_app.texts import text
 from hc18.geometry.ellipse import Ellipse
 from hc18.reviews.models import ReviewCase
 
@@ -21,7 +22,13 @@ _FIELDS = {  # label, step, format
 
 
 def drawing_panel(
-    case: ReviewCase, draft: Draft, picture: Picture, reference_ellipse: Ellipse | None, *, is_read_only: bool
+    case: ReviewCase,
+    draft: Draft,
+    picture: Picture,
+    following: Picture | None,
+    reference_ellipse: Ellipse | None,
+    *,
+    is_read_only: bool,
 ) -> None:
     """The editor.
 
@@ -29,12 +36,15 @@ def drawing_panel(
         case: as stored.
         draft: what this session draws.
         picture: the image.
+        following: the one that comes next; None if it is not known.
         reference_ellipse: annotated one; None without.
         is_read_only: whether nothing can be changed.
     """
     model = case.state.model_outline.ellipse_px
     view = EditorView(
-        image_url=picture.url,
+        case=drafts.editor_case(case.case_id),
+        image_url=picture_url(picture, "picture"),
+        next_image_url="" if following is None else picture_url(following, "next picture"),
         image_hw=case.state.image_hw,
         pixel_size_xy_mm=case.state.calibration.pixel_size_xy_mm,
         ellipse=draft.ellipse_px,
@@ -45,8 +55,10 @@ def drawing_panel(
         is_reviewers=draft.ellipse_px is not None and draft.ellipse_px != model,
         seq=draft.seq,
         session=drafts.editor_session(),
+        is_unsaved=draft.is_changed and not is_read_only,
+        tools=(CALIPER,) if is_read_only else (CALIPER, SCALE),
     )
-    ellipse_editor(view, drafts.editor_key(case.case_id))
+    ellipse_editor(view)
 
 
 def fields_panel(case: ReviewCase, draft: Draft, *, is_read_only: bool) -> None:
@@ -69,10 +81,10 @@ def fields_panel(case: ReviewCase, draft: Draft, *, is_read_only: bool) -> None:
             args=(case.case_id, name, key, case.state.image_hw, case_session.tell_error),
         )
     last.button(
-        "Reset",
+        text("Reset"),
         key=f"reset-{case.case_id}",
         icon=":material/undo:",
-        help="Back to the model's ellipse",
+        help=text("Back to the model's ellipse"),
         disabled=is_read_only or model is None or draft.ellipse_px == model,
         on_click=drafts.change_ellipse,
         args=(case.case_id, model),

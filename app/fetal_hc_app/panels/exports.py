@@ -8,6 +8,7 @@ import streamlit as st
 
 from fetal_hc_app.exports import to_report
 from fetal_hc_app.resources import store
+from fetal_hc_app.texts import text
 from hc18.dicom import SourceReference
 from hc18.reports.case import Report
 from hc18.reports.table import to_csv
@@ -55,13 +56,13 @@ def exports_panel(case: ReviewCase, source: SourceReference | None, *, is_change
         is_changed: whether something is drawn but not saved.
     """
     if is_changed:
-        st.info("The ellipse on the screen is not saved; exports hold the saved one.", icon=":material/info:")
+        st.info(text("The ellipse on the screen is not saved; exports hold the saved one."), icon=":material/info:")
     columns = st.columns(len(_FORMATS))
     no_sr = _no_dicom_reason(case, source)
     for column, (label, suffix, mime, icon, write) in zip(columns, _FORMATS, strict=True):
         reason = no_sr if suffix == "dcm" else ""
         column.download_button(
-            label,
+            text(label),
             _writer(case, source, write),
             file_name=f"case-{case.case_id}-revision-{case.state.revision}.{suffix}",
             mime=mime,
@@ -72,16 +73,17 @@ def exports_panel(case: ReviewCase, source: SourceReference | None, *, is_change
             disabled=bool(reason),
             help=reason or None,
         )
-    status = "signed" if case.state.is_signed else "not signed, so reports are marked as preliminary"
-    st.caption(f"This case is {status}. Every file says: research use only, not a medical device.")
+    signed = "This case is signed. Every file says: research use only, not a medical device."
+    unsigned = "This case is not signed, so reports are marked as preliminary. Every file says: research use only."
+    st.caption(text(signed if case.state.is_signed else unsigned))
 
 
 def _no_dicom_reason(case: ReviewCase, source: SourceReference | None) -> str:
     """Why there can be no DICOM report; empty if there can."""
     if source is None:
-        return "A DICOM report refers to a DICOM image; upload the DICOM file of this case in this session."
+        return text("A DICOM report refers to a DICOM image; upload the DICOM file of this case in this session.")
     if case.state.outline.hc_mm is None:
-        return "A DICOM report needs a head circumference in millimetres."
+        return text("A DICOM report needs a head circumference in millimetres.")
     return ""
 
 

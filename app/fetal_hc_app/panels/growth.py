@@ -10,6 +10,7 @@ import streamlit as st
 from fetal_hc.errors import MeasurementError
 from fetal_hc_app import case_session, wording
 from fetal_hc_app.drafts import Draft
+from fetal_hc_app.texts import text
 from hc18.obstetrics.gestational_age import (
     CRL_RANGE_MM,
     AgeSource,
@@ -34,10 +35,18 @@ def growth_panel(case: ReviewCase, draft: Draft, hc_mm: float | None, *, is_lock
         st.image(chart_png(None if hc_mm is None else round(hc_mm, 1), None if age is None else age.days))
     with right:
         if age is not None:
-            st.markdown(f"**Independent age: {age_text(age.days)} weeks**, from {wording.plain(age.source)}")
+            st.markdown(
+                text(
+                    "**Independent age: {age} weeks**, from {source}",
+                    age=age_text(age.days),
+                    source=wording.plain(age.source),
+                )
+            )
         st.caption(
-            "A percentile compares the head with others of the same age, so the age must not come from the head "
-            "itself. Dates stay in this page; only the age in days is stored."
+            text(
+                "A percentile compares the head with others of the same age, so the age must not come from the head "
+                "itself. Dates stay in this page; only the age in days is stored."
+            )
         )
         _age_form(case, draft, is_locked=is_locked)
 
@@ -56,9 +65,14 @@ def _age_form(case: ReviewCase, draft: Draft, *, is_locked: bool) -> None:
     """Fields for the last period, the due date or an early length, and the age that follows."""
     key = f"age-{case.case_id}"
     source = st.segmented_control(
-        "From", list(_SOURCES), format_func=_SOURCES.__getitem__, default=AgeSource.LMP, key=key, disabled=is_locked
+        text("From"),
+        list(_SOURCES),
+        format_func=lambda known: text(_SOURCES[known]),
+        default=AgeSource.LMP,
+        key=key,
+        disabled=is_locked,
     )
-    examination = _date("Day of this examination", f"{key}-exam", is_locked)
+    examination = _date(text("Day of this examination"), f"{key}-exam", is_locked)
     if source is None or examination is None:
         return
     try:
@@ -69,7 +83,7 @@ def _age_form(case: ReviewCase, draft: Draft, *, is_locked: bool) -> None:
     if found is None:
         return
     st.button(
-        f"Use {age_text(found.days)} weeks",
+        text("Use {age} weeks", age=age_text(found.days)),
         key=f"{key}-use",
         type="primary",
         disabled=is_locked,
@@ -87,14 +101,14 @@ def _independent_age(source: AgeSource, examination: date, key: str, is_locked: 
     if source is AgeSource.CRL:
         low, high = CRL_RANGE_MM
         length_mm = st.number_input(
-            "Crown-rump length, mm", low, high, None, 0.1, format="%.1f", key=f"{key}-crl", disabled=is_locked
+            text("Crown-rump length, mm"), low, high, None, 0.1, format="%.1f", key=f"{key}-crl", disabled=is_locked
         )
-        measured = _date("Measured on", f"{key}-crl-date", is_locked)
+        measured = _date(text("Measured on"), f"{key}-crl-date", is_locked)
         return None if length_mm is None or measured is None else age_from_crl(length_mm, measured, examination)
     if source is AgeSource.LMP:
-        lmp = _date("First day of the last period", f"{key}-lmp", is_locked)
+        lmp = _date(text("First day of the last period"), f"{key}-lmp", is_locked)
         return None if lmp is None else age_from_lmp(lmp, examination)
-    due = _date("Estimated due date", f"{key}-edd", is_locked)
+    due = _date(text("Estimated due date"), f"{key}-edd", is_locked)
     return None if due is None else age_from_due_date(due, examination)
 
 

@@ -9,6 +9,7 @@ import streamlit as st
 from fetal_hc.errors import FetalHCError
 from fetal_hc_app import case_session, wording
 from fetal_hc_app.resources import store
+from fetal_hc_app.texts import text
 from hc18.reviews.models import CaseId, ReviewCase, ReviewEvent
 
 
@@ -16,12 +17,12 @@ def history_panel(case: ReviewCase, events: Sequence[ReviewEvent]) -> None:
     """The events of a case, newest first, and its label."""
     rows = [
         {
-            "When (UTC)": f"{event.at_utc:%Y-%m-%d %H:%M:%S}",
-            "Who": event.reviewer,
-            "What": wording.ACTION_NAMES[event.action],
-            "HC before, mm": event.before.hc_mm,
-            "HC after, mm": event.after.hc_mm,
-            "Reason": event.reason,
+            text("When (UTC)"): f"{event.at_utc:%Y-%m-%d %H:%M:%S}",
+            text("Who"): event.reviewer,
+            text("What"): text(wording.ACTION_NAMES[event.action]),
+            text("HC before, mm"): event.before.hc_mm,
+            text("HC after, mm"): event.after.hc_mm,
+            text("Reason"): event.reason,
         }
         for event in reversed(events)
     ]
@@ -29,7 +30,7 @@ def history_panel(case: ReviewCase, events: Sequence[ReviewEvent]) -> None:
     st.dataframe(
         rows,
         hide_index=True,
-        column_config={"HC before, mm": number, "HC after, mm": number},
+        column_config={text("HC before, mm"): number, text("HC after, mm"): number},
         height="content",
         key=f"history-{case.case_id}",
         placeholder="–",
@@ -47,12 +48,14 @@ def _label_field(case: ReviewCase) -> None:
     key = f"label-{case.case_id}"
     st.session_state.setdefault(key, case.label)
     st.text_input(
-        "Label of the case",
+        text("Label of the case"),
         key=key,
         max_chars=80,
         on_change=_rename,
         args=(case.case_id, key),
-        help="Do not use the name, number or birthday of a patient. The label can be changed; it is not in the record.",
+        help=text(
+            "Do not use the name, number or birthday of a patient. The label can be changed; it is not in the record."
+        ),
     )
 
 

@@ -8,16 +8,19 @@ import streamlit as st
 
 from fetal_hc_app.exports import cases_csv, submission_csv
 from fetal_hc_app.resources import store
+from fetal_hc_app.texts import text
 from hc18.reviews.models import CaseId
-from hc18.reviews.queue import QueueFilter
+from hc18.reviews.queue import QueueView
 
 
-def queue_exports_panel(chosen: QueueFilter, search: str, n_rows: int) -> None:
+def queue_exports_panel(view: QueueView, n_rows: int) -> None:
     """A table of all cases of a filter."""
     review_store = store()
     st.download_button(
-        f"Table of these {n_rows:,} cases (CSV)" if n_rows > 1 else "Table of this case (CSV)",
-        lambda: cases_csv(review_store, [row.case_id for row in review_store.rows(chosen, search=search)]),
+        text("Table of these {count} cases (CSV)", count=f"{n_rows:,}")
+        if n_rows > 1
+        else text("Table of this case (CSV)"),
+        lambda: cases_csv(review_store, review_store.ids(view)),
         file_name="cases.csv",
         mime="text/csv",
         icon=":material/table:",
@@ -37,7 +40,7 @@ def session_exports_panel(names: Sequence[tuple[CaseId, str]]) -> None:
     has_repeated_name = len(by_name) < len(names)
     left, right = st.columns(2)
     left.download_button(
-        "Table (CSV)",
+        text("Table (CSV)"),
         lambda: cases_csv(review_store, case_ids),
         file_name="session.csv",
         mime="text/csv",
@@ -47,7 +50,7 @@ def session_exports_panel(names: Sequence[tuple[CaseId, str]]) -> None:
         width="stretch",
     )
     right.download_button(
-        "HC18 submission",
+        text("HC18 submission"),
         lambda: submission_csv(review_store, by_name),
         file_name="submission.csv",
         mime="text/csv",
@@ -55,8 +58,8 @@ def session_exports_panel(names: Sequence[tuple[CaseId, str]]) -> None:
         key="session_submission",
         on_click="ignore",
         disabled=has_repeated_name,
-        help="Two images have the same file name; the challenge needs every name once."
+        help=text("Two images have the same file name; the challenge needs every name once.")
         if has_repeated_name
-        else "Ellipses in mm of the cases you accepted or corrected, by file name.",
+        else text("Ellipses in mm of the cases you accepted or corrected, by file name."),
         width="stretch",
     )

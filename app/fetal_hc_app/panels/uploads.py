@@ -11,12 +11,13 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from fetal_hc.io.images import MAX_PIXELS
 from fetal_hc_app import session, wording
 from fetal_hc_app.session import Uploads
+from fetal_hc_app.texts import text
 from fetal_hc_app.uploads import PixelTable, Refusal
 from hc18.measurement.clips import ClipTally
 from hc18.measurement.flags import flag_text
 from hc18.reviews.models import CaseId, ReviewCase
 
-_TABLE_HEIGHT = 144  # px: a header and three rows
+_TABLE_HEIGHT = 425  # px: a header and eleven rows; the table scrolls
 
 
 def uploaded_files(generation: int) -> list[UploadedFile]:
@@ -30,24 +31,27 @@ def upload_fields(generation: int) -> None:
     left, right = st.columns([3, 1], gap="medium")
     with left:
         st.file_uploader(
-            "Ultrasound images: PNG, JPEG, TIFF, BMP or DICOM; also the HC18 table (CSV) and annotation pictures",
+            text("Ultrasound images: PNG, JPEG, TIFF, BMP or DICOM; also the HC18 table (CSV) and annotation pictures"),
             accept_multiple_files=True,
             key=_files_key(generation),
-            help=f"Pictures may show a patient's name: crop it off before you upload them. Of DICOM files only the "
-            f"ultrasound region is kept. At most {MAX_PIXELS // 1_000_000} million pixels.",
+            help=text(
+                "Pictures may show a patient's name: hide it before you upload them. Of DICOM files only the "
+                "ultrasound region is kept. At most {count} million pixels.",
+                count=MAX_PIXELS // 1_000_000,
+            ),
         )
     with right:
         st.number_input(
-            "Pixel size, mm (if the file has none)",
+            text("Pixel size, mm (if the file has none)"),
             min_value=0.0,
             value=None,
             step=0.001,
             format="%.6f",
             key=session.TYPED_SIZE_KEY,
             persist_state="session",
-            placeholder="millimetres per pixel",
+            placeholder=text("millimetres per pixel"),
         )
-        st.caption("Without a pixel size the result stays in pixels.")
+        st.caption(text("Without a pixel size the result stays in pixels."))
 
 
 def upload_messages(refusals: Sequence[Refusal], tables: Sequence[PixelTable]) -> None:
@@ -55,11 +59,15 @@ def upload_messages(refusals: Sequence[Refusal], tables: Sequence[PixelTable]) -
     for refusal in refusals:
         st.error(f"**{wording.plain(refusal.name)}**: {wording.plain(refusal.reason)}", icon=":material/error:")
     for table in tables:
-        text = f"Table {wording.plain(table.name)}: pixel sizes of {wording.count(len(table.rows), 'file')}."
+        count = wording.count(len(table.rows), "file")
+        words = text("Table {name}: pixel sizes of {count}.", name=wording.plain(table.name), count=count)
         if table.problems:
-            st.warning(f"{text} Not used: {wording.plain(wording.listed(table.problems, 3))}", icon=":material/table:")
+            st.warning(
+                f"{words} {text('Not used')}: {wording.plain(wording.listed(table.problems, 3))}",
+                icon=":material/table:",
+            )
         else:
-            st.caption(f":material/table: {text}")
+            st.caption(f":material/table: {words}")
 
 
 def twin_messages(uploads: Uploads) -> None:
@@ -68,8 +76,12 @@ def twin_messages(uploads: Uploads) -> None:
         first = uploads.first_name(case_id)
         if name != first:
             st.info(
-                f"**{wording.plain(name)}** shows the same pixels as **{wording.plain(first)}**. Both are one case: "
-                "one decision counts for both, and both names are in the list and in the submission.",
+                text(
+                    "**{name}** shows the same pixels as **{first}**. Both are one case: one decision counts for both, "
+                    "and both names are in the list and in the submission.",
+                    name=wording.plain(name),
+                    first=wording.plain(first),
+                ),
                 icon=":material/content_copy:",
             )
 

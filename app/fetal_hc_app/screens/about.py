@@ -7,6 +7,7 @@ import streamlit as st
 from fetal_hc import installed_version
 from fetal_hc.io.images import MAX_PIXELS
 from fetal_hc_app import resources, wording
+from fetal_hc_app.texts import LANGUAGE_KEY, language, languages, text
 
 _HOW_TO = """
 **How to review.** Look at the whole outline of the skull, not at the number. Accept the ellipse if it follows the outer
@@ -30,7 +31,16 @@ def about_page() -> None:
     """The model card and how to use the app."""
     left, right = st.columns([1, 1], gap="large")
     with left:
-        st.markdown(_HOW_TO)
+        names = languages()
+        st.segmented_control(
+            text("Language"),
+            list(names),
+            format_func=names.__getitem__,
+            default=language(),
+            key=LANGUAGE_KEY,
+            persist_state="session",
+        )
+        st.markdown(text(_HOW_TO))
         version = resources.model().version
         st.caption(
             f"App {wording.plain(installed_version())}, model {wording.plain(version.name)} "
@@ -40,4 +50,4 @@ def about_page() -> None:
         )
     with right, st.container(border=True):
         card = resources.model().card
-        st.markdown(card.replace("# Model card", "#### Model card", 1) if card else "This model has no card.")
+        st.markdown(card.replace("# Model card", "#### Model card", 1) if card else text("This model has no card."))

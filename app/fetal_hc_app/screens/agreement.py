@@ -7,6 +7,8 @@ import io
 import streamlit as st
 
 from fetal_hc_app import resources
+from fetal_hc_app.panels.reader_agreement import readers_panel
+from fetal_hc_app.texts import text
 from hc18.evaluation.agreement import Agreement, Estimate
 from hc18.reports.agreement import agreement_csv, agreement_figure, score_reviews
 
@@ -14,10 +16,22 @@ _WORST = 10
 
 
 def agreement_page() -> None:
+    """Model against reviewer, and readers against each other."""
+    kinds = model, between, within = "Model and reviewer", "Between readers", "Within a reader"
+    chosen = st.segmented_control(text("Compare"), kinds, format_func=text, default=model, key="agreement_kind")
+    if chosen in (between, within):
+        readers_panel(is_within=chosen == within)
+    else:
+        _model_panel()
+
+
+def _model_panel() -> None:
     """Bland-Altman of model against reviewer, rates, worst cases, downloads."""
     agreement = score_reviews(resources.store().rows())
     if not agreement.n_reviewed:
-        st.info("Nobody has decided on a case yet; the comparison begins with the first.", icon=":material/inbox:")
+        st.info(
+            text("Nobody has decided on a case yet; the comparison begins with the first."), icon=":material/inbox:"
+        )
         return
     _figures_panel(agreement)
     left, right = st.columns([3, 2], gap="medium")
@@ -26,24 +40,34 @@ def agreement_page() -> None:
     with right:
         _worst_panel(agreement)
     st.caption(
-        "Model minus reviewer. The reviewer saw the model's ellipse before deciding, so an accepted case differs by "
-        "exactly 0: this says how far reviewers moved the model's value, not how two blinded readings differ."
+        text(
+            "Model minus reviewer. The reviewer saw the model's ellipse before deciding, so an accepted case differs "
+            "by exactly 0: this says how far reviewers moved the model's value, not how two blinded readings differ."
+        )
     )
 
 
 def _figures_panel(agreement: Agreement) -> None:
     columns = st.columns(5)
-    columns[0].metric("Reviewed cases", f"{agreement.n_reviewed:,}")
-    columns[1].metric("Corrected", _percent(agreement.correction_rate), help=f"{agreement.n_corrected} cases")
-    columns[2].metric("Rejected", _percent(agreement.rejection_rate), help=f"{agreement.n_rejected} cases")
-    columns[3].metric("Bias", _mm(agreement.bias_mm), help=_interval(agreement.bias_mm))
+    columns[0].metric(text("Reviewed cases"), f"{agreement.n_reviewed:,}")
+    columns[1].metric(
+        text("Corrected"), _percent(agreement.correction_rate), help=text("{count} cases", count=agreement.n_corrected)
+    )
+    columns[2].metric(
+        text("Rejected"), _percent(agreement.rejection_rate), help=text("{count} cases", count=agreement.n_rejected)
+    )
+    columns[3].metric(text("Bias"), _mm(agreement.bias_mm), help=_interval(agreement.bias_mm))
     limits = "–"
     if agreement.lower_limit_mm is not None and agreement.upper_limit_mm is not None:
         limits = f"{agreement.lower_limit_mm.value:+.1f} to {agreement.upper_limit_mm.value:+.1f}"
     columns[4].metric(
-        "95 % limits, mm",
+        text("95 % limits, mm"),
         limits,
-        help=f"lower {_interval(agreement.lower_limit_mm)}; upper {_interval(agreement.upper_limit_mm)}",
+        help=text(
+            "lower {lower}; upper {upper}",
+            lower=_interval(agreement.lower_limit_mm),
+            upper=_interval(agreement.upper_limit_mm),
+        ),
     )
 
 
@@ -52,10 +76,16 @@ def _diagram_panel(agreement: Agreement) -> None:
     st.image(png)
     left, right = st.columns(2)
     left.download_button(
-        "Diagram (PNG)", png, "agreement.png", "image/png", icon=":material/image:", on_click="ignore", width="stretch"
+        text("Diagram (PNG)"),
+        png,
+        "agreement.png",
+        "image/png",
+        icon=":material/image:",
+        on_click="ignore",
+        width="stretch",
     )
     right.download_button(
-        "Values (CSV)",
+        text("Values (CSV)"),
         lambda: agreement_csv(agreement),
         "agreement.csv",
         "text/csv",
@@ -67,9 +97,9 @@ def _diagram_panel(agreement: Agreement) -> None:
 
 def _worst_panel(agreement: Agreement) -> None:
     worst = agreement.worst_cases(_WORST)
-    st.markdown("**Largest corrections**")
+    st.markdown(text("**Largest corrections**"))
     if not worst:
-        st.caption("No ellipse of the model was corrected so far.")
+        st.caption(text("No ellipse of the model was corrected so far."))
         return
     number = st.column_config.NumberColumn(format="%.1f")
     st.dataframe(

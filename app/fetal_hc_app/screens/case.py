@@ -1,41 +1,71 @@
-"""One case on its own page, with the way to its neighbours."""
+"""One case on its own page, with the way to its neighbours in the list that a person works through."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from fetal_hc.errors import FetalHCError
-from fetal_hc_app import resources, session, wording
-from fetal_hc_app.panels.case import case_panel
+from fetal_hc_app import access, resources, session, wording, worklist
+from fetal_hc_app.panels.case import show_case
+from fetal_hc_app.panels.keys import keys_panel
+from fetal_hc_app.texts import text
 from hc18.reviews.models import CaseId
-from hc18.reviews.queue import QueueFilter
+from hc18.reviews.queue import Neighbours
 
 
 def case_page() -> None:
     """The case that the address names."""
+    _case_in_its_list()
+
+
+@st.fragment
+def _case_in_its_list() -> None:
+    """A fragment: deciding and going on run nothing else of the page again."""
     case_id = session.chosen_case()
     if case_id is None:
-        case_id = resources.store().next_case(0, QueueFilter.UNREVIEWED)
+        case_id = resources.store().neighbours(worklist.view()).following
         if case_id is None:
-            st.info("There is no case to review. Choose one in the **Queue**.", icon=":material/inbox:")
+            st.info(text("There is no case to review. Choose one in the **Queue**."), icon=":material/inbox:")
             return
-        st.query_params[session.CASE_PARAMETER] = str(case_id)
+        worklist.show(case_id)
     try:
         case = resources.store().case(case_id)
     except FetalHCError as error:
         st.error(wording.plain(wording.sentence(str(error))), icon=":material/error:")
         return
-    _neighbours(case_id, case.label)
-    case_panel(case_id)
+    around = worklist.neighbours(case_id)
+    _way(case_id, case.label, around)
+    show_case(case, around.following)
+    keys_panel()
 
 
-def _neighbours(case_id: CaseId, label: str) -> None:
-    """The label, and buttons to the queue and the next case."""
-    left, middle, right = st.columns([6, 1.3, 1.7], vertical_alignment="center")
-    left.markdown(f"#### {wording.plain(label)}")
-    if middle.button("Queue", icon=":material/list:", width="stretch"):
-        session.open_page("queue")
-    following = resources.store().next_case(case_id, QueueFilter.UNREVIEWED)
-    if right.button("Next to review", icon=":material/arrow_forward:", disabled=following is None, width="stretch"):
-        assert following is not None
-        session.open_case(following)
+def _way(case_id: CaseId, label: str, around: Neighbours) -> None:
+    """The label, the place in the list, and the way to the queue and to the neighbours."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"#### {wording.plain(label)}", width="content")
+        st.caption(_place(case_id, around), width="stretch")
+        if st.button(text("Queue"), icon=":material/list:"):
+            session.open_page("queue")
+        _step("Previous", "previous-case", ":material/arrow_back:", "P", around.previous)
+        _step("Next", "next-case", ":material/arrow_forward:", "N", around.following)
+
+
+def _place(case_id: CaseId, around: Neighbours) -> str:
+    chosen = worklist.view()
+    name = text(wording.FILTER_NAMES[chosen.queue_filter])
+    if not resources.store().lists(chosen, case_id):
+        return text("not in the list {name} ({count})", name=name, count=around.n_rows)
+    return text("{position} of {count}, {name}", position=around.position, count=around.n_rows, name=name)
+
+
+def _step(label: str, key: str, icon: str, shortcut: str, case_id: CaseId | None) -> None:
+    st.button(
+        text(label),
+        key=key,
+        icon=icon,
+        shortcut=shortcut,
+        disabled=case_id is None,
+        on_click=worklist.show,
+        args=(case_id,),
+        help=text("In the list that the queue shows now") if access.reviewer() else None,
+    )

@@ -9,7 +9,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from fetal_hc.errors import FetalHCError
 from fetal_hc_app import access, drafts, resources, session, wording
-from fetal_hc_app.measuring import NOBODY, register_still
+from fetal_hc_app.measuring import NOBODY, register_many, register_still
 from fetal_hc_app.panels.batch import batch_panel
 from fetal_hc_app.panels.case import case_panel
 from fetal_hc_app.panels.dicom import dicom_panel
@@ -22,15 +22,18 @@ from fetal_hc_app.panels.uploads import (
     upload_messages,
     uploaded_files,
 )
+from fetal_hc_app.texts import text
 from fetal_hc_app.uploads import Annotation, DicomToPrepare, PixelTable, Refusal, StillImage, from_upload
 from hc18.reviews.models import CaseId, ReviewAction, ReviewCase
+
+_FEW = 3  # images that are measured one after the other
 
 
 def measure_page() -> None:
     """Files on top, then the result of the chosen image."""
     uploads = session.uploads()
     _import_files(uploaded_files(uploads.generation))
-    with st.expander("Images and pixel size", expanded=not uploads.sources, icon=":material/upload_file:"):
+    with st.expander(text("Images and pixel size"), expanded=not uploads.sources, icon=":material/upload_file:"):
         upload_fields(uploads.generation)
         batch_panel(access.reviewer())
     upload_messages(uploads.refusals, uploads.tables)
@@ -72,13 +75,31 @@ def _import_files(files: Sequence[UploadedFile]) -> None:
                 uploads.refusals.append(item)
     if not stills:
         return
-    progress = st.progress(0.0) if len(stills) > 3 else None
-    for n_done, still in enumerate(stills, start=1):
+    if len(stills) > _FEW:
+        _measure_many(stills)
+        return
+    for still in stills:
         _measure(still)
-        if progress is not None:
-            progress.progress(n_done / len(stills), f"Measured {n_done} of {len(stills)}")
-    if progress is not None:
-        progress.empty()
+
+
+def _measure_many(stills: Sequence[StillImage]) -> None:
+    """Measures images side by side, with a bar; a failure becomes a sentence."""
+    uploads, reviewer = session.uploads(), access.reviewer()
+    progress, n_done = st.progress(0.0), 0
+    try:
+        parts = register_many(resources.store(), resources.model_for_many(), stills, session.sizes(reviewer), reviewer)
+        for part in parts:
+            for still, found in part:
+                if isinstance(found, FetalHCError):
+                    uploads.refusals.append(Refusal(still.file.name, wording.sentence(str(found))))
+                else:
+                    uploads.add_image(*found)
+            n_done += len(part)
+            words = text("Measured {done} of {all}", done=n_done, all=len(stills))
+            progress.progress(n_done / len(stills), words)
+    except FetalHCError as error:
+        uploads.refusals += [Refusal(still.file.name, wording.sentence(str(error))) for still in stills[n_done:]]
+    progress.empty()
 
 
 def _measure(still: StillImage) -> None:
@@ -99,7 +120,7 @@ def _list_buttons(cases: Sequence[ReviewCase]) -> None:
     left, middle, right = st.columns([3, 3, 1.2], vertical_alignment="center")
     if without:
         left.button(
-            f"Apply the known pixel size to {wording.count(len(without), 'image')}",
+            text("Apply the known pixel size to {count}", count=wording.count(len(without), "image")),
             icon=":material/straighten:",
             on_click=_calibrate_all,
             args=([case.case_id for case in without],),
@@ -107,7 +128,9 @@ def _list_buttons(cases: Sequence[ReviewCase]) -> None:
         )
     with middle:
         session_exports_panel(session.uploads().names)
-    right.button("Clear list", on_click=session.clear_uploads, help="The cases stay in the queue.", width="stretch")
+    right.button(
+        text("Clear list"), on_click=session.clear_uploads, help=text("The cases stay in the queue."), width="stretch"
+    )
 
 
 def _can_be_calibrated(case: ReviewCase) -> bool:
@@ -137,7 +160,9 @@ def _calibrate_all(case_ids: Sequence[CaseId]) -> None:
 def _welcome() -> None:
     """What to do first."""
     st.markdown(
-        "**Start here.** Drop one or more images above. The model outlines the head and measures its circumference; "
-        "you check the ellipse, correct it where it is wrong, and sign. Every image you measure is also in the "
-        "**Queue**."
+        text(
+            "**Start here.** Drop one or more images above. The model outlines the head and measures it; "
+            "you check the ellipse, correct it where it is wrong, and sign. Every image you measure is also in the "
+            "**Queue**."
+        )
     )

@@ -4,7 +4,7 @@ from sqlalchemy import Engine
 from hc18.geometry.pixel_size import uncalibrated
 from hc18.reviews.database import reading
 from hc18.reviews.models import Decision, ReviewAction
-from hc18.reviews.queue import QueueFilter, read_rows
+from hc18.reviews.queue import QueueFilter, QueueOrder, QueueView, read_rows
 from hc18.reviews.store import ReviewStore
 from tests.hc18.reviews.cases import CORRECTED, new_case
 from tests.hc18.reviews.cases import measurement as measured
@@ -38,8 +38,8 @@ def mixed(store: ReviewStore) -> ReviewStore:
     ],
 )
 def test_filter_lists_its_cases_in_order(mixed: ReviewStore, queue_filter: QueueFilter, expected: list[int]) -> None:
-    assert [row.case_id for row in mixed.queue(queue_filter).rows] == expected
-    assert [row.case_id for row in mixed.rows(queue_filter)] == expected
+    assert [row.case_id for row in mixed.queue(QueueView(queue_filter)).rows] == expected
+    assert [row.case_id for row in mixed.rows(QueueView(queue_filter))] == expected
 
 
 def test_progress_counts_what_the_filters_list(mixed: ReviewStore) -> None:
@@ -47,7 +47,7 @@ def test_progress_counts_what_the_filters_list(mixed: ReviewStore) -> None:
     assert progress.n_cases == 7
     for queue_filter in QueueFilter:
         if queue_filter is not QueueFilter.ALL:
-            assert getattr(progress, queue_filter.value) == mixed.queue(queue_filter).n_rows
+            assert getattr(progress, queue_filter.value) == mixed.queue(QueueView(queue_filter)).n_rows
 
 
 def test_progress_of_an_empty_store_is_zero(store: ReviewStore) -> None:
@@ -58,7 +58,7 @@ def test_progress_of_an_empty_store_is_zero(store: ReviewStore) -> None:
 
 
 def test_row_shows_the_state(mixed: ReviewStore) -> None:
-    row = mixed.queue(QueueFilter.SIGNED).rows[0]
+    row = mixed.queue(QueueView(QueueFilter.SIGNED)).rows[0]
     state = mixed.state(5)
     assert (row.decision, row.is_signed, row.revision) == (Decision.CORRECTED, True, 3)
     assert (row.hc_mm, row.model_hc_mm) == (state.outline.hc_mm, state.model_outline.hc_mm)
@@ -70,7 +70,7 @@ def test_row_shows_the_state(mixed: ReviewStore) -> None:
     [("TWIN", [1, 2]), (" twin a ", [1]), ("%", [3]), ("_", [3]), ("case 4", [4]), ("zebra", [])],
 )
 def test_search_finds_parts_of_labels_literally(mixed: ReviewStore, search: str, expected: list[int]) -> None:
-    assert [row.case_id for row in mixed.queue(search=search).rows] == expected
+    assert [row.case_id for row in mixed.queue(QueueView(search=search)).rows] == expected
 
 
 def test_pages_cover_every_case_once(mixed: ReviewStore) -> None:
@@ -86,15 +86,46 @@ def test_page_out_of_range_is_the_nearest_one(mixed: ReviewStore, page: int, sho
 
 @pytest.mark.parametrize(("after", "expected"), [(0, 1), (1, 2), (3, 7), (7, 1), (5, 7)])
 def test_next_case_goes_on_and_begins_anew(mixed: ReviewStore, after: int, expected: int) -> None:
-    assert mixed.next_case(after, QueueFilter.UNREVIEWED) == expected
+    assert mixed.neighbours(QueueView(QueueFilter.UNREVIEWED), after).following == expected
 
 
 def test_there_is_no_next_case_behind_the_only_one(mixed: ReviewStore) -> None:
-    assert mixed.next_case(5, QueueFilter.SIGNED) is None
-    assert mixed.next_case(0, search="zebra") is None
+    assert mixed.neighbours(QueueView(QueueFilter.SIGNED), 5).following is None
+    assert mixed.neighbours(QueueView(search="zebra")).following is None
 
 
 def test_rows_beyond_one_read_are_all_given(mixed: ReviewStore, engine: Engine) -> None:
     with reading(engine) as connection:
-        rows = list(read_rows(connection, QueueFilter.ALL, "", rows_per_read=2))
+        rows = list(read_rows(connection, QueueView(), rows_per_read=2))
     assert [row.case_id for row in rows] == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        (QueueOrder.HC, [1, 2, 4, 6, 5, 3, 7]),
+        (QueueOrder.LABEL, [3, 4, 5, 6, 7, 1, 2]),
+        (QueueOrder.READER, [1, 2, 3, 7, 4, 5, 6]),
+    ],
+)
+def test_cases_without_a_value_are_last_and_neighbours_follow_the_order(
+    mixed: ReviewStore, order: QueueOrder, expected: list[int]
+) -> None:
+    view = QueueView(order=order)
+    assert [row.case_id for row in mixed.queue(view).rows] == expected
+    around = [mixed.neighbours(view, case_id) for case_id in expected]
+    assert [found.following for found in around] == [*expected[1:], expected[0]]
+    assert [found.previous for found in around] == [expected[-1], *expected[:-1]]
+    assert [found.position for found in around] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_descending_order_keeps_cases_without_a_value_last(mixed: ReviewStore) -> None:
+    view = QueueView(order=QueueOrder.HC, is_descending=True)
+    assert [row.case_id for row in mixed.queue(view).rows] == [5, 1, 2, 4, 6, 3, 7]
+    assert mixed.neighbours(view, 6).following == 3
+
+
+def test_next_of_a_case_that_left_its_filter_is_the_one_behind_it(mixed: ReviewStore) -> None:
+    mixed.append(2, 1, ReviewAction.ACCEPT, "ann")
+    around = mixed.neighbours(QueueView(QueueFilter.UNREVIEWED), 2)
+    assert (around.previous, around.following, around.position, around.n_rows) == (1, 3, 2, 3)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hc18.geometry.pixel_size import from_user
 from hc18.obstetrics.gestational_age import IndependentAge
 from hc18.reviews.models import ReviewAction, ReviewConflict, ReviewRefused
-from hc18.reviews.queue import QueueFilter
+from hc18.reviews.queue import QueueFilter, QueueView
 from hc18.reviews.store import ReviewStore
 from tests.hc18.reviews.cases import CORRECTED, MODEL_ELLIPSE, new_case
 
@@ -50,5 +50,5 @@ def test_record_stays_whole_whatever_reviewers_click(clicks: list[tuple[int, str
         progress = store.progress()
         assert progress.unreviewed + progress.accepted + progress.corrected + progress.rejected == 3
         assert progress.to_sign + progress.signed + progress.unreviewed == 3
-        assert store.queue(QueueFilter.SIGNED).n_rows == progress.signed
+        assert store.queue(QueueView(QueueFilter.SIGNED)).n_rows == progress.signed
         assert {row.case_id: row.revision for row in store.rows()} == seen

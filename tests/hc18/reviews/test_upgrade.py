@@ -29,7 +29,7 @@ def test_store_of_a_newer_version_is_refused(store_url: str) -> None:
     execute(store_url, "UPDATE alembic_version SET version_num = '9999'")
     for create in (True, False):
         with pytest.raises(
-            StoreError, match=r"newer version of this program \(schema 9999; this one knows up to 0002\)"
+            StoreError, match=r"newer version of this program \(schema 9999; this one knows up to 0003\)"
         ):
             ReviewStore(store_url, create=create)
 
