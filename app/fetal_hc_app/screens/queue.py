@@ -11,6 +11,7 @@ from fetal_hc_app import access, resources, session, wording, worklist
 from fetal_hc_app.panels.queue_actions import actions_panel
 from fetal_hc_app.panels.queue_exports import queue_exports_panel
 from fetal_hc_app.texts import text
+from hc18.measurement.flags import Flag
 from hc18.reviews import worklist as notes
 from hc18.reviews.models import CaseId
 from hc18.reviews.queue import Progress, QueueFilter, QueueOrder, QueuePage, QueueRow, QueueView
@@ -27,6 +28,7 @@ _ORDERS = {
     QueueOrder.READER: "Reader",
     QueueOrder.CHANGED: "Last change",
 }
+_PLANE_FLAGS = frozenset({Flag.NOT_HEAD_PLANE.value, Flag.NO_MIDLINE.value})
 _EVERYBODY, _MINE, _NOBODY = "Everybody's cases", "My cases", "Nobody's cases"
 
 
@@ -189,6 +191,7 @@ def _row(row: QueueRow) -> dict[str, Any]:
         text("Model, mm"): row.model_hc_mm,
         text("Interval, mm"): interval,
         text("Confidence"): row.confidence,
+        text("Plane"): text("check") if _PLANE_FLAGS & set(row.flags) else "",
         text("Look at"): wording.attention(row),
         text("Examination"): row.examination,
         text("Patient code"): row.subject,
