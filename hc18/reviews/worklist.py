@@ -70,6 +70,7 @@ def add(connection: Connection, case_id: int, state: CaseState) -> None:
     tags = {"examination": "", "subject": "", "examined_on": "", "assignee": ""}
     registered = to_utc_text(state.changed_at_utc)
     values = {"case_id": case_id, "registered_at_utc": registered, **tags, **to_interval_columns(state)}
+    connection.execute(delete(WORKLIST).where(WORKLIST.c.case_id == case_id))
     connection.execute(insert(WORKLIST).values(values))
 
 

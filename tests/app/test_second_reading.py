@@ -26,10 +26,11 @@ def test_second_reader_sees_no_ellipse_and_a_disagreement_is_settled(browser: Br
         person.page.get_by_role("link", name="Second reading").click()
         expect(person.picture).to_be_visible(timeout=TIMEOUT_MS)
         expect(person.page.locator(".live")).to_have_text("no ellipse")
-        expect(person.page.get_by_text("Model", exact=True)).to_have_count(0)
+        expect(person.page.locator(".toggle.model")).to_be_hidden()
         assert f"{0.2 * ELLIPSE.circumference():.1f}" not in person.page.inner_text("body")
         person.press("Draw an ellipse by hand")
         drawn = person.live_hc()
+        assert person.page.locator('[data-part="mask"]').get_attribute("d") == ""
         expect(person.button("Save this reading")).to_be_enabled(timeout=TIMEOUT_MS)
         person.press("Save this reading")
         expect(person.page.get_by_text("No case waits for a second reading by you")).to_be_visible(timeout=TIMEOUT_MS)

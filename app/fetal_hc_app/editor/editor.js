@@ -221,10 +221,10 @@ class Editor {
     on(document, "keydown", (event) => this.isMeant() && this.key(event), { capture: true });
     on(document, "keyup", () => this.keyReleased());
     on(window, "blur", () => this.keyReleased());
-    on(document, "click", (event) => {   // a switch that was clicked gives the keys back to the picture
+    on(document, "pointerup", () => setTimeout(() => {   // a switch that was clicked gives the keys back to the picture
       const focused = document.activeElement;
-      if (event.detail > 0 && focused?.matches("input[type=checkbox], input[type=radio]")) focused.blur();
-    });
+      if (focused?.matches("input[type=checkbox], input[type=radio]")) focused.blur();
+    }, 50));
     on(window, "beforeunload", (event) => { if (this.data?.unsaved || this.pending) event.preventDefault(); });
     on(this.svg, "wheel", (event) => this.wheel(event), { passive: false });
     for (const name of Object.keys(this.shown)) {
