@@ -76,8 +76,7 @@ def settle(case_id: CaseId, draft: drafts.Draft, reason_key: str) -> None:
     """Records the ellipse on the screen as the one that settles the readings of a case."""
     reason = str(st.session_state.get(reason_key) or "")
     undo.begin()
-    values = {"ellipse_px": draft.ellipse_px, "reason": reason}
-    _act(case_id, draft.revision, ReviewAction.ADJUDICATE, **values)
+    _act(case_id, draft.revision, ReviewAction.ADJUDICATE, ellipse_px=draft.ellipse_px, reason=reason)
 
 
 def undo_step() -> None:

@@ -101,7 +101,7 @@ def reader_pairs(case: ReviewCase, events: Sequence[ReviewEvent]) -> tuple[Readi
     another = next((other for other in others if other[0] != first[0]), None)
     again = next((other for other in others if other[0] == first[0]), None)
     if again is None and another is not None:
-        first_of = {}
+        first_of: dict[str, float] = {}
         for name, hc_mm in others:
             if name in first_of:
                 return _to_pair(case, first, another), _to_pair(case, (name, first_of[name]), (name, hc_mm))
