@@ -45,12 +45,13 @@ SMOKE_DIR := output/smoke
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help score app test torture test-detectron2 lint smoke model bench experiments house-figures clean
+.PHONY: help score submission app test torture test-detectron2 lint smoke model bench experiments house-figures clean
 
 help:
 	@echo "make score   score phantoms of known HC with the shipped model (serving requirements only)"
 	@echo "             IMAGES=DIR PIXEL_SIZES=CSV   score your own images instead"
 	@echo "             OUTPUT=$(OUTPUT) DETAILS=$(DETAILS)   where the results go"
+	@echo "make submission HC18=DIR   write and check the file to upload to the HC18 challenge (OUTPUT=$(OUTPUT))"
 	@echo "make app     start the reviewer app on http://127.0.0.1:$(APP_PORT) (serving and app requirements only)"
 	@echo "make test    run the tests on all cores (ARGS='-k ellipse' selects some, ARGS='-m \"not slow\"' the quick ones)"
 	@echo "make test-detectron2 DETECTRON2=DIR   build Detectron2 from the checkout DIR and run the tests that compare with it"
@@ -103,6 +104,11 @@ score: $(VENV)/serving.stamp
 	$(PY) tools/score.py --images $(PHANTOM_DIR)/training_set --pixel-sizes $(PHANTOM_DIR)/training_set_pixel_size_and_HC.csv --output "$(OUTPUT)" --details "$(DETAILS)" --overwrite
 	$(PY) tools/evaluate_hc18.py --submission "$(OUTPUT)" --root $(PHANTOM_DIR)
 endif
+
+submission: $(VENV)/serving.stamp
+	@test -n "$(HC18)" || { echo "error: name the folder of HC18: make submission HC18=DIR" >&2; exit 2; }
+	$(PY) tools/score.py --images "$(HC18)/test_set" --pixel-sizes "$(HC18)/test_set_pixel_size.csv" --output "$(OUTPUT)" --details "$(DETAILS)" --overwrite
+	$(PY) tools/check_hc18.py --submission "$(OUTPUT)" --table "$(HC18)/test_set_pixel_size.csv"
 
 app: $(VENV)/app.stamp
 	$(BIN)/fetal-hc app --port $(APP_PORT)

@@ -29,7 +29,7 @@ class BatchSettings:
     Attributes:
         model: ONNX file; the default of the domain if None.
         workers: number of processes; one per usable core, but not more than images, if None.
-        threads: threads of the network per process; the usable cores divided by the workers if None.
+        threads: threads of the network per process; 1 if None, since two processes are faster than two threads.
         runner: a name of `RUNNER_NAMES`; "serial" for one worker and "pool" for more if None.
         overwrite: whether existing output files may be replaced, and an unfinished batch given up.
         resume: whether to continue an unfinished batch, if there is one.
@@ -93,7 +93,7 @@ class WorkerPlan:
 
 
 def plan_workers(settings: BatchSettings, n_tasks: int, threads_before: int | None = None) -> WorkerPlan:
-    """Runner, processes and threads, such that processes x threads = usable cores where nothing else is asked.
+    """Runner, processes and threads: one process with one thread per usable core where nothing else is asked.
 
     Args:
         settings: what was asked for.
@@ -108,7 +108,7 @@ def plan_workers(settings: BatchSettings, n_tasks: int, threads_before: int | No
     runner = settings.runner or ("serial" if n_workers == 1 else "pool")
     if runner == "serial":
         n_workers = 1
-    return WorkerPlan(runner, n_workers, threads or max(1, cores // n_workers))
+    return WorkerPlan(runner, n_workers, threads or 1)
 
 
 def computing_versions() -> dict[str, str]:

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
-import fsspec
-
 from fetal_hc.errors import ConfigError, DatasetError, FetalHCError, ImageError
 from fetal_hc.io.atomic import write_bytes_atomic
 from fetal_hc.io.images import MAX_FILE_BYTES
@@ -201,6 +199,8 @@ def url_problem(url: str) -> str:
     if protocol not in URL_SCHEMES or "::" in url:
         allowed = ", ".join(f"{name}://" for name in URL_SCHEMES)
         return f"'{url}' cannot be used; expected a path or one of {allowed}; copy the files there"
+    import fsspec  # takes long to load, and processes that only read files of this machine do not need it
+
     try:
         fsspec.get_filesystem_class(protocol)
     except (ValueError, ImportError) as error:
@@ -210,6 +210,8 @@ def url_problem(url: str) -> str:
 
 def _filesystem(location: str) -> Any:
     """The fsspec file system of a path or URL."""
+    import fsspec
+
     return fsspec.core.url_to_fs(location)[0] if is_url(location) else fsspec.filesystem("file")
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.outline_fit import fit_outline_points
@@ -86,6 +86,6 @@ def _is_closed_ring(drawn: NDArray[np.bool_], ellipse: Ellipse) -> bool:
     reach = _LEAK_RADIUS * ellipse.semi_axis_a
     left, right = max(round(x - reach), 0), min(round(x + reach) + 1, width)
     top, bottom = max(round(y - reach), 0), min(round(y + reach) + 1, height)
-    labels, _ = ndimage.label(~drawn[top:bottom, left:right])
+    _, labels = cv2.connectedComponents((~drawn[top:bottom, left:right]).astype(np.uint8), connectivity=4)
     inside = labels == labels[y - top, x - left]
     return not (inside[0].any() or inside[-1].any() or inside[:, 0].any() or inside[:, -1].any())

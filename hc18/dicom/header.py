@@ -27,6 +27,7 @@ from pydicom.valuerep import VR
 from fetal_hc.errors import ImageError
 from fetal_hc.io.images import MAX_FILE_BYTES
 from fetal_hc.io.quiet import quiet_decoders
+from hc18.dicom.signature import is_dicom
 
 # What pydicom raises on damaged files; its texts may quote a value of the file, so none of them is passed on.
 PARSING_ERRORS = (
@@ -48,32 +49,8 @@ PARSING_ERRORS = (
     zlib.error,
 )
 
-_PREAMBLE = 128
-_PREFIX = b"DICM"
-_FIRST_GROUPS = (0x0002, 0x0008)  # of files written without a preamble
 _META_GROUP = 0x0002
-_LAST_FIRST_ELEMENT = 0x0020
-_LONGEST_FIRST_VALUE = 1 << 12
-_VALUE_REPRESENTATIONS = frozenset(member.value.encode() for member in VR if len(member.value) == 2)
-
 _INFLATED_PIECE = 1 << 20  # bytes
-
-
-def is_dicom(first_bytes_or_path: bytes | str | os.PathLike[str]) -> bool:
-    """Whether a file is DICOM by its first bytes, also one written without the preamble; its name does not count.
-
-    Args:
-        first_bytes_or_path: the file or its first 132 bytes or more. A file that cannot be read is none.
-    """
-    if isinstance(first_bytes_or_path, bytes):
-        start = first_bytes_or_path
-    else:
-        try:
-            with Path(first_bytes_or_path).open("rb") as stream:
-                start = stream.read(_PREAMBLE + len(_PREFIX))
-        except (OSError, ValueError):  # ValueError: a name with a zero byte
-            return False
-    return start[_PREAMBLE : _PREAMBLE + len(_PREFIX)] == _PREFIX or _starts_with_element(start)
 
 
 def read_bytes(path_or_bytes: str | os.PathLike[str] | bytes) -> bytes:
@@ -139,18 +116,6 @@ def count_of(dataset: Dataset, keyword: str) -> int:
     """The single number of an attribute if it is whole and not negative, otherwise 0."""
     value = number_of(dataset, keyword)
     return int(value) if math.isfinite(value) and value >= 0.0 and value.is_integer() else 0
-
-
-def _starts_with_element(start: bytes) -> bool:
-    """Whether the bytes begin with a data element of a first group, in any of the three encodings."""
-    if len(start) < 8:
-        return False
-    for order in "<>":
-        group, element = struct.unpack_from(f"{order}HH", start)
-        if group in _FIRST_GROUPS and element <= _LAST_FIRST_ELEMENT:
-            (length,) = struct.unpack_from("<I", start, 4)
-            return start[4:6] in _VALUE_REPRESENTATIONS or (order == "<" and length < _LONGEST_FIRST_VALUE)
-    return False
 
 
 def _readable(read: Dataset, keywords: Sequence[str]) -> Dataset:

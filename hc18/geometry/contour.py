@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
 from fetal_hc.io.masks import mask_grid_to_image_affine
 
@@ -77,8 +77,9 @@ def _crossing(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArra
 
 def _largest_region(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The largest 4-connected region of a bool mask (V, U) with its holes filled; empty for an empty mask."""
-    labels, n_regions = ndimage.label(mask)
-    if n_regions > 1:
+    n_labels, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=4)
+    if n_labels > 2:  # 0 is what lies outside
         mask = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
-    outside, n_outside = ndimage.label(np.pad(~mask, 1, constant_values=True), structure=np.ones((3, 3)))
-    return np.asarray(outside != outside[0, 0])[1:-1, 1:-1] if n_outside > 1 else mask
+    around = np.pad(~mask, 1, constant_values=True)
+    n_labels, outside = cv2.connectedComponents(around.view(np.uint8), connectivity=8)
+    return np.asarray(outside != outside[0, 0])[1:-1, 1:-1] if n_labels > 2 else mask

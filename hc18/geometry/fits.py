@@ -25,9 +25,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
 from fetal_hc.io.masks import polygon_to_coverage
 from hc18.geometry.contour import EDGE_LEVEL, MaskContour, mask_contour
@@ -37,6 +37,7 @@ from hc18.geometry.outline_fit import EllipseFit, fit_outline_points
 BORDER_REACH_CELLS = 1.0  # an outline that comes closer to an image side counts as cut there
 BORDER_MARGIN_CELLS = 2.0  # its points closer than this to that side follow the image, not the head
 MIN_SHARE_IN_GRID = 0.7  # of the ellipse's area; below, the moments would mostly repeat the contour's ellipse
+_NEIGHBOURS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 RIM_CELLS = 3  # around the region: cells beyond belong to something else
 VALUE_TOLERANCE = 1e-3
 IDENTITY_AFFINE = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
@@ -180,7 +181,7 @@ def _fit_completed_moments(
     grid = completed[pad : pad + rows, pad : pad + columns]
     if float(grid.sum()) < MIN_SHARE_IN_GRID * ellipse_uv.area():
         return EllipseFit(None, f"less than {MIN_SHARE_IN_GRID:.0%} of the ellipse lies in the mask", None, 0)
-    near = ndimage.binary_dilation(outline.inside, iterations=RIM_CELLS)
+    near = cv2.dilate(outline.inside.astype(np.uint8), _NEIGHBOURS, iterations=RIM_CELLS) > 0
     grid[:] = np.where(near, np.clip(2.0 * mask - 0.5, 0.0, 1.0), 0.0)
     to_px = np.column_stack([matrix[:, :2], matrix[:, 2] - matrix[:, :2].sum(axis=1) * pad])
     return fit_moments(completed, to_px)

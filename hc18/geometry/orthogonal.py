@@ -15,7 +15,7 @@ from hc18.geometry.ellipse import Ellipse
 
 FOOT_POINT_STEPS = 4  # from the middle of the quadrant: to 1e-5 of the distance for b > a / 5, anywhere in the plane
 MAX_ITERATIONS = 50
-RELATIVE_STEP = 1e-8
+RELATIVE_STEP = 1e-6  # the next step would be smaller still: steps shrink quadratically
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fetal_hc.errors import ImageError
 from fetal_hc.io.images import read_image
-from hc18.dicom import is_dicom, read_dicom
+from hc18.dicom import is_dicom
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration
 
@@ -51,6 +51,8 @@ def open_frames(data: bytes, name: str) -> ImageFrames:
         ImageError: if it is none of these, damaged, too large or too small.
     """
     if is_dicom(data):
+        from hc18.dicom import read_dicom  # loads a library that batches of pictures do not need
+
         dicom = read_dicom(data)
         check_side(dicom.image_hw)
         return ImageFrames(dicom.n_frames, dicom.measured_rgb, dicom.visible_rgb, dicom.calibrate)

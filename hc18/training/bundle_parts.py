@@ -11,7 +11,7 @@ from hc18.measurement.head_model import MEASUREMENT, REFINEMENT_SHARE
 from hc18.measurement.image_checks import IMAGE_CHECKS, ImageChecks
 from hc18.measurement.interval_model import IntervalModel
 from hc18.measurement.outline import MIN_SCORE
-from hc18.measurement.refiner import REFINER_SECTION, check_refiner_signature
+from hc18.measurement.refiner import N_BANDS, REFINER_SECTION, check_refiner_signature
 
 
 def read_head_bundle(path: Path) -> ModelBundle:
@@ -29,7 +29,7 @@ def read_head_bundle(path: Path) -> ModelBundle:
     return bundle.replace(sections=sections, is_single_file=False)
 
 
-def attach_refiner(bundle: ModelBundle, refiner: Path, share: float = 1.0) -> ModelBundle:
+def attach_refiner(bundle: ModelBundle, refiner: Path, share: float = 1.0, n_bands: int = N_BANDS) -> ModelBundle:
     """The model with a refiner in place of any earlier one.
 
     A calibration of the model as it was does not hold any more and is left out.
@@ -38,6 +38,7 @@ def attach_refiner(bundle: ModelBundle, refiner: Path, share: float = 1.0) -> Mo
         bundle: of `read_head_bundle`.
         refiner: ONNX file of `hc18.training.refiner_export`.
         share: where between the ellipses of detector (0) and refiner (1) the result lies.
+        n_bands: how many bands the refiner reads one after the other.
 
     Raises:
         ModelError: if the file is something else.
@@ -47,8 +48,9 @@ def attach_refiner(bundle: ModelBundle, refiner: Path, share: float = 1.0) -> Mo
     settings = {"min_score": MIN_SCORE, **bundle.sections.get(MEASUREMENT, {}), REFINEMENT_SHARE: share}
     if share == 1.0:
         del settings[REFINEMENT_SHARE]
+    section = {**REFINER_SECTION, "n_bands": n_bands}
     return bundle.replace(
-        networks={REFINER: payload}, sections={REFINER: REFINER_SECTION, MEASUREMENT: settings, INTERVALS: None}
+        networks={REFINER: payload}, sections={REFINER: section, MEASUREMENT: settings, INTERVALS: None}
     )
 
 

@@ -78,9 +78,7 @@ def _add_worker_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--runner", choices=RUNNER_NAMES, help="default: serial for one worker, pool for more")
     group.add_argument("--workers", type=int, metavar="N", help="processes (default: one per usable core)")
-    group.add_argument(
-        "--threads", type=int, metavar="N", help="threads of each process (default: the cores shared by the processes)"
-    )
+    group.add_argument("--threads", type=int, metavar="N", help="threads of each process (default: 1)")
     group.add_argument(
         "--ray-address",
         metavar="ADDRESS",

@@ -11,13 +11,13 @@ from fetal_hc.errors import ConfigError
     ("asked", "n_tasks", "expected"),
     [
         ({}, 100, ("pool", 4, 1)),
-        ({}, 1, ("serial", 1, 4)),
+        ({}, 1, ("serial", 1, 1)),
         ({}, 3, ("pool", 3, 1)),
-        ({"workers": 2}, 100, ("pool", 2, 2)),
-        ({"workers": 1}, 100, ("serial", 1, 4)),
+        ({"workers": 2}, 100, ("pool", 2, 1)),
+        ({"workers": 1}, 100, ("serial", 1, 1)),
         ({"workers": 8}, 100, ("pool", 8, 1)),
-        ({"workers": 2, "runner": "serial"}, 100, ("serial", 1, 4)),
-        ({"workers": 1, "runner": "pool"}, 100, ("pool", 1, 4)),
+        ({"workers": 2, "runner": "serial"}, 100, ("serial", 1, 1)),
+        ({"workers": 1, "runner": "pool"}, 100, ("pool", 1, 1)),
         ({"threads": 2}, 100, ("pool", 2, 2)),
         ({"threads": 8}, 100, ("serial", 1, 8)),
         ({"threads": 3, "workers": 5}, 100, ("pool", 5, 3)),
@@ -25,7 +25,7 @@ from fetal_hc.errors import ConfigError
         ({"runner": "ray", "workers": 6, "threads": 2}, 100, ("ray", 6, 2)),
     ],
 )
-def test_processes_times_threads_are_the_cores(
+def test_default_is_one_thread_per_process_and_a_process_per_core(
     monkeypatch: pytest.MonkeyPatch, asked: dict[str, object], n_tasks: int, expected: tuple[str, int, int]
 ) -> None:
     monkeypatch.setattr(settings, "usable_cores", lambda: 4)

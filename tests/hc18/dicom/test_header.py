@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from pydicom.valuerep import VR
 
 from fetal_hc.errors import ImageError
 from fetal_hc.io.images import MAX_FILE_BYTES
-from hc18.dicom.header import count_of, is_dicom, number_of, read_attributes, read_bytes
+from hc18.dicom.header import count_of, number_of, read_attributes, read_bytes
+from hc18.dicom.signature import VALUE_REPRESENTATIONS, is_dicom
 from tests.faults.large_pictures import deflated_dicom
 from tests.synthetic_dicom import dicom_file, encoded, gradient, region, ultrasound, written
 
@@ -146,3 +148,7 @@ def test_pydicom_itself_is_left_as_it_was() -> None:
     read_attributes(written(), ["Rows"])
     assert pydicom.config.settings.reading_validation_mode == before
     assert not logging.getLogger("pydicom").disabled
+
+
+def test_every_value_representation_is_known_without_the_library() -> None:
+    assert {member.value.encode() for member in VR if len(member.value) == 2} == VALUE_REPRESENTATIONS

@@ -18,6 +18,7 @@ from fetal_hc.errors import ConfigError
 from fetal_hc.model.checksum import file_sha256
 from fetal_hc_cli import new_parser, reports_bad_input
 from fetal_hc_cli.model import add_identity_options, identity_changes
+from hc18.measurement.refiner import N_BANDS
 from hc18.training.bundle_parts import attach_refiner, read_head_bundle
 
 
@@ -33,6 +34,13 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="S",
         help="where between the ellipses of detector (0) and refiner (1) the result lies (default: %(default)s)",
     )
+    parser.add_argument(
+        "--bands",
+        type=int,
+        default=N_BANDS,
+        metavar="N",
+        help="how often the refiner looks, each time around the ellipse before (default: %(default)s)",
+    )
     add_identity_options(parser)
     return parser
 
@@ -42,7 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     if not 0.0 <= options.refinement_share <= 1.0:
         raise ConfigError(f"--refinement-share is {options.refinement_share}; expected 0 to 1")
-    bundle = attach_refiner(read_head_bundle(options.model), options.refiner, options.refinement_share)
+    if options.bands < 1:
+        raise ConfigError(f"--bands is {options.bands}; expected a whole number from 1 on")
+    detector = read_head_bundle(options.model)
+    bundle = attach_refiner(detector, options.refiner, options.refinement_share, options.bands)
     bundle.replace(**identity_changes(options)).write(options.output)
     size = options.output.stat().st_size
     print(f"{options.output}: {size / 1e6:.1f} MB, SHA-256 {file_sha256(options.output)}")
