@@ -30,7 +30,7 @@ from hc18.measurement.pipeline import measure_frame
 from hc18.phantoms.phantom import render_phantom
 from hc18.phantoms.spec import sample_spec
 
-MIN_RATIO = 40.0
+MIN_RATIO = 100.0
 IMAGE_HW = (540, 800)
 R50_CONFIG = Path(__file__).resolve().parents[1] / "configs" / "Base-MaskRCNN.yaml"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,23 +25,21 @@ from fetal_hc.engine.checkpoints.exported_model import read_bundle
 from fetal_hc.errors import ModelError
 from fetal_hc.io.images import read_image
 from fetal_hc.model.bundle import DETECTOR
-from fetal_hc.model.model_spec import INPUT_NAME, ModelSpec
+from fetal_hc.model.model_spec import INPUT_NAME
 from fetal_hc.model.preprocess import to_network_input
 
 MIN_IMAGES = 8
 # What keeps feature maps in 8 bits, and what reads them to pool regions.
-_MAP_OPERATORS = frozenset({"Conv", "Add", "Clip", "Concat", "MaxPool", "Relu", "Resize"})
+_MAP_OPERATORS = frozenset({"Conv", "Add", "Clip", "Concat", "MaxPool", "Relu", "Resize", "Slice"})
 _MAP_READERS = frozenset({"RoiAlign"})
 _QUANTIZER = Path(onnxruntime.quantization.__file__).parent
 
 
-class _Images(CalibrationDataReader):
-    """Feeds images to the calibration, resized as the network wants them."""
+class _Inputs(CalibrationDataReader):
+    """Feeds the inputs of a network to the calibration."""
 
-    def __init__(self, files: Sequence[Path], spec: ModelSpec) -> None:
-        self._inputs: Iterator[dict[str, Any]] = (
-            {INPUT_NAME: to_network_input(read_image(file), spec.input_spec)} for file in files
-        )
+    def __init__(self, inputs: Iterable[dict[str, Any]]) -> None:
+        self._inputs = iter(inputs)
 
     def get_next(self) -> dict[str, Any] | None:
         return next(self._inputs, None)
@@ -66,15 +64,32 @@ def quantize_model(source: Path, target: Path, images: Sequence[Path]) -> None:
     if len(images) < MIN_IMAGES:
         raise ModelError(f"{len(images)} images; the ranges of the activations need at least {MIN_IMAGES}")
     bundle = read_bundle(source)
+    spec = bundle.spec.input_spec
+    inputs = ({INPUT_NAME: to_network_input(read_image(file), spec)} for file in images)
+    payload = quantize_network(bundle.networks[DETECTOR], inputs, source)
+    bundle.replace(networks={DETECTOR: payload}).write(target)
+
+
+def quantize_network(payload: bytes, inputs: Iterable[dict[str, Any]], source: Path) -> bytes:
+    """A network with 8-bit feature maps, see `quantize_model`.
+
+    Args:
+        payload: ONNX file with weights in float32.
+        inputs: arrays by name of the input, typical ones.
+        source: the file it comes from, for messages.
+
+    Raises:
+        ModelError: if its convolutions have no weights in float32.
+    """
     with tempfile.TemporaryDirectory() as folder, _without_remarks():
         given, prepared, quantized = (Path(folder) / f"{name}.onnx" for name in ("given", "prepared", "quantized"))
-        given.write_bytes(bundle.networks[DETECTOR])
+        given.write_bytes(payload)
         quant_pre_process(str(given), str(prepared), skip_symbolic_shape=True)
         _check_weights(prepared, source)
         quantize_static(
             str(prepared),
             str(quantized),
-            _Images(images, bundle.spec),
+            _Inputs(inputs),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=sorted(_MAP_OPERATORS),
             nodes_to_quantize=_names_of_maps(prepared),
@@ -87,7 +102,7 @@ def quantize_model(source: Path, target: Path, images: Sequence[Path]) -> None:
         proto = onnx.load(quantized)
         metadata = {item.key: item.value for item in onnx.load(given).metadata_props}
     onnx.helper.set_model_props(proto, metadata)
-    bundle.replace(networks={DETECTOR: proto.SerializeToString()}).write(target)
+    return proto.SerializeToString()
 
 
 def _names_of_maps(prepared: Path) -> list[str]:

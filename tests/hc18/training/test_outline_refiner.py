@@ -115,6 +115,25 @@ def test_a_model_carries_its_refiner(trained: tuple[Path, Path], tmp_path: Path)
         read_head_bundle(refiner)
 
 
+def test_refiner_in_8_bits_refines_nearly_the_same(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    config_file, output_dir = trained
+    refiner, coco = tmp_path / "refiner.onnx", config_file.parent / "heads.json"
+    export_refiner(load_config(ARCHITECTURES, config_file), output_dir / "model_final.pth", refiner, ExportOptions())
+    plain = read_head_bundle(write_bright_object_model(tmp_path / "plain.onnx"))
+    image = to_grey(read_image(config_file.parent / "001_HC.png"))
+    start = Ellipse(**json.loads(coco.read_text())["annotations"][0]["ellipse_px"])
+    found = []
+    for name, dataset in (("float", None), ("int8", coco)):
+        attach_refiner(plain, refiner, n_bands=1, coco=dataset).write(tmp_path / f"{name}.zip")
+        refine = load_model(tmp_path / f"{name}.zip").refiner
+        assert refine is not None
+        ellipse = refine.refine(image, start)
+        assert ellipse is not None
+        found.append(ellipse.circumference())
+    assert 0.0 < abs(found[1] / found[0] - 1.0) < 0.01
+    assert (tmp_path / "int8.zip").stat().st_size < (tmp_path / "float.zip").stat().st_size
+
+
 def test_a_dataset_without_ellipses_is_refused(trained: tuple[Path, Path], tmp_path: Path) -> None:
     config_file = write_bands_config(tmp_path / "data", tmp_path / "output")
     path = tmp_path / "data" / "heads.json"

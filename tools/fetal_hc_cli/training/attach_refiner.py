@@ -41,6 +41,12 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="how often the refiner looks, each time around the ellipse before (default: %(default)s)",
     )
+    parser.add_argument(
+        "--coco",
+        type=Path,
+        metavar="FILE.json",
+        help="make the refiner 8-bit; these images with outlines, of fetal-hc convert, give the ranges of its layers",
+    )
     add_identity_options(parser)
     return parser
 
@@ -53,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.bands < 1:
         raise ConfigError(f"--bands is {options.bands}; expected a whole number from 1 on")
     detector = read_head_bundle(options.model)
-    bundle = attach_refiner(detector, options.refiner, options.refinement_share, options.bands)
+    bundle = attach_refiner(detector, options.refiner, options.refinement_share, options.bands, options.coco)
     bundle.replace(**identity_changes(options)).write(options.output)
     size = options.output.stat().st_size
     print(f"{options.output}: {size / 1e6:.1f} MB, SHA-256 {file_sha256(options.output)}")
