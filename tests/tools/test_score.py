@@ -51,6 +51,24 @@ def test_complete_batch(heads: HeadFolder, model: Path, tmp_path: Path, capsys: 
     assert list(read_submission(tmp_path / "s.csv")) == list(heads.ellipses_px)
 
 
+def test_groups_are_written_beside_the_submission(heads: HeadFolder, model: Path, tmp_path: Path) -> None:
+    command = [*_arguments(heads, model, tmp_path / "s.csv"), "--workers", "1", "--group-by"]
+    assert main([*command, "examination"]) == 0
+    lines = (tmp_path / "s_examinations.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["group", *(name.split("_")[0] for name in heads.ellipses_px)]
+    assert main([*command, "clip", "--overwrite", "--groups", str(tmp_path / "clips.csv")]) == 0
+    assert len((tmp_path / "clips.csv").read_text().splitlines()) == 2
+
+
+def test_existing_table_of_groups_is_kept(
+    heads: HeadFolder, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "s_clips.csv").write_text("mine")
+    assert main([*_arguments(heads, model, tmp_path / "s.csv"), "--group-by", "clip"]) == 2
+    assert "s_clips.csv: exists already" in capsys.readouterr().err
+    assert not (tmp_path / "s.csv").exists()
+
+
 def test_unmeasured_image_is_named_and_the_exit_code_is_1(
     heads: HeadFolder, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

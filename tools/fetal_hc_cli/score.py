@@ -119,9 +119,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     if problems := summary.to_problem_text():
         print(problems, file=sys.stderr)
-    print(summary.to_text())
     if grouped:
         print(grouped)
+    print(summary.to_text())
     return 0 if summary.is_complete else 1
 
 
