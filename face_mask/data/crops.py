@@ -63,7 +63,8 @@ def nearest_box_partition(boxes_xyxy: Sequence[Box], image_hw: tuple[int, int]) 
         return np.asarray(outside + _TIE * np.abs(centres - (start + end) / 2))
 
     owner = np.full(image_hw, NOT_LOOKED_AT, dtype=np.intp)
-    owner[rows, columns] = (distances(rows + 0.5, 1) + distances(columns + 0.5, 0)).argmin(axis=0)
+    centres_y, centres_x = (indices.astype(np.float64) + 0.5 for indices in (rows, columns))
+    owner[rows, columns] = np.add(distances(centres_y, 1), distances(centres_x, 0)).argmin(axis=0)
     return owner
 
 
