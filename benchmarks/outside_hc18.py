@@ -180,30 +180,10 @@ def reference_roughness(items: Sequence[ValidatedInterval]) -> str:
 
 def accuracy_bounds(given: Mapping[str, Sequence[Path]], images: Mapping[str, Sequence[MeasuredImage]]) -> list[Bound]:
     """Errors of both sets."""
-    bounds = []
-    if "hc18" in images:
-        pairs = [(item, ellipse) for item, ellipse in _with_reference(images["hc18"], given["hc18"][1:])]
-        errors = np.array([item.row.hc_mm - item.record.extra["hc_mm"] for item, _ in pairs])
-        sizes = np.array([item.record.extra["pixel_size_mm"] for item, _ in pairs])
-        overlaps = [dice(item.row.ellipse_px, ellipse) for item, ellipse in pairs]
-        distances = sizes * [hausdorff(item.row.ellipse_px, ellipse) for item, ellipse in pairs]
-        trimesters = np.array([trimester_of(item.record.extra["hc_mm"]) for item, _ in pairs])
-        bounds += [
-            Bound("hc18: ADF, mm", float(abs(errors).mean()), high=1.75),
-            Bound("hc18: |DF|, mm", abs(float(errors.mean())), high=0.10),
-            *(
-                Bound(f"hc18: |DF|, {name} trimester, mm", abs(float(errors[trimesters == name].mean())), high=0.8)
-                for name in TRIMESTERS
-                if (trimesters == name).any()
-            ),
-            Bound("hc18: DSC, %", 100.0 * float(np.mean(overlaps)), low=98.1),
-            Bound("hc18: HD, mm", float(distances.mean()), high=1.15),
-            Bound("hc18: p95 of |DF|, mm", float(np.percentile(abs(errors), 95)), high=4.8),
-            Bound("hc18: missing heads", float(len(images["hc18"]) - len(pairs)), high=0.0),
-        ]
+    bounds = _home_accuracy(images["hc18"], given["hc18"][1:]) if "hc18" in images else []
     pairs = _with_reference(images["external"], given["external"][1:])
-    relative = [100.0 * (item.row.hc_px / ellipse.circumference() - 1.0) for item, ellipse in pairs]
-    overlaps = [dice(item.row.ellipse_px, ellipse) for item, ellipse in pairs]
+    relative = [100.0 * (found.circumference() / known.circumference() - 1.0) for _, found, known in pairs]
+    overlaps = [dice(found, known) for _, found, known in pairs]
     print(f"external: mean error {np.mean(relative):+.2f} %, SD {np.std(relative, ddof=1):.2f} %, {len(pairs)} heads")
     return [
         *bounds,
@@ -212,10 +192,40 @@ def accuracy_bounds(given: Mapping[str, Sequence[Path]], images: Mapping[str, Se
     ]
 
 
-def _with_reference(images: Sequence[MeasuredImage], labelled: Sequence[Path]) -> list[tuple[MeasuredImage, Ellipse]]:
-    """The measured images with their reference ellipses in px."""
+def _home_accuracy(items: Sequence[MeasuredImage], labelled: Sequence[Path]) -> list[Bound]:
+    """Errors of HC18's heads in mm."""
+    pairs = _with_reference(items, labelled)
+    known_mm = np.array([item.record.extra["hc_mm"] for item, _, _ in pairs])
+    sizes_mm = np.array([item.record.extra["pixel_size_mm"] for item, _, _ in pairs])
+    errors = sizes_mm * [found.circumference() for _, found, _ in pairs] - known_mm
+    distances = sizes_mm * [hausdorff(found, known) for _, found, known in pairs]
+    overlaps = [dice(found, known) for _, found, known in pairs]
+    trimesters = np.array([trimester_of(hc_mm) for hc_mm in known_mm.tolist()])
+    return [
+        Bound("hc18: ADF, mm", float(abs(errors).mean()), high=1.75),
+        Bound("hc18: |DF|, mm", abs(float(errors.mean())), high=0.10),
+        *(
+            Bound(f"hc18: |DF|, {name} trimester, mm", abs(float(errors[trimesters == name].mean())), high=0.8)
+            for name in TRIMESTERS
+            if name in trimesters
+        ),
+        Bound("hc18: DSC, %", 100.0 * float(np.mean(overlaps)), low=98.1),
+        Bound("hc18: HD, mm", float(distances.mean()), high=1.15),
+        Bound("hc18: p95 of |DF|, mm", float(np.percentile(abs(errors), 95)), high=4.8),
+        Bound("hc18: missing heads", float(len(items) - len(pairs)), high=0.0),
+    ]
+
+
+def _with_reference(
+    images: Sequence[MeasuredImage], labelled: Sequence[Path]
+) -> list[tuple[MeasuredImage, Ellipse, Ellipse]]:
+    """The measured images with their measured and their reference ellipses in px."""
     references = read_reference_ellipses(labelled)
-    return [(item, references[item.row.file_name]) for item in images if item.row.ellipse_px is not None]
+    return [
+        (item, item.row.ellipse_px, references[item.row.file_name])
+        for item in images
+        if item.row.ellipse_px is not None
+    ]
 
 
 def _intervals(
@@ -285,16 +295,16 @@ def _draw_risk(intervals: Mapping[str, Sequence[ValidatedInterval]]) -> Figure:
 def _draw_sheet(items: Sequence[MeasuredImage], labelled: Sequence[Path], count: int) -> Image.Image:
     """External heads as drawn by the model (orange) with their references (blue), evenly from the best to the worst."""
     pairs = _with_reference(items, labelled)
-    pairs.sort(key=lambda pair: dice(pair[0].row.ellipse_px, pair[1]), reverse=True)
+    pairs.sort(key=lambda pair: dice(pair[1], pair[2]), reverse=True)
     chosen = [pairs[index] for index in np.linspace(0, len(pairs) - 1, min(count, len(pairs))).astype(int)]
     rows = -(-len(chosen) // _SHEET_COLUMNS)
     sheet = Image.new("RGB", (_SHEET_COLUMNS * _CELL_WH[0], rows * _CELL_WH[1]))
-    for number, (item, reference) in enumerate(chosen):
+    for number, (item, found, reference) in enumerate(chosen):
         case = OverlayItem(
             item.row.file_name,
             item.file,
             truth_outlines_xy=(reference.outline(360),),
-            predicted_px=item.row.ellipse_px,
+            predicted_px=found,
             note=";".join(item.row.flags),
         )
         picture = Image.fromarray(draw_case(read_image(item.file), case)).resize(_CELL_WH, Image.Resampling.LANCZOS)

@@ -147,7 +147,7 @@ class ImageChecks:
         ]
         if unknown or not all(map(math.isfinite, numbers)):
             raise ModelError(f"{source}: model.json: {_SECTION}: unknown evidence {unknown} or numbers not finite")
-        return cls(**scores, **limits)
+        return cls(plane=scores["plane"], origin=scores["origin"], **limits)
 
 
 def _to_score(values: Mapping[str, Any]) -> LinearScore:

@@ -19,6 +19,7 @@ from fetal_hc.batch.runners import RUNNERS
 from fetal_hc.errors import ConfigError
 from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.measurement.batches import MeasureSettings
+from hc18.measurement.rows import MeasurementRow
 from hc18.uncertainty.unseen_images import MIN_SCORE, measure_dataset, write_details
 
 FOLD = "{}"
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if output.exists() and not options.overwrite:
             print(f"{output}: kept")
             continue
-        rows = []
+        rows: list[MeasurementRow] = []
         for fold in folds:
             settings = MeasureSettings(
                 model=Path(_named(options.model, fold)),
