@@ -63,6 +63,20 @@ def test_fits_that_could_not_be_compared_are_flagged_without_an_interval() -> No
     assert (found.interval, found.flags) == (None, (Flag.TOUCHES_BORDER, Flag.UNCERTAIN))
 
 
+def test_unfamiliar_image_has_a_wider_interval_also_when_the_pixel_size_arrives_late() -> None:
+    model = replace(MODEL, unfamiliar_above=0.6, unfamiliar_factor=5.0)
+    familiar, unfamiliar = (
+        replace(OUTLINE, quality=Quality(1.0, 0.1, 0.05, unfamiliarity=value)) for value in (0.2, 0.9)
+    )
+    widths_mm = []
+    for outline in (familiar, unfamiliar):
+        late = apply_pixel_size(apply_pixel_size(outline, NO_SIZE, model).outline, from_table(0.15), model)
+        assert late == apply_pixel_size(outline, from_table(0.15), model)
+        assert late.interval is not None
+        widths_mm.append(late.interval.high_mm - late.interval.low_mm)
+    assert widths_mm == pytest.approx([10.0, 20.0])
+
+
 @pytest.mark.parametrize("pixel_size_mm", [0.01, 1.0])
 def test_implausible_circumference_is_flagged(pixel_size_mm: float) -> None:
     found = apply_pixel_size(replace(OUTLINE, flags=()), from_table(pixel_size_mm))
