@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from hc18.geometry.ellipse import Ellipse
-from hc18.measurement.evidence import ORIGIN_EVIDENCE, PLANE_EVIDENCE, find_evidence
-from hc18.measurement.head_view import (
+from hc18.measurement.evidence import (
+    ORIGIN_EVIDENCE,
+    PLANE_EVIDENCE,
     SIDE_CELLS,
+    find_evidence,
     midline_contrast,
     sample_head,
     shape_histogram,
