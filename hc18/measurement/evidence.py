@@ -3,10 +3,10 @@
 `hc18.measurement.image_checks` weighs them. None of them depends on the pixel size, and all are comparable between
 detectors: they come from the image, the ellipse, and figures that every detector gives.
 
-What lies inside an ellipse is seen in a frame of its own. The ellipse becomes a circle whose major axis lies along x, so
-every head has the same place, size and direction, whatever the machine, the zoom and the text around it. In this frame
-the skull is a ring and the midline a row. Its coordinates are u along the major axis (right) and v along the minor one
-(down), both 1 on the ellipse.
+What lies inside an ellipse is seen in a frame of its own. The ellipse becomes a circle whose major axis lies along x.
+So every head has the same place, size and direction, whatever the machine, the zoom and the text around it. In this
+frame the skull is a ring and the midline a row. Its coordinates are u along the major axis (right) and v along the
+minor one (down), both 1 on the ellipse.
 
 References: N. Dalal, B. Triggs, Histograms of oriented gradients for human detection, CVPR 2005.
 """
