@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -45,6 +47,20 @@ def growth_chart(
     axes.grid(color="0.9", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def growth_trend(points: Sequence[tuple[float, float]], *, size_inch: tuple[float, float] = (6.4, 4.0)) -> Figure:
+    """The curves of `growth_chart` with the examinations of one patient code, joined by a line.
+
+    Args:
+        points: age in days and circumference in mm of each examination, by age.
+        size_inch: width and height.
+    """
+    figure = growth_chart(size_inch=size_inch)
+    weeks = [days / DAYS_PER_WEEK for days, _ in points]
+    values = [hc_mm for _, hc_mm in points]
+    figure.axes[0].plot(weeks, values, "o-", color=_POINT_COLOR, markersize=7, markeredgecolor="white", gid="trend")
     return figure
 
 

@@ -11,6 +11,7 @@ from fetal_hc_app.editor import read_shown
 from fetal_hc_app.panels.calibration import calibration_panel
 from fetal_hc_app.panels.decision import decision_panel, draft_panel, notice_panel, status_panel, undo_panel
 from fetal_hc_app.panels.drawing import drawing_panel, fields_panel
+from fetal_hc_app.panels.examination import examination_panel
 from fetal_hc_app.panels.exports import exports_panel
 from fetal_hc_app.panels.growth import growth_panel
 from fetal_hc_app.panels.history import history_panel
@@ -26,7 +27,7 @@ from hc18.reviews.models import CaseId, Decision, ReviewCase
 from hc18.reviews.state import to_outline
 
 _GROWTH, _SIZE, _EXPORTS, _HISTORY = "Growth and dates", "Pixel size", "Reports and exports", "History"
-_READINGS = "Second readings"
+_READINGS, _EXAMINATION = "Second readings", "Examination"
 _SECTIONS = (_GROWTH, _SIZE, _EXPORTS, _HISTORY)
 
 
@@ -135,7 +136,7 @@ def _sections(case: ReviewCase, draft: Draft, *, has_size_fields: bool, is_locke
     """What is opened only now and then, one at a time."""
     chosen = st.segmented_control(
         text("More on this case"),
-        (*_SECTIONS, _READINGS) if case.state.readings else _SECTIONS,
+        (*_SECTIONS, _EXAMINATION, _READINGS) if case.state.readings else (*_SECTIONS, _EXAMINATION),
         format_func=text,
         key=f"section-{case.case_id}",
         label_visibility="collapsed",
@@ -148,6 +149,8 @@ def _sections(case: ReviewCase, draft: Draft, *, has_size_fields: bool, is_locke
         calibration_panel(case, draft, (), is_locked=is_locked)
     elif chosen == _EXPORTS:
         exports_panel(case, session.source_reference(case.case_id), is_changed=draft.is_changed)
+    elif chosen == _EXAMINATION:
+        examination_panel(case)
     elif chosen == _READINGS:
         is_stale = case.state.revision > draft.revision
         readings_panel(case, draft, is_disabled=is_stale or not access.reviewer())
