@@ -89,7 +89,9 @@ def _take_pictures(page: Page, output: Path) -> None:
 
 def _write(page: Page, path: Path) -> None:
     page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
-    page.wait_for_timeout(1000)
+    page.wait_for_function("document.querySelectorAll('[data-testid=stSkeleton]').length === 0")
+    page.evaluate("document.querySelector('.stMain').scrollTo(0, 0)")
+    page.wait_for_timeout(2000)
     page.screenshot(path=str(path))
 
 

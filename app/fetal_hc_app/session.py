@@ -13,7 +13,7 @@ import streamlit as st
 
 from fetal_hc.errors import FetalHCError
 from fetal_hc_app.measuring import Sizes, UploadSource
-from fetal_hc_app.uploads import Annotation, DicomToPrepare, PixelTable, Refusal
+from fetal_hc_app.uploads import Annotation, DicomToPrepare, PixelTable, Refusal, StillImage
 from hc18.dicom import SourceReference
 from hc18.dicom import source_reference as read_source_reference
 from hc18.geometry import pixel_size
@@ -36,6 +36,7 @@ class Uploads:
         sources: where the image of each case came from; the last file, if several show the same pixels.
         names: case and name of every image, in the order of upload; two names of one case show the same pixels.
         known_before: cases that were in the store before this session brought their image.
+        to_hide: images in which a person draws boxes over text before they are measured.
         to_prepare: DICOM files in which a person must choose a frame or a part, by upload id.
         prepared: those DICOM files in which something was measured.
         tables: tables of pixel sizes.
@@ -49,6 +50,7 @@ class Uploads:
     sources: dict[CaseId, UploadSource] = field(default_factory=dict)
     names: list[tuple[CaseId, str]] = field(default_factory=list)
     known_before: set[CaseId] = field(default_factory=set)
+    to_hide: list[StillImage] = field(default_factory=list)
     to_prepare: dict[str, DicomToPrepare] = field(default_factory=dict)
     prepared: set[str] = field(default_factory=set)
     tables: list[PixelTable] = field(default_factory=list)

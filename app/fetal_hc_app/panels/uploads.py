@@ -10,6 +10,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from fetal_hc.io.images import MAX_PIXELS
 from fetal_hc_app import session, wording
+from fetal_hc_app.panels.hiding import HIDE_KEY
 from fetal_hc_app.session import Uploads
 from fetal_hc_app.texts import text
 from fetal_hc_app.uploads import PixelTable, Refusal
@@ -52,6 +53,7 @@ def upload_fields(generation: int) -> None:
             placeholder=text("millimetres per pixel"),
         )
         st.caption(text("Without a pixel size the result stays in pixels."))
+        st.toggle(text("Hide burned-in text first"), key=HIDE_KEY, persist_state="session")
 
 
 def upload_messages(refusals: Sequence[Refusal], tables: Sequence[PixelTable]) -> None:

@@ -13,6 +13,7 @@ from fetal_hc_app.measuring import NOBODY, register_many, register_still
 from fetal_hc_app.panels.batch import batch_panel
 from fetal_hc_app.panels.case import case_panel
 from fetal_hc_app.panels.dicom import dicom_panel
+from fetal_hc_app.panels.hiding import HIDE_KEY, hiding_panel
 from fetal_hc_app.panels.queue_exports import session_exports_panel
 from fetal_hc_app.panels.uploads import (
     clip_messages,
@@ -44,6 +45,12 @@ def measure_page() -> None:
             _measure(still)
             uploads.prepared.add(key)
             st.rerun()
+    if uploads.to_hide:
+        ready = hiding_panel(uploads.to_hide)
+        if not ready:
+            return
+        _measure_all(ready)
+        st.rerun()
     cases = list(resources.store().cases(uploads.sources))
     if not cases:
         _welcome()
@@ -73,8 +80,14 @@ def _import_files(files: Sequence[UploadedFile]) -> None:
                 uploads.annotations.append(item)
             case Refusal():
                 uploads.refusals.append(item)
-    if not stills:
-        return
+    if st.session_state.get(HIDE_KEY):
+        uploads.to_hide += stills
+    else:
+        _measure_all(stills)
+
+
+def _measure_all(stills: Sequence[StillImage]) -> None:
+    """Measures images, many of them side by side."""
     if len(stills) > _FEW:
         _measure_many(stills)
         return
