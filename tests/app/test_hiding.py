@@ -31,7 +31,7 @@ def test_text_under_a_box_never_reaches_the_store(browser: Browser, server: Serv
         person.upload([phantoms.images[2]])
         expect(person.picture).to_be_visible(timeout=TIMEOUT_MS)
         person.settle()
-        person.page.keyboard.press("t")
+        person.picture.scroll_into_view_if_needed()
         box = person.page.locator('[data-part="image"]').bounding_box()
         assert box is not None
         per_px = box["width"] / 800.0
@@ -39,7 +39,7 @@ def test_text_under_a_box_never_reaches_the_store(browser: Browser, server: Serv
         person.page.mouse.down()
         person.page.mouse.move(box["x"] + 220 * per_px, box["y"] + 80 * per_px, steps=4)
         person.page.mouse.up()
-        person.press("Hide 1 boxes and measure")
+        person.press("Hide boxes (1) and measure")
         person.wait_for_result()
     with ReviewStore(server.store) as store:
         new = next(row.case_id for row in store.rows() if row.case_id not in known)

@@ -81,6 +81,7 @@ class Editor {
     unconfirmed.delete(data.case);
     this.ellipse = data.ellipse && fromPayload(data.ellipse);
     this.take(data);
+    if (first && data.tools[0] === "box") this.chooseTool("box");
   }
 
   // Another case comes. What was drawn in this one has been sent.

@@ -44,10 +44,12 @@ def hiding_panel(waiting: list[StillImage]) -> list[StillImage]:
     case = f"hide-{still.file.name}-{len(waiting)}"
     boxes = read_boxes(case)
     st.markdown(f"**{wording.plain(still.file.name)}**")
-    st.caption(text("Choose **Hide text** (key T) and draw boxes over names and numbers. They become black for good."))
+    st.caption(
+        text("Draw boxes over names and numbers in the picture; Backspace removes one. They become black for good.")
+    )
     same = [other for other in waiting if other.image_rgb.shape == still.image_rgb.shape]
     left, middle = st.columns(2)
-    label = text("Hide {count} boxes and measure", count=len(boxes)) if boxes else text("Nothing to hide: measure")
+    label = text("Hide boxes ({count}) and measure", count=len(boxes)) if boxes else text("Nothing to hide: measure")
     is_one = left.button(label, key="hide-one", type="primary", width="stretch")
     is_all = middle.button(
         text("The same for all {count} images of this size", count=len(same)),
