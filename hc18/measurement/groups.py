@@ -1,7 +1,8 @@
 """Several pictures of one head as one result: the frames of a clip, or the images of an examination.
 
 Two frames of one examination differ by more than a measurement errs, so the choice of the frame matters most. Frames
-are ranked by how sure the plane is and by how sharp they are; the median of the best ones is the result.
+are ranked by how sure the plane is and by how sharp they are; the median of the best ones is the result. A clip most of
+whose frames are doubtful is named once, instead of by a flag in each row.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fetal_hc.batch.manifest import read_manifest_column
+from fetal_hc.batch.summary import MessageLog
 from fetal_hc.errors import FetalHCError
 from fetal_hc.io.atomic import atomic_path
 from fetal_hc.io.columns import Column, ColumnTable
 from hc18.dataset.labelled_image import examination_of
 from hc18.geometry.ellipse import Ellipse
+from hc18.measurement.flags import flag_text
 from hc18.measurement.rows import MeasurementRow, RowStatus
 
 N_BEST_FRAMES = 5
@@ -33,6 +36,8 @@ N_BEST_FRAMES = 5
 # on images of HC18 that are not public. The larger one gives the wider interval.
 ERROR_CORRELATION = 0.16
 _FRAME_NUMBER = re.compile(r"#\d+$")
+DOUBTFUL_SHARE = 0.5  # of the frames; more than that and the clip is named
+_DECODED = frozenset({RowStatus.OK, RowStatus.NO_PIXEL_SIZE, RowStatus.NO_HEAD, RowStatus.FIT_FAILED})
 
 
 class GroupBy(StrEnum):
@@ -243,3 +248,66 @@ def write_groups(groups: Iterable[GroupResult], path: Path) -> int:
             f"{path}: cannot be written ({error.strerror or error}); expected a writable folder; choose another path"
         ) from error
     return n_groups
+
+
+class ClipTally:
+    """Counts the doubtful frames of one clip."""
+
+    def __init__(self) -> None:
+        self.n_frames = self.n_doubtful = 0
+        self.flags: Counter[str] = Counter()
+
+    def add(self, flags: Iterable[str], *, has_ellipse: bool) -> None:
+        """Counts a frame that could be decoded."""
+        found = set(flags)
+        self.n_frames += 1
+        self.n_doubtful += bool(found) or not has_ellipse
+        self.flags.update(found)
+
+    def warning(self, name: str) -> str:
+        """One sentence on the clip of this name; empty if it is not a clip or most of its frames are fine."""
+        if self.n_frames < 2 or self.n_doubtful <= DOUBTFUL_SHARE * self.n_frames:
+            return ""
+        said = ", ".join(f"{flag_text(flag).name} {count}" for flag, count in self.flags.most_common(3))
+        return (
+            f"{name}: {self.n_doubtful} of {self.n_frames} frames are flagged or show no head"
+            f"{f' ({said})' if said else ''}; the clip may not show the plane of a fetal head, so check it before you "
+            "use any of its frames"
+        )
+
+
+class ClipWatch:
+    """Collects the rows of one clip after the other; memory does not grow with their number."""
+
+    def __init__(self, log: MessageLog) -> None:
+        """Begins without a clip.
+
+        Args:
+            log: gets the warnings of single images, and either one for a doubtful clip or those of its frames.
+        """
+        self._log = log
+        self._begin("")
+
+    def add(self, row: MeasurementRow, warnings: Sequence[str] = ()) -> None:
+        """Takes the next row of a batch, in the order of its frames, with what is wrong with it."""
+        frame = _FRAME_NUMBER.search(row.file_name)
+        name = row.file_name[: frame.start()] if frame else ""
+        if name != self._name:
+            self.close()
+            self._begin(name)
+        for warning in warnings:
+            self._warnings.add(warning)
+        if row.status in _DECODED:
+            self._tally.add(row.flags, has_ellipse=row.ellipse_px is not None)
+
+    def close(self) -> None:
+        """Ends the clip that was collected."""
+        warning = self._tally.warning(self._name) if self._name else ""
+        if warning:
+            self._log.add(warning)
+        else:
+            self._log.extend(self._warnings)
+        self._begin("")
+
+    def _begin(self, name: str) -> None:
+        self._name, self._warnings, self._tally = name, MessageLog(), ClipTally()

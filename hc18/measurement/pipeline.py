@@ -21,9 +21,9 @@ from fetal_hc.io.storage import read_image_file
 from fetal_hc.model.preprocess import to_grey
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, choose_pixel_size, from_user
-from hc18.measurement.clips import ClipTally
 from hc18.measurement.flags import Status
 from hc18.measurement.frames import ImageFrames, check_side, open_frames
+from hc18.measurement.groups import ClipTally
 from hc18.measurement.head_model import HeadModel
 from hc18.measurement.image_checks import rejection_reason
 from hc18.measurement.measurement import Measurement, apply_pixel_size

@@ -13,7 +13,7 @@ from fetal_hc.batch.summary import Tally
 from fetal_hc.errors import ConfigError, FetalHCError
 from fetal_hc.io.atomic import atomic_path
 from hc18.dataset.submission import SUBMISSION_COLUMNS, implausible_problems, name_problem, to_submission_row
-from hc18.measurement.clips import ClipWatch
+from hc18.measurement.groups import ClipWatch
 from hc18.measurement.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
 
 

@@ -14,8 +14,8 @@ from fetal_hc_app.panels.hiding import HIDE_KEY
 from fetal_hc_app.session import Uploads
 from fetal_hc_app.texts import text
 from fetal_hc_app.uploads import PixelTable, Refusal
-from hc18.measurement.clips import ClipTally
 from hc18.measurement.flags import flag_text
+from hc18.measurement.groups import ClipTally
 from hc18.reviews.models import CaseId, ReviewCase
 
 _TABLE_HEIGHT = 425  # px: a header and eleven rows; the table scrolls

@@ -4,7 +4,7 @@ import pytest
 
 from fetal_hc.batch.summary import MessageLog
 from hc18.geometry.ellipse import Ellipse
-from hc18.measurement.clips import ClipWatch
+from hc18.measurement.groups import ClipWatch
 from hc18.measurement.rows import MeasurementRow, RowStatus
 
 ELLIPSE = Ellipse(80.0, 54.0, 32.0, 24.0, 0.5)
