@@ -95,8 +95,10 @@ def torture(minutes: float, seed: int, names: Sequence[str]) -> dict[str, Tally]
     unit_s = 60.0 * minutes / sum(_KINDS[name].share for name in names)
     while time.monotonic() < deadline:
         for name in names:
-            if time.monotonic() < deadline:
-                _run_in_process(tallies[name], name, seed, firsts[name], unit_s * _KINDS[name].share)
+            left_s = deadline - time.monotonic()
+            if left_s > 0.0:
+                seconds = min(unit_s * _KINDS[name].share, left_s)
+                _run_in_process(tallies[name], name, seed, firsts[name], seconds)
                 firsts[name] += _KINDS[name].n_per_process
                 print(f"{name}: {tallies[name].n_tried} tried, {tallies[name].n_held} held", flush=True)
     return tallies
