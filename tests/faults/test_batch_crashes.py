@@ -133,6 +133,7 @@ def test_impatient_person_gets_the_prompt_back_and_no_process_sleeps_on(command:
         _, errors = process.communicate(timeout=60)
     assert process.returncode in (130, -signal.SIGINT)  # the second if the signal meets a process that is just ending
     assert "Traceback" not in errors
+    assert "Warning" not in errors
     deadline = time.monotonic() + 30
     while any(map(is_running, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -16,6 +16,7 @@ from fetal_hc.io import storage
 from fetal_hc.io.storage import (
     FileStamp,
     check_url,
+    find_file,
     is_reachable,
     join_location,
     list_names,
@@ -216,3 +217,19 @@ def test_joined_locations(folder: str, name: str, expected: str) -> None:
 def test_own_file_that_is_no_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="cannot be read"):
         read_whole_file(str(tmp_path))
+
+
+def test_file_that_a_table_names_is_found_in_its_folder_alone(tmp_path: Path) -> None:
+    (tmp_path / "images" / "sub").mkdir(parents=True)
+    for name in ("images/a.png", "images/sub/b.png", "secret.png"):
+        (tmp_path / name).touch()
+    (tmp_path / "images" / "loop.png").symlink_to("loop.png")
+    (tmp_path / "images" / "out.png").symlink_to(tmp_path / "secret.png")
+    images = tmp_path / "images"
+    assert find_file(images, "a.png") == images / "a.png"
+    assert find_file(images, "sub/b.png") == images / "sub" / "b.png"
+    for name in ("gone.png", "sub", "loop.png", "x" * 5_000, "a\0.png"):
+        assert find_file(images, name) is None
+    for name in ("../secret.png", str(tmp_path / "secret.png"), "out.png"):
+        with pytest.raises(ImageError, match="leads out of the folder"):
+            find_file(images, name)
