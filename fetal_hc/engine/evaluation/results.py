@@ -52,19 +52,19 @@ def write_results(path: str | Path, results: Mapping[str, Any]) -> None:
     write_text_atomic(path, json.dumps(_without_nan(results), indent=2) + "\n")
 
 
-def check_metric_choices(names: Sequence[str], best_metric: str, expected: Sequence[Sequence[Any]]) -> None:
+def check_metric_choices(names: Sequence[str], best_metric: str | None, expected: Sequence[Sequence[Any]]) -> None:
     """Makes sure that the metrics a configuration names will be evaluated.
 
     Args:
         names: all metrics there will be, as "task/metric".
-        best_metric: TEST.BEST_METRIC.
+        best_metric: TEST.BEST_METRIC; None where no best model is chosen.
         expected: TEST.EXPECTED_RESULTS, rows [task, metric, value, tolerance].
 
     Raises:
         ConfigError: listing every metric that will not be evaluated and every row of another form.
     """
     problems = []
-    if best_metric not in names:
+    if best_metric is not None and best_metric not in names:
         problems.append(f"TEST.BEST_METRIC: {best_metric!r} will not be evaluated")
     for row in expected:
         if len(row) != 4:

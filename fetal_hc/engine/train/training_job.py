@@ -293,7 +293,8 @@ def _build_evaluation(job: _Job) -> Callable[[nn.Module], Results] | None:
         for prefix, part in zip(prefixes, parts, strict=True)
         for metric in (*part[2].metric_names(), *own)
     ]
-    check_metric_choices(names, cfg.TEST.BEST_METRIC, cfg.TEST.EXPECTED_RESULTS)
+    best_metric = None if job.options.eval_only else cfg.TEST.BEST_METRIC  # other datasets have other metrics
+    check_metric_choices(names, best_metric, cfg.TEST.EXPECTED_RESULTS)
 
     def evaluate(model: nn.Module) -> Results:
         results = {name: evaluate_on_dataset(model, loader, evaluator) for name, loader, evaluator in parts}

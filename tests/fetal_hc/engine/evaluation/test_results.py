@@ -65,3 +65,7 @@ def test_metrics_that_will_not_be_evaluated_are_all_listed() -> None:
 
 def test_evaluated_metrics_are_accepted() -> None:
     check_metric_choices(["bbox/AP", "hc/DF_mean"], "hc/DF_mean", [["bbox", "AP", 50.0, 1.0]])
+
+
+def test_no_best_metric_is_needed_where_no_model_is_chosen() -> None:
+    check_metric_choices(["a/bbox/AP", "b/bbox/AP"], None, [])
