@@ -29,6 +29,9 @@ _STYLE = """
   [data-testid="stCaptionContainer"] { color: inherit; opacity: 0.82; }
   .stMarkdown pre, .stMarkdown pre code { white-space: pre-wrap !important; overflow: visible; }
   [data-testid="stMetricDelta"] { color: inherit; }
+  @media (prefers-color-scheme: dark) {
+    .stButtonGroup [aria-checked="true"] p, [data-testid="stBaseButton-segmented_controlActive"] p { color: #E8EDF2; }
+  }
   .stVerticalBlock { gap: 0.6rem; }
   [data-testid="stToastContainer"] { top: auto; bottom: 1rem; }
   .stMarkdown p, .stMarkdown li { font-size: 0.92rem; line-height: 1.45; }

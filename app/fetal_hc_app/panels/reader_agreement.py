@@ -35,7 +35,7 @@ def readers_panel(*, is_within: bool) -> None:
     _figures(agreement)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        st.image(_diagram_png(agreement))
+        st.image(_diagram_png(agreement), caption=text("Compare"))
         st.download_button(
             text("Values (CSV)"),
             lambda: reader_csv(agreement.pairs),

@@ -73,7 +73,7 @@ def _figures_panel(agreement: Agreement) -> None:
 
 def _diagram_panel(agreement: Agreement) -> None:
     png = _diagram_png(agreement)
-    st.image(png)
+    st.image(png, caption=text("Model and reviewer"))
     left, right = st.columns(2)
     left.download_button(
         text("Diagram (PNG)"),
