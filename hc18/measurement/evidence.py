@@ -119,8 +119,8 @@ def _origin_evidence(image_grey: NDArray[np.uint8], ellipse_px: Ellipse) -> dict
     }
     edges = float(cv2.Laplacian(core, cv2.CV_32F).std())
     return {
-        "text": math.log1p(1e4 * cv2.countNonZero(cv2.compare(image_grey, _WHITE, cv2.CMP_GT)) / image_grey.size),
-        "black": math.log(0.05 + cv2.countNonZero(cv2.compare(image_grey, _BLACK, cv2.CMP_LT)) / image_grey.size),
+        "text": math.log1p(1e4 * np.count_nonzero(image_grey > _WHITE) / image_grey.size),
+        "black": math.log(0.05 + np.count_nonzero(image_grey < _BLACK) / image_grey.size),
         "brightness": float(core.mean()) / 50.0,
         "core_contrast": math.log(deviation),
         **grain,
@@ -239,11 +239,11 @@ def shape_histogram(view: HeadView) -> NDArray[np.float64]:
     low = np.minimum(bins.astype(int), _BINS - 1)
     share = bins - low
     n = SIDE_CELLS // _CELL
-    cells = np.bincount((low * n * n + _CELL_OF).ravel(), (strength * (1.0 - share)).ravel(), _BINS * n * n)
-    cells += np.bincount(((low + 1) % _BINS * n * n + _CELL_OF).ravel(), (strength * share).ravel(), _BINS * n * n)
-    cells = cells.reshape(_BINS, n, n)
+    sums = np.bincount((low * n * n + _CELL_OF).ravel(), (strength * (1.0 - share)).ravel(), _BINS * n * n)
+    sums = sums + np.bincount(((low + 1) % _BINS * n * n + _CELL_OF).ravel(), (strength * share).ravel(), _BINS * n * n)
+    cells: NDArray[np.float64] = sums.reshape(_BINS, n, n).astype(np.float64)
     turned = cells[-np.arange(_BINS)]  # a mirror image turns the direction k into -k
     cells = (cells + turned[:, ::-1] + turned[:, :, ::-1] + cells[:, ::-1, ::-1]) / 4.0
     around = cv2.blur(np.square(cells).sum(axis=0), (3, 3), borderType=cv2.BORDER_REPLICATE)
-    normal = np.minimum(cells / np.sqrt(around + 1e-2), 2.0)
+    normal: NDArray[np.float64] = np.minimum(cells / np.sqrt(around + 1e-2), 2.0)
     return normal[:, : n // 2, : n // 2].ravel()
