@@ -85,6 +85,7 @@ ARCHITECTURES = (
         check_config=config.check_segmenter,
         check_dataset=check_masks,
         dataset_formats=(MANIFEST_FORMAT,),
+        one_class_name="mask",
         average=average_masks,
         export=export_segmenter,
     ),

@@ -120,6 +120,7 @@ class Architecture:
         groups_by_aspect_ratio: whether inputs keep the aspect ratio of their images, so that
             DATALOADER.ASPECT_RATIO_GROUPING saves padding.
         has_detectron2_twin: whether Detectron2 has the same model under the same name and can train it.
+        one_class_name: class name in an exported model of one class, where the command line gives none.
         average: mean of the predictions of several models for one image, as TEST.ENSEMBLE needs it.
         search_space: what `fetal-hc tune` searches.
         export: writes the exported network of a checkpoint.
@@ -137,6 +138,7 @@ class Architecture:
     dataset_formats: tuple[DatasetFormat, ...] = ()
     groups_by_aspect_ratio: bool = False
     has_detectron2_twin: bool = False
+    one_class_name: str = "object"
     average: Callable[[Sequence[Any]], Any] | None = None
     search_space: SearchSpace | None = None
     export: Callable[[CfgNode, Path, Path, ExportOptions], ExportReport] | None = None

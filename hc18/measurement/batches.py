@@ -16,10 +16,9 @@ from fetal_hc.batch.sources import ImageSource, Location
 from fetal_hc.batch.summary import BatchSummary, Tally
 from fetal_hc.errors import ConfigError
 from fetal_hc.model.checksum import check_checksum, file_sha256
-from hc18.measurement.finished_results import read_finished
 from hc18.measurement.head_model import bundled_model_path
 from hc18.measurement.pixel_size_rules import TablePixelSize, open_source
-from hc18.measurement.result_files import write_results
+from hc18.measurement.result_files import read_finished, write_results
 from hc18.measurement.rows import MeasurementRow
 from hc18.measurement.worker import MeasureWork
 

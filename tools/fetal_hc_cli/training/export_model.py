@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fetal_hc.engine.architecture import ExportOptions, find_architecture
-from fetal_hc.engine.config import CfgNode, load_config
+from fetal_hc.engine.config import load_config
 from fetal_hc.errors import ConfigError, ExportMismatch
 from fetal_hc.io.images import read_image
 from fetal_hc_cli import new_parser, reports_bad_input
@@ -54,12 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         cfg = load_config(ARCHITECTURES, arguments.config_file, arguments.opts)
-        export = find_architecture(ARCHITECTURES, cfg.MODEL.META_ARCHITECTURE).export
-        if export is None:
+        architecture = find_architecture(ARCHITECTURES, cfg.MODEL.META_ARCHITECTURE)
+        if architecture.export is None:
             raise ConfigError(f"{arguments.config_file}: {cfg.MODEL.META_ARCHITECTURE} cannot be exported yet")
         images = (*render_check_images(), *(read_image(path) for path in arguments.check_images))
-        options = ExportOptions(tuple(arguments.class_names or _default_names(cfg)), arguments.half, images)
-        report = export(cfg, arguments.weights, arguments.output, options)
+        options = ExportOptions(tuple(arguments.class_names or (architecture.one_class_name,)), arguments.half, images)
+        report = architecture.export(cfg, arguments.weights, arguments.output, options)
     except ExportMismatch as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -67,11 +67,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{report.path}: {report.size_bytes / 1e6:.1f} MB, SHA-256 {report.sha256}")
     print(f"agrees with the eager network on {report.n_compared} {report.compared}; largest differences: {worst}")
     return 0
-
-
-def _default_names(cfg: CfgNode) -> tuple[str, ...]:
-    """Names of the classes of models that have one."""
-    return ("mask",) if cfg.MODEL.META_ARCHITECTURE == "SemanticSegmenter" else ("head",)
 
 
 if __name__ == "__main__":
