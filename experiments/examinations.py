@@ -64,10 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for items in several:
         reference_mm = statistics.median(item.measured.reference_hc_mm for item in items)
         found = summarize_group("", [_row(item) for item in items], GroupBy.EXAMINATION)
-        assert found.hc_mm is not None
+        assert found.hc_median_mm is not None
         assert found.low_mm is not None
         assert found.high_mm is not None
-        errors_mm.append(abs(found.hc_mm - reference_mm))
+        errors_mm.append(abs(found.hc_median_mm - reference_mm))
         covered.append(found.low_mm <= reference_mm <= found.high_mm)
         widths_mm.append(found.high_mm - found.low_mm)
     share = statistics.mean(covered)

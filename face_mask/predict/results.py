@@ -142,7 +142,8 @@ def write_faces_coco(
         FetalHCError: if `path` cannot be written.
     """
     readable = [result for result in results if result.image_hw is not None]
-    images, annotations = [], []
+    images: list[CocoImage] = []
+    annotations: list[CocoAnnotation] = []
     for image_id, result in enumerate(readable, start=1):
         assert result.image_hw is not None
         height, width = result.image_hw

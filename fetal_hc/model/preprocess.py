@@ -71,7 +71,8 @@ class Placement:
         """Points (n, 2) of the network input in px of the original image, clipped to it; corner convention."""
         scale = np.array([image_hw[1] / self.width, image_hw[0] / self.height])
         moved = (np.asarray(points_xy, dtype=np.float64) - (self.left, self.top)) * scale
-        return np.clip(moved, 0.0, (image_hw[1], image_hw[0])).astype(np.float32)
+        clipped: NDArray[np.float32] = np.clip(moved, 0.0, (image_hw[1], image_hw[0])).astype(np.float32)
+        return clipped
 
     def affine(self, image_hw: tuple[int, int]) -> NDArray[np.float64]:
         """Affine (3, 3) from the original image to the network input, corner convention."""

@@ -246,7 +246,9 @@ def _to_table(table: Table, require_hc: bool) -> PixelSizeTable:
     is_repeated = names.duplicated()
     faults.append(_repetitions(path, names, is_repeated))
     kept = names[~is_repeated]
-    sizes, references = (numbers[column][kept.index].to_numpy(np.float64) for column in (PIXEL_SIZE_COLUMN, HC_COLUMN))
+    sizes, references = (
+        np.asarray(numbers[column][kept.index], dtype=np.float64) for column in (PIXEL_SIZE_COLUMN, HC_COLUMN)
+    )
     rows = PixelSizeRows(kept.tolist(), sizes, references, kept.index.to_numpy())
     return PixelSizeTable(path, rows, faults=tuple(fault for fault in faults if len(fault.found)))
 

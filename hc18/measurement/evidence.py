@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hc18.geometry.ellipse import Ellipse
+from hc18.measurement.interval_model import FEATURES
 from hc18.measurement.outline import Quality
 
 SIDE_CELLS = 64
@@ -46,8 +47,9 @@ PLANE_EVIDENCE = (
     *("midline", "contrast", *(f"shape_{index:03d}" for index in range(N_SHAPES))),
 )
 MAX_LOG_ODDS = 9.0  # a surer detector says nothing more about the plane
-# Values of figures that could not be computed: those of a very poor outline.
-_NO_RESIDUAL_PERCENT, _NO_DISAGREEMENT_PERCENT = 10.0, 5.0
+# Features of the expected error that tell of the plane too, with the figures that stand for unknown ones: residual and
+# disagreement of a very poor outline.
+_WHERE_UNKNOWN = {"residual": 10.0, "disagreement": 5.0, "entropy": 0.0}
 _WHITE, _BLACK = 250, 4  # grey levels: machine text and rulers, and what lies outside the sector
 _CORE_SHARE = 0.7  # of the minor semi-axis: half the side of the square in which the speckle is measured
 _MAX_CORE_PX = 80.0  # more of a large head says the same
@@ -81,12 +83,13 @@ def _outline_evidence(
 ) -> dict[str, float]:
     """How well the stages agree with each other, and the shape of the ellipse."""
     odds = max(score, 1e-6) / max(1.0 - score, 1e-6)
-    residual, disagreement = quality.residual_percent, quality.disagreement_percent
+    features = {}
+    for name, unknown in _WHERE_UNKNOWN.items():
+        figure = FEATURES[name].figure(math.nan, quality)
+        features[name] = FEATURES[name].transform(unknown if figure is None else figure)
     return {
         "score": min(math.log(odds), MAX_LOG_ODDS),
-        "residual": math.log1p(_NO_RESIDUAL_PERCENT if residual is None else residual),
-        "disagreement": math.log1p(_NO_DISAGREEMENT_PERCENT if disagreement is None else disagreement),
-        "entropy": math.log(max(quality.mask_entropy or 0.0, 1e-3) / 0.05),
+        **features,
         "stages": math.log1p(quality.stages_percent or 0.0),
         "axis_ratio": ellipse_px.semi_axis_b / ellipse_px.semi_axis_a,
         "size_in_image": math.log(ellipse_px.circumference() / (image_hw[0] + image_hw[1])),

@@ -56,7 +56,7 @@ class GroupResult:
         n_images: pictures in it.
         n_measured: those with millimetres.
         best_images: names of those that count, the one to look at first.
-        hc_mm: median circumference of these.
+        hc_median_mm: median circumference of these.
         low_mm: lower end of its interval; None without a calibrated model.
         high_mm: upper end.
         spread_mm: largest minus smallest circumference of those that count.
@@ -70,7 +70,7 @@ class GroupResult:
     n_images: int
     n_measured: int
     best_images: tuple[str, ...] = ()
-    hc_mm: float | None = None
+    hc_median_mm: float | None = None
     low_mm: float | None = None
     high_mm: float | None = None
     spread_mm: float | None = None
@@ -170,7 +170,7 @@ def summarize_group(name: str, rows: Sequence[MeasurementRow], by: GroupBy) -> G
         n_images=len(rows),
         n_measured=len(measured),
         best_images=tuple(row.file_name for row in best),
-        hc_mm=middle,
+        hc_median_mm=middle,
         low_mm=low_mm,
         high_mm=high_mm,
         spread_mm=max(values) - min(values),
@@ -212,7 +212,7 @@ def _number(name: str, attribute: str) -> Column[GroupResult]:
 
 GROUP_COLUMNS: tuple[Column[GroupResult], ...] = (
     Column("group", str, lambda group: group.name),
-    _number("hc_median_mm", "hc_mm"),
+    _number("hc_median_mm", "hc_median_mm"),
     _number("hc_low_mm", "low_mm"),
     _number("hc_high_mm", "high_mm"),
     _number("hc_spread_mm", "spread_mm"),

@@ -16,7 +16,10 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ("face_mask/classifier_mobilenet_v2.yaml", "1 class names (head) for a model of 2 classes; give --class-names"),
+        (
+            "face_mask/classifier_mobilenet_v2.yaml",
+            "1 class names (object) for a model of 2 classes",
+        ),
         ("hc18/mask_rcnn_R_18_FPN.yaml", "gone.pth: no such checkpoint"),
         ("hc18/gone.yaml", "gone.yaml: cannot read the configuration file"),
     ],

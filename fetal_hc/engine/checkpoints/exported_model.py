@@ -60,13 +60,20 @@ def read_exported_weights(path: str | Path) -> dict[str, NDArray[np.float32]]:
     """Names in the training model -> values, rounded as the file holds them. No names for any other network.
 
     Raises:
-        ModelError: if the file is damaged, neither a bundle nor ONNX, or a quantized weight lacks its scale.
+        ModelError: if the file is damaged, neither a bundle nor ONNX, a quantized weight lacks its scale, or the export
+            merged layers, so that the weights of the training model are no longer in the file.
     """
+    graph = _read_detector(Path(path)).graph
     stored = {
         tensor.name.removeprefix(_PREFIX): numpy_helper.to_array(tensor)
-        for tensor in _read_detector(Path(path)).graph.initializer
+        for tensor in graph.initializer
         if tensor.name.startswith(_PREFIX)
     }
+    if stored and any(node.op_type == "Conv" and not node.input[1].startswith(_PREFIX) for node in graph.node):
+        raise ModelError(
+            f"{path}: its normalisation layers are merged into the convolutions, so it holds no weights to train from; "
+            "name the checkpoint (.pth) that it was exported from"
+        )
     return {
         _STORED_AS.sub("", name): _dequantized(path, name, stored) if name.endswith("_quantized") else _float(value)
         for name, value in stored.items()

@@ -42,10 +42,8 @@ def two_head(folder: Path, **head: Any) -> Path:
 
 
 def test_every_config_is_valid() -> None:
-    names = {path.stem: load_config(ARCHITECTURES, path).MODEL.META_ARCHITECTURE for path in CONFIGS.glob("*.yaml")}
-    assert set(names.values()) == {"ImageClassifier", "TwoHeadDetector", "SemanticSegmenter", "GeneralizedRCNN"}
-    for network, count in (("scratch", 7), ("mobilenet_v2", 6), ("xception", 5)):
-        assert {f"two_head_{network}_{number}" for number in range(1, count + 1)} <= names.keys()
+    names = {load_config(ARCHITECTURES, path).MODEL.META_ARCHITECTURE for path in CONFIGS.rglob("*.yaml")}
+    assert names == {"ImageClassifier", "TwoHeadDetector", "SemanticSegmenter", "GeneralizedRCNN"}
 
 
 @pytest.mark.parametrize("name", ["scratch_cnn", "mobilenet_v2", "resnet18"])

@@ -39,7 +39,7 @@ def test_clip_is_the_median_of_its_sharpest_frames() -> None:
     frames = [make_row(f"c#{k}", 100.0 + k, sharpness=float(k)) for k in range(1, 11)]
     found = clip_of(*frames)
     assert found.best_images == ("c#10", "c#9", "c#8", "c#7", "c#6")
-    assert (found.hc_mm, found.spread_mm, found.smallest_mm, found.largest_mm) == (108.0, 4.0, 101.0, 110.0)
+    assert (found.hc_median_mm, found.spread_mm, found.smallest_mm, found.largest_mm) == (108.0, 4.0, 101.0, 110.0)
 
 
 def test_surer_plane_goes_before_a_sharper_picture_of_a_worse_one() -> None:

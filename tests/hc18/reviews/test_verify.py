@@ -126,7 +126,10 @@ def test_changed_queue_row_is_named(filled_url: str) -> None:
 
 
 def test_removed_queue_row_is_named(filled_url: str) -> None:
-    statements = [f"DELETE FROM {table} WHERE case_id = 2" for table in ("case_images", "case_masks")]
+    statements = [
+        f"DELETE FROM {table} WHERE case_id = 2"
+        for table in ("case_images", "case_masks", "worklist", "case_views", "reading_requests")
+    ]
     if filled_url.startswith("postgresql"):
         statements.insert(0, "ALTER TABLE review_events DROP CONSTRAINT review_events_case_id_fkey")
     execute_unprotected(filled_url, *statements, "DELETE FROM cases WHERE id = 2")
@@ -175,7 +178,8 @@ def test_chain_written_anew_is_found_by_a_head_kept_elsewhere(store_url: str) ->
         head = store.verify().head.sha256
         store.append(1, 1, ReviewAction.ACCEPT, "ann")
         assert store.verify(expected_head=head.upper()).problems == ()
-    execute_unprotected(store_url, "DELETE FROM review_events", "DELETE FROM case_images", "DELETE FROM cases")
+    tables = ("review_events", "case_images", "worklist", "case_views", "reading_requests", "cases")
+    execute_unprotected(store_url, *(f"DELETE FROM {table}" for table in tables))
     with ReviewStore(store_url) as store:
         store.register_case(new_case(1), "eve")
         (problem,) = store.verify(expected_head=head).problems

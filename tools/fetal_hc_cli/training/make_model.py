@@ -82,8 +82,8 @@ def _recipe(options: argparse.Namespace) -> Recipe:
     elsewhere = [folder.resolve() for folder in (*filter(None, [options.external]), *options.others)]
     folders = (options.hc18, *photographs.values(), *elsewhere)
     if missing := [folder for folder in folders if not folder.is_dir()]:
-        given = "--hc18, --faces, --crowds, --external and --others"
-        raise ConfigError(f"{missing[0]}: is not a folder; check the options {given}")
+        options_text = "--hc18, --faces, --crowds, --external and --others"
+        raise ConfigError(f"{missing[0]}: is not a folder; check the options {options_text}")
     root = options.hc18.resolve()
     if not elsewhere:
         return Recipe(root, work, photographs, options.model_version)
