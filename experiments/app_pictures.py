@@ -103,7 +103,7 @@ def _fill(folder: Path, path: Path) -> None:
     for phantom in write_phantom_folder(folder, _CASES, 0, _SEED):
         image_rgb = read_visible(folder / phantom.folder / phantom.filename)
         calibration = from_table(phantom.spec.pixel_size_mm)
-        found = measure_frame(heads, image_rgb, calibrate=lambda _ellipse, size=calibration: size)
+        found = measure_frame(heads, image_rgb, [calibration])
         mask = None
         if found.detection is not None:
             mask = SoftMask(found.detection.box_xyxy, found.detection.soft_mask)

@@ -196,9 +196,9 @@ def initialize(model: nn.Module, kind: str) -> None:
 
     References: Glorot and Bengio (AISTATS 2010); He et al., Delving deep into rectifiers (ICCV 2015).
     """
-    draw = {"glorot_uniform": nn.init.xavier_uniform_, "kaiming_normal": nn.init.kaiming_normal_}.get(kind)
-    if draw is None:
+    if not kind:
         return
+    draw: Callable[[Tensor], Tensor] = nn.init.xavier_uniform_ if kind == "glorot_uniform" else nn.init.kaiming_normal_
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             draw(module.weight)

@@ -94,12 +94,12 @@ class TwoHeadDetector(nn.Module):
 
     def _outputs(self, inputs: list[dict[str, Any]]) -> tuple[Tensor, Tensor]:
         """Logits of the classes (N, 1 or K) and the four numbers of the boxes (N, 4)."""
-        feature_map = None if self.remembered else self.backbone(self.prepare(inputs))
-        features = self.pool(feature_map) if feature_map is not None else self.remembered(inputs)
+        feature_map = self.backbone(self.prepare(inputs)) if self.remembered is None else None
+        features = self.remembered(inputs) if self.remembered is not None else self.pool(feature_map)
         hidden = [stack(features) for stack in self.dense]
         logits = self.class_logits(self.class_layers(self.head_dropout(hidden[0]))).float()
         numbers = self.box_numbers(self.box_layers(self.head_dropout(hidden[-1]))).float()
-        if isinstance(self.pool, AttentionPool):
+        if isinstance(self.pool, AttentionPool) and feature_map is not None:
             start = torch.logit(self.pool.center_xy(feature_map), eps=1e-4)
             numbers = torch.cat([numbers[:, :2] + start, numbers[:, 2:]], dim=1)
         return logits, numbers.sigmoid() if self.settings.BOX_ACTIVATION == "sigmoid" else numbers

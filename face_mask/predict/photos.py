@@ -81,7 +81,9 @@ def find_photos(inputs: Sequence[str]) -> Photos:
         return Photos((), Path(), 0)
     root = os.path.commonpath(roots)
     unique = list(dict.fromkeys(map(os.path.abspath, paths)))
-    tasks = tuple(ImageTask(index, _relative(path, root), path, None) for index, path in enumerate(unique))
+    tasks: tuple[ImageTask[None], ...] = tuple(
+        ImageTask(index, _relative(path, root), path, None) for index, path in enumerate(unique)
+    )
     return Photos(tasks, Path(root), n_ignored)
 
 
