@@ -83,6 +83,10 @@ class Person:
         """Waits until the server shows a circumference, to 0.1."""
         expect(self.metric("Head circumference")).to_contain_text(f"{value:.1f}", timeout=TIMEOUT_MS)
 
+    def expect_live_hc(self, value: float) -> None:
+        """Waits until the browser shows a circumference over the image, to 0.1."""
+        expect(self.page.locator(".live b")).to_contain_text(f"{value:.1f}", timeout=TIMEOUT_MS)
+
     def drag(self, handle: str, across: float, down: float, *, release: bool = True) -> None:
         """Drags a handle of the ellipse by px of the screen."""
         self.picture.scroll_into_view_if_needed()

@@ -68,7 +68,7 @@ def test_their_version_is_really_shown_and_the_own_drawing_is_offered(
     with Person(browser, server.url, "Dr. Ann") as first, Person(browser, server.url, "Dr. Bob") as second:
         theirs, own = conflict(first, second, server, case_id)
         second.expect_hc(theirs)
-        assert second.live_hc() == pytest.approx(theirs, abs=0.051)
+        second.expect_live_hc(theirs)
         expect(second.page.get_by_text(OWN_DRAWING)).to_contain_text(f"({own:.1f} mm)")
         expect(second.button("Save correction")).to_have_count(0)
         second.press("Sign")
@@ -85,7 +85,7 @@ def test_offered_drawing_is_used_only_when_asked_for(browser: Browser, server: S
         second.expect_hc(theirs)
         second.press("Show my drawing")
         second.expect_hc(own)
-        assert second.live_hc() == pytest.approx(own, abs=0.051)
+        second.expect_live_hc(own)
         second.press("Save correction")
         expect(second.button("Save correction")).to_have_count(0, timeout=TIMEOUT_MS)
         with ReviewStore(server.store) as store:
@@ -130,7 +130,7 @@ def test_answer_to_an_action_does_not_hang_over_the_next_case(
         look(person, case_id)
         person.press("Accept")
         expect(person.page.get_by_text("Saved: accepted.")).to_be_visible(timeout=TIMEOUT_MS)
-        person.page.locator(".st-key-next-case button").click()
+        person.press("Next")
         expect(person.page).not_to_have_url(f"{server.url}/case?case={case_id}", timeout=TIMEOUT_MS)
         person.wait_for_result()
         person.settle()
