@@ -53,7 +53,7 @@ def test_two_clicks_on_the_depth_scale_give_millimetres(browser: Browser, server
         person.open(f"case?case={case_id}")
         person.wait_for_result()
         person.settle()
-        person.page.keyboard.press("m")
+        person.page.get_by_role("button", name="Depth scale").click()
         box = person.page.locator('[data-part="image"]').bounding_box()
         assert box is not None
         per_px = box["width"] / 400.0
