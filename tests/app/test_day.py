@@ -55,6 +55,9 @@ def test_keys_work_through_the_list_and_undo_comes_back_to_the_case(browser: Bro
         person.expect_badge("Rejected")
         person.page.get_by_text("Y accepts, signs and shows the next case").click()
         person.settle()
+        person.page.get_by_role(
+            "heading", name="Case 2"
+        ).click()  # keys are not for the page while a switch has the focus
         person.page.keyboard.press("n")
         ready(person, 3)
         person.page.keyboard.press("y")

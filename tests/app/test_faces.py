@@ -37,9 +37,9 @@ def test_photos_are_coloured_by_class_and_the_table_is_downloaded(
         person.upload([*photos, damaged])
         page = person.page
         expect(page.get_by_text("2 faces in 2 photos")).to_be_visible(timeout=TIMEOUT_MS)
-        expect(page.get_by_text("without mask", exact=True)).to_be_visible()
-        expect(page.get_by_test_id("stImage")).to_have_count(2)
-        expect(page.get_by_role("alert").filter(has_text="damaged.jpg")).to_be_visible()
+        expect(page.get_by_text("without mask", exact=True)).to_be_visible(timeout=TIMEOUT_MS)
+        expect(page.get_by_test_id("stImage")).to_have_count(2, timeout=TIMEOUT_MS)
+        expect(page.get_by_role("alert").filter(has_text="damaged.jpg")).to_be_visible(timeout=TIMEOUT_MS)
         with page.expect_download() as download:
             page.get_by_role("button", name="Download table").click()
         lines = download.value.path().read_text(encoding="utf-8-sig").splitlines()
