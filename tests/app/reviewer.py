@@ -98,6 +98,8 @@ class Person:
         self.page.mouse.move(x + across, y + down, steps=5)
         if release:
             self.page.mouse.up()
+        # The browser draws what was moved, and its number, with its next frame.
+        self.page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def field(self, label: str) -> float:
         """The value of a number field."""
