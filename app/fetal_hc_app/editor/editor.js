@@ -4,12 +4,14 @@
 // the drawing is scaled (`aspect`); the ellipse itself always stays in px. One editor shows one case after the other.
 // What leaves this file is setStateValue("edit", {case, seq, session, resent, shown, ellipse}), where `seq` counts the
 // edits of a case and data that answers an older one is not drawn, and setStateValue("shown", case) when the picture is
-// on the screen. A new `session` means that the server was restarted: an edit that the old one never confirmed is sent
-// again. The other files of this folder come before this one in the same module.
+// on the screen. An edit is sent again until the server confirms it, because a page without a connection drops what it
+// sends, and runs again after a restart of the server only when it is asked to. A new `session` means that the server was
+// restarted. The other files of this folder come before this one in the same module.
 
 const SVG = "http://www.w3.org/2000/svg";
-const RESEND_MS = 2000;         // until an edit that a new server has not confirmed is sent once more
-const MAX_RESENDS = 10;
+const RESEND_MS = 2000;         // until an edit that the server has not confirmed is sent once more; then half as long again
+const LONGEST_RESEND_MS = 5000;
+const MAX_RESENDS = 100;
 
 const editors = new WeakMap();
 // Last edit of each case that no server has confirmed: {ellipse, session}. It outlives the editor, because a page that
@@ -107,15 +109,16 @@ class Editor {
     if (!isUnsaved) this.ellipse = data.ellipse && fromPayload(data.ellipse);
     this.take(data);
     if (this.loaded) this.send("shown", data.case);
-    if (this.pending) this.resend(MAX_RESENDS);
+    if (this.pending) this.sendUntilConfirmed(true);
   }
 
-  // A message that arrives while the new server still builds the page can be dropped, so it is repeated until confirmed.
-  resend(left) {
+  // A message is dropped without a connection, and while a new server still builds the page.
+  sendUntilConfirmed(resent, times = 0) {
     clearTimeout(this.timer);
-    if (!this.pending || left === 0) return;
-    this.sendEdit(true);
-    this.timer = setTimeout(() => this.resend(left - 1), RESEND_MS);
+    if (!this.pending || times > MAX_RESENDS) return;
+    if (!this.drag && !this.changedByKey) this.sendEdit(resent);
+    const wait = Math.min(RESEND_MS * 1.5 ** times, LONGEST_RESEND_MS);
+    this.timer = setTimeout(() => this.sendUntilConfirmed(resent, times + 1), wait);
   }
 
   take(data) {
@@ -322,12 +325,12 @@ class Editor {
     this.ellipse = normalised(this.ellipse);
     this.data = { ...this.data, owner: "reviewer" };
     this.draw();
-    this.sendEdit(false);
+    this.pending = true;
+    this.sendUntilConfirmed(false);
   }
 
   sendEdit(resent) {
     this.sent += 1;
-    this.pending = true;
     const { session } = this.data;
     unconfirmed.set(this.data.case, { ellipse: { ...this.ellipse }, session });
     this.send("edit", { case: this.data.case, seq: this.sent, session, resent, shown: this.loaded, ellipse: toPayload(this.ellipse) });
