@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import streamlit as st
@@ -70,6 +71,7 @@ def run() -> None:
     page = st.navigation(list(pages.values()), position="top")
     session.keep_pages(pages)
     case_session.needs_whole_page()
+    _run_after_reconnecting()
     left, right = st.columns([4, 1.25], vertical_alignment="center")
     left.html(f'<div class="research-banner" role="note">{text(DISCLAIMER)}</div>')
     access.require_access()
@@ -81,6 +83,15 @@ def run() -> None:
         page.run()
     except FetalHCError as error:
         st.error(wording.plain(wording.sentence(str(error))), icon=":material/error:")
+
+
+@st.fragment(run_every=timedelta(hours=1))
+def _run_after_reconnecting() -> None:
+    """Makes the browser ask for a whole run when it finds the server again.
+
+    Streamlit's page does that only if something on it runs by the clock. Without it, a restarted server does not know
+    the fragments that the page's buttons and the editor belong to, and drops what they send.
+    """
 
 
 def _agreement_page() -> None:

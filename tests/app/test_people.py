@@ -177,3 +177,5 @@ def test_drawing_that_never_reached_the_dying_server_is_sent_to_the_next_one(
             person.expect_hc(drawn)
             expect(person.page.get_by_text("Your ellipse was restored")).to_be_visible(timeout=TIMEOUT_MS)
             assert person.live_hc() == pytest.approx(drawn, abs=0.051)
+            person.press("Save correction")
+            person.expect_badge("Corrected")
