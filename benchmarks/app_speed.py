@@ -23,9 +23,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import Browser, Page, Playwright, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
-from fetal_hc_cli import new_parser
+from fetal_hc.errors import ConfigError
+from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import from_table
 from hc18.phantoms.folder import write_phantom_folder
@@ -51,18 +52,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    chromium = find_chromium()
-    if chromium is None:
-        return 2
-    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
-        folder = Path(name)
+    with browser_and_folder() as (browser, folder):
         cases = write_phantom_folder(folder / "phantoms", options.images, 0, 0)
         images = [folder / "phantoms" / case.folder / case.filename for case in cases]
-        browser = launch(playwright, chromium)
         passed = [_time_start_and_results(browser, folder, images), _time_queue(browser, folder, options.queue)]
-        browser.close()
     return 0 if all(passed) else 1
 
 
@@ -167,17 +163,20 @@ def running_app(store: Path) -> Iterator[str]:
         process.wait(timeout=30)
 
 
-def find_chromium() -> str | None:
-    """The browser's program; None with a sentence on the error output if there is none."""
-    found = os.environ.get(_CHROMIUM_VARIABLE) or next(filter(None, map(shutil.which, _CHROMIUM_NAMES)), None)
-    if found is None:
-        print(f"error: no Chromium; install it or set {_CHROMIUM_VARIABLE}", file=sys.stderr)
-    return found
+@contextmanager
+def browser_and_folder() -> Iterator[tuple[Browser, Path]]:
+    """A headless browser and a temporary folder.
 
-
-def launch(playwright: Playwright, chromium: str) -> Browser:
-    """A headless browser."""
-    return playwright.chromium.launch(executable_path=chromium, args=list(_CHROMIUM_ARGUMENTS))
+    Raises:
+        ConfigError: if there is no Chromium.
+    """
+    chromium = os.environ.get(_CHROMIUM_VARIABLE) or next(filter(None, map(shutil.which, _CHROMIUM_NAMES)), None)
+    if chromium is None:
+        raise ConfigError(f"no Chromium; install Debian's package chromium or set {_CHROMIUM_VARIABLE} to the program")
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(_CHROMIUM_ARGUMENTS))
+        yield browser, Path(folder)
+        browser.close()
 
 
 def new_page(browser: Browser) -> Page:

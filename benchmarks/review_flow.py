@@ -12,15 +12,14 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from benchmarks.app_speed import find_chromium, launch, new_page, open_app, running_app
-from fetal_hc_cli import new_parser
+from benchmarks.app_speed import browser_and_folder, new_page, open_app, running_app
+from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.geometry.pixel_size import from_table
 from hc18.phantoms.folder import write_phantom_folder
 from hc18.reviews.batch_import import read_visible
@@ -41,17 +40,14 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    chromium = find_chromium()
-    if chromium is None:
-        return 2
     passed = True
-    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
-        browser = launch(playwright, chromium)
+    with browser_and_folder() as (browser, folder):
         for way, (keys, is_one_key) in _WAYS.items():
-            store = Path(name) / f"{'-'.join(keys)}.db"
-            _fill(Path(name) / store.stem, store, options.cases + 1)
+            store = folder / f"{'-'.join(keys)}.db"
+            _fill(folder / store.stem, store, options.cases + 1)
             seconds = _time_cases(browser, store, options.cases, keys, is_one_key=is_one_key)
             median = statistics.median(seconds)
             print(
@@ -59,7 +55,6 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"next picture: median {median:.2f} s (limit {MAX_SECONDS}), most {max(seconds):.2f} of {len(seconds)}"
             )
             passed &= median <= MAX_SECONDS and len(keys) <= MAX_KEYS
-        browser.close()
     return 0 if passed else 1
 
 

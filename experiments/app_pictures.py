@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
-from benchmarks.app_speed import find_chromium, launch, new_page, open_app, running_app
+from benchmarks.app_speed import browser_and_folder, new_page, open_app, running_app
 from fetal_hc.model.checksum import file_sha256
-from fetal_hc_cli import new_parser
+from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import from_table
 from hc18.measurement.head_model import bundled_model_path, load_model
@@ -42,23 +41,19 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_bad_input
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    chromium = find_chromium()
-    if chromium is None:
-        return 2
     options.output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
-        store = Path(name) / "reviews.db"
-        _fill(Path(name) / "phantoms", store)
-        browser = launch(playwright, chromium)
+    with browser_and_folder() as (browser, folder):
+        store = folder / "reviews.db"
+        _fill(folder / "phantoms", store)
         with running_app(store) as url:
             page = new_page(browser)
             open_app(page, url, "Start here")
             page.get_by_placeholder("Your name").fill("Dr. Example")
             page.keyboard.press("Enter")
             _take_pictures(page, options.output)
-        browser.close()
     return 0
 
 

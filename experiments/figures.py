@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from experiments.recalibrate import validate_reference_run
 from fetal_hc.errors import ConfigError, raise_problems
 from fetal_hc.io.atomic import write_text_atomic
-from fetal_hc_cli import new_parser, reports_bad_input
+from fetal_hc_cli import check_together, new_parser, reports_bad_input
+from fetal_hc_cli.recalibrate import validate_reference_run
 from hc18.dataset.convert import TRAIN_FILE, VAL_FILE, convert_hc18
 from hc18.evaluation.evaluate import evaluate_labelled
 from hc18.evaluation.score_summary import GroupSummary, Statistics
@@ -215,8 +215,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     options = parser.parse_args(argv)
-    if bool(options.set) != bool(options.command):
-        parser.error("--set and --command belong together")
+    check_together(parser, options, "set", "command")
     new = _given(options.set, options.command)
     if options.measure is not None:
         new |= measure_figures(options.measure)

@@ -7,7 +7,6 @@ the model's task in `fetal_hc.model.model_spec`. Normalisation is inside.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +23,8 @@ from fetal_hc.engine.architecture import ExportOptions, ExportReport
 from fetal_hc.engine.checkpoints.checkpoint import load_weights, read_checkpoint
 from fetal_hc.engine.config import CfgNode, dump_config
 from fetal_hc.engine.export.graph import trace
-from fetal_hc.engine.export.onnx_export import on_cpu, store_as_half
-from fetal_hc.errors import ConfigError, ExportMismatch
+from fetal_hc.engine.export.onnx_export import on_cpu, require_agreement, store_as_half
+from fetal_hc.errors import ConfigError
 from fetal_hc.model.bundle import DETECTOR, UNVERSIONED, ModelBundle
 from fetal_hc.model.checksum import file_sha256
 from fetal_hc.model.model_spec import CLASSES, INPUT_NAME, OUTPUTS, PIXELS, SINGLE_BOX, ModelSpec
@@ -100,7 +99,7 @@ def _export(task: str, cfg: CfgNode, weights: Path, output: Path, options: Expor
     names = OUTPUTS[task]
     proto = trace(graph, torch.from_numpy(inputs[0]), names=(INPUT_NAME, names), dynamic_sides={})
     differences = _compare(graph, proto.SerializeToString(), inputs, names)
-    _require_agreement(differences)
+    require_agreement(differences, TOLERANCES)
     if options.half:
         store_as_half(proto)
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
@@ -109,21 +108,6 @@ def _export(task: str, cfg: CfgNode, weights: Path, output: Path, options: Expor
     ModelBundle(output.stem, UNVERSIONED, model_spec, {DETECTOR: proto.SerializeToString()}).write(output)
     size_bytes = output.stat().st_size
     return ExportReport(output, size_bytes, file_sha256(output), differences, len(inputs), "images")
-
-
-def _require_agreement(differences: Mapping[str, float]) -> None:
-    """Returns if the exported graph agrees with the eager network.
-
-    Raises:
-        ExportMismatch: if it does not.
-    """
-    wrong = [
-        f"{name} differ by {value:.3g} (allowed {TOLERANCES[name]:g})"
-        for name, value in differences.items()
-        if not value <= TOLERANCES[name]
-    ]
-    if wrong:
-        raise ExportMismatch("the exported graph does not agree with the eager network: " + "; ".join(wrong))
 
 
 def without_cache(cfg: CfgNode) -> CfgNode:

@@ -20,15 +20,18 @@ import re
 import stat
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fetal_hc.errors import ModelError, raise_problems
 from fetal_hc.io.atomic import write_bytes_atomic
 from fetal_hc.io.documents import parse_json
 from fetal_hc.model.model_spec import ModelSpec
 from fetal_hc.model.sessions import read_onnx_metadata
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 FORMAT = "fetal_hc.model_bundle"
 FORMAT_VERSION = 1
@@ -153,6 +156,25 @@ class ModelBundle:
         """
         path = Path(path)
         return _read_zip(path) if is_zip_file(path) else _read_single_file(path)
+
+
+def check_section(name: str, section: Mapping[str, Any], form: type[DataclassInstance], source: str) -> None:
+    """Returns if a section has the fields of a dataclass and no others; those whose default is None may be missing.
+
+    Args:
+        name: of the section.
+        section: as read from the manifest.
+        form: the dataclass.
+        source: name of the file, for the message.
+
+    Raises:
+        ModelError: naming the fields that are missing or unknown.
+    """
+    known = {item.name: item.default is None for item in fields(form)}
+    wrong = [f"{name}.{key} is missing" for key, may_miss in known.items() if key not in section and not may_miss]
+    wrong += [f"{name}.{key} is unknown" for key in section if key not in known]
+    if wrong:
+        raise_problems(ModelError, wrong, f"{source}: {MANIFEST}")
 
 
 def is_zip_file(path: Path) -> bool:

@@ -77,6 +77,23 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """Bland-Altman figures of a set of differences.
+
+    Attributes:
+        bias_mm: mean difference; None without a difference.
+        sd_mm: standard deviation of the differences (n - 1); None below two.
+        lower_mm: lower 95 % limit of agreement; None below two differences.
+        upper_mm: upper 95 % limit of agreement; None below two differences.
+    """
+
+    bias_mm: Estimate | None = None
+    sd_mm: float | None = None
+    lower_mm: Estimate | None = None
+    upper_mm: Estimate | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Agreement:
     """Agreement of the model with the reviewers, in figures.
 
@@ -85,20 +102,14 @@ class Agreement:
         n_accepted: cases whose ellipse was accepted as it was.
         n_corrected: cases whose ellipse was changed, or drawn where the model had none.
         n_rejected: cases in which the reviewer left no ellipse.
-        bias_mm: mean of model minus reviewer; None without a compared case.
-        sd_mm: standard deviation of the differences (n - 1); None below two compared cases.
-        lower_limit_mm: lower 95 % limit of agreement; None below two compared cases.
-        upper_limit_mm: upper 95 % limit of agreement; None below two compared cases.
+        limits: of model minus reviewer.
     """
 
     differences: tuple[HcDifference, ...]
     n_accepted: int
     n_corrected: int
     n_rejected: int
-    bias_mm: Estimate | None
-    sd_mm: float | None
-    lower_limit_mm: Estimate | None
-    upper_limit_mm: Estimate | None
+    limits: Limits
 
     @property
     def n(self) -> int:
@@ -152,25 +163,23 @@ def score_agreement(reviewed: Iterable[ReviewedHc], n_rejected: int = 0) -> Agre
         if case.model_hc_mm is not None and case.reviewer_hc_mm is not None
     )
     n_corrected = sum(case.is_corrected for case in cases)
-    bias, sd, lower, upper = find_limits([case.difference_mm for case in differences])
-    return Agreement(differences, len(cases) - n_corrected, n_corrected, n_rejected, bias, sd, lower, upper)
+    limits = find_limits([case.difference_mm for case in differences])
+    return Agreement(differences, len(cases) - n_corrected, n_corrected, n_rejected, limits)
 
 
-def find_limits(
-    differences_mm: Sequence[float],
-) -> tuple[Estimate | None, float | None, Estimate | None, Estimate | None]:
-    """Bias, SD, lower and upper limit of agreement of differences, in mm; see `score_agreement`."""
+def find_limits(differences_mm: Sequence[float]) -> Limits:
+    """Bias, SD and limits of agreement of differences in mm; see `score_agreement`."""
     n = len(differences_mm)
     if n == 0:
-        return None, None, None, None
+        return Limits()
     mean = float(np.mean(differences_mm))
     if n == 1:
-        return Estimate(mean), None, None, None
+        return Limits(Estimate(mean))
     sd = float(np.std(differences_mm, ddof=1))
     tails = (0.5 - CONFIDENCE_LEVEL / 2.0, 0.5 + CONFIDENCE_LEVEL / 2.0)
     half_width = float(t.ppf(tails[1], n - 1)) * sd / math.sqrt(n)
     near, far = (sd * limit_factor(tail, n) for tail in tails)
-    return (
+    return Limits(
         Estimate(mean, mean - half_width, mean + half_width),
         sd,
         Estimate(mean - LIMITS_Z * sd, mean - far, mean - near),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import f
 
-from hc18.evaluation.agreement import CONFIDENCE_LEVEL, Estimate, find_limits
+from hc18.evaluation.agreement import CONFIDENCE_LEVEL, Estimate, Limits, find_limits
 
 REPEATABILITY_FACTOR = 1.959963984540054 * math.sqrt(2.0)
 
@@ -61,19 +61,13 @@ class ReaderAgreement:
 
     Attributes:
         pairs: the readings.
-        bias_mm: mean of first minus second; None without a pair.
-        sd_mm: standard deviation of the differences; None below two pairs.
-        lower_limit_mm: lower 95 % limit of agreement.
-        upper_limit_mm: upper 95 % limit of agreement.
+        limits: of first minus second reading.
         icc: intraclass correlation ICC(1,1) with its confidence interval, without unit; None below two pairs.
         repeatability_mm: two readings differ by less than this in 95 % of the images; None without a pair.
     """
 
     pairs: tuple[ReadingPair, ...]
-    bias_mm: Estimate | None
-    sd_mm: float | None
-    lower_limit_mm: Estimate | None
-    upper_limit_mm: Estimate | None
+    limits: Limits
     icc: Estimate | None
     repeatability_mm: float | None
 
@@ -97,13 +91,13 @@ def score_readers(pairs: Iterable[ReadingPair]) -> ReaderAgreement:
         Altman, Measuring agreement in method comparison studies, Stat. Methods Med. Res. 8 (1999).
     """
     known = tuple(pairs)
-    bias, sd, lower, upper = find_limits([pair.difference_mm for pair in known])
     if not known:
-        return ReaderAgreement((), None, None, None, None, None, None)
+        return ReaderAgreement((), Limits(), None, None)
+    limits = find_limits([pair.difference_mm for pair in known])
     values = np.array([(pair.first_mm, pair.second_mm) for pair in known])
     within = float(np.mean((values[:, 0] - values[:, 1]) ** 2) / 2.0)
     repeatability = REPEATABILITY_FACTOR * math.sqrt(within)
-    return ReaderAgreement(known, bias, sd, lower, upper, _icc(values.mean(axis=1), within), repeatability)
+    return ReaderAgreement(known, limits, _icc(values.mean(axis=1), within), repeatability)
 
 
 def _icc(means_mm: np.ndarray[tuple[int], np.dtype[np.float64]], within: float) -> Estimate | None:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fetal_hc.errors import ModelError, raise_problems
+from fetal_hc.errors import ModelError
+from fetal_hc.model.bundle import check_section
 from hc18.measurement.evidence import ORIGIN_EVIDENCE, PLANE_EVIDENCE, find_evidence
 from hc18.measurement.flags import Flag, Status, in_order
 from hc18.measurement.outline import HeadOutline
@@ -128,14 +129,10 @@ class ImageChecks:
         Raises:
             ModelError: naming the field that is missing or wrong.
         """
-        names = [item.name for item in fields(cls)]
-        wrong = [f"{_SECTION}.{name} is missing" for name in names if name not in section]
-        wrong += [f"{_SECTION}.{name} is unknown" for name in section if name not in names]
-        if wrong:
-            raise_problems(ModelError, wrong, f"{source}: model.json")
+        check_section(_SECTION, section, cls, source)
         try:
             scores = {name: _to_score(section[name]) for name in ("plane", "origin")}
-            limits = {name: float(section[name]) for name in names if name not in scores}
+            limits = {name: float(section[name]) for name in section if name not in scores}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"{source}: model.json: {_SECTION}: {type(error).__name__}: {error}") from error
         unknown = sorted(

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from fetal_hc.errors import ModelError, raise_problems
+from fetal_hc.errors import ModelError
+from fetal_hc.model.bundle import check_section
 from hc18.measurement.outline import Quality
 
 # Smallest and largest expected error, in mm: an interval is never narrower than the ruler and never without end.
@@ -164,12 +165,7 @@ class IntervalModel:
         Raises:
             ModelError: naming the field that is missing or wrong.
         """
-        names = [item.name for item in fields(cls)]
-        optional = {item.name for item in fields(cls) if item.default is None}
-        wrong = [f"intervals.{name} is missing" for name in names if name not in {*section, *optional}]
-        wrong += [f"intervals.{name} is unknown" for name in section if name not in names]
-        if wrong:
-            raise_problems(ModelError, wrong, f"{source}: model.json")
+        check_section("intervals", section, cls, source)
         try:
             weights = {str(name): float(value) for name, value in section["weights"].items()}
             numbers = {name: float(section[name]) for name in section if name not in ("weights", "n_images")}

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fetal_hc.io.tables import to_csv_text
-from hc18.evaluation.agreement import Agreement, Estimate, ReviewedHc, score_agreement
+from hc18.evaluation.agreement import Agreement, Limits, ReviewedHc, score_agreement
 from hc18.evaluation.reader_agreement import ReaderAgreement, ReadingPair
 from hc18.reports.table import to_line_cell
 from hc18.reviews.models import Decision, ReviewAction, ReviewCase, ReviewEvent
@@ -49,25 +49,17 @@ def agreement_figure(agreement: Agreement, *, size_inch: tuple[float, float] = (
         size_inch: width and height.
     """
     figure = Figure(figsize=size_inch, layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_xlabel("Mean of model and reviewer (mm)", fontsize=9)
-    axes.set_ylabel("Model minus reviewer (mm)", fontsize=9)
-    axes.tick_params(labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
+    axes = _add_axes(figure, "Mean of model and reviewer (mm)", "Model minus reviewer (mm)")
     if not agreement.n:
         axes.text(0.5, 0.5, "No case to compare yet", transform=axes.transAxes, ha="center", va="center", fontsize=10)
         axes.set_xticks([])
         axes.set_yticks([])
         return figure
-    axes.axhline(0.0, color="0.75", linewidth=0.8)
     _draw_points(axes, agreement)
-    lines = {"Bias": agreement.bias_mm, "-1.96 SD": agreement.lower_limit_mm, "+1.96 SD": agreement.upper_limit_mm}
-    _draw_lines(axes, lines.items(), is_spread_out=bool(agreement.sd_mm))
     cases = "1 case" if agreement.n == 1 else f"{agreement.n} cases"
     axes.set_title(f"HC of {cases}", fontsize=10, loc="left")
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, fontsize=8, frameon=False, columnspacing=1.0)
-    low, high = axes.get_ylim()
-    axes.set_ylim(min(low, -_SMALLEST_RANGE_MM), max(high, _SMALLEST_RANGE_MM))
+    _draw_limits(axes, agreement.limits)
     return figure
 
 
@@ -124,19 +116,11 @@ def reader_figure(agreement: ReaderAgreement, *, size_inch: tuple[float, float] 
         size_inch: width and height.
     """
     figure = Figure(figsize=size_inch, layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_xlabel("Mean of both readings (mm)", fontsize=9)
-    axes.set_ylabel("First minus second reading (mm)", fontsize=9)
-    axes.tick_params(labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.axhline(0.0, color="0.75", linewidth=0.8)
+    axes = _add_axes(figure, "Mean of both readings (mm)", "First minus second reading (mm)")
     means, differences = zip(*((pair.mean_mm, pair.difference_mm) for pair in agreement.pairs), strict=True)
     axes.scatter(means, differences, s=26, c=_ACCEPTED_COLOR, alpha=0.75, linewidths=0)
-    lines = {"Bias": agreement.bias_mm, "-1.96 SD": agreement.lower_limit_mm, "+1.96 SD": agreement.upper_limit_mm}
-    _draw_lines(axes, lines.items(), is_spread_out=bool(agreement.sd_mm))
     axes.set_title(f"HC of {len(agreement.pairs)} pairs of readings", fontsize=10, loc="left")
-    low, high = axes.get_ylim()
-    axes.set_ylim(min(low, -_SMALLEST_RANGE_MM), max(high, _SMALLEST_RANGE_MM))
+    _draw_limits(axes, agreement.limits)
     return figure
 
 
@@ -167,6 +151,16 @@ def agreement_csv(agreement: Agreement) -> str:
     return to_csv_text(AGREEMENT_COLUMNS, rows, for_spreadsheets=True)
 
 
+def _add_axes(figure: Figure, x_label: str, y_label: str) -> Axes:
+    """Empty axes of a Bland-Altman diagram."""
+    axes = figure.add_subplot()
+    axes.set_xlabel(x_label, fontsize=9)
+    axes.set_ylabel(y_label, fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
 def _draw_points(axes: Axes, agreement: Agreement) -> None:
     for is_corrected, label, marker, color in (
         (False, "accepted", "o", _ACCEPTED_COLOR),
@@ -187,10 +181,11 @@ def _draw_points(axes: Axes, agreement: Agreement) -> None:
             )
 
 
-def _draw_lines(axes: Axes, lines: Iterable[tuple[str, Estimate | None]], *, is_spread_out: bool) -> None:
-    """Bias and limits with the bands of their confidence intervals, named at the right edge."""
-    for name, estimate in lines:
-        if estimate is None or (name != "Bias" and not is_spread_out):
+def _draw_limits(axes: Axes, limits: Limits) -> None:
+    """Zero, bias and limits with the bands of their confidence intervals, named at the right edge."""
+    axes.axhline(0.0, color="0.75", linewidth=0.8)
+    for name, estimate in (("Bias", limits.bias_mm), ("-1.96 SD", limits.lower_mm), ("+1.96 SD", limits.upper_mm)):
+        if estimate is None or (name != "Bias" and not limits.sd_mm):
             continue
         axes.axhline(estimate.value, color=_LINE_COLOR, linestyle="-" if name == "Bias" else (0, (5, 3)), linewidth=1.2)
         if estimate.low is not None and estimate.high is not None:
@@ -204,3 +199,5 @@ def _draw_lines(axes: Axes, lines: Iterable[tuple[str, Estimate | None]], *, is_
             verticalalignment="center",
             annotation_clip=False,
         )
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, -_SMALLEST_RANGE_MM), max(high, _SMALLEST_RANGE_MM))

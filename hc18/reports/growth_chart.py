@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -62,6 +63,13 @@ def growth_trend(points: Sequence[tuple[float, float]], *, size_inch: tuple[floa
     values = [hc_mm for _, hc_mm in points]
     figure.axes[0].plot(weeks, values, "o-", color=_POINT_COLOR, markersize=7, markeredgecolor="white", gid="trend")
     return figure
+
+
+def to_png(figure: Figure) -> bytes:
+    """A diagram as a PNG file, for the screen and for reports."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=200)
+    return stream.getvalue()
 
 
 def _draw_curves(axes: Axes) -> None:

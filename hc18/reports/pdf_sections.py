@@ -24,7 +24,7 @@ from hc18.reports.case import (
     status_text,
     utc_text,
 )
-from hc18.reports.growth_chart import growth_chart
+from hc18.reports.growth_chart import growth_chart, to_png
 from hc18.reports.pdf_image import DrawnEllipse, OutlinedImage
 from hc18.reports.pdf_text import BOLD, MONOSPACED, REGULAR, markup_paragraph, paragraph, to_markup
 from hc18.reviews.models import Decision
@@ -172,9 +172,7 @@ def references(case: Report) -> list[Flowable]:
 
 @lru_cache(maxsize=4)  # a report is laid out twice, to know the number of its pages
 def _chart_png(hc_mm: float, ga_days: float) -> bytes:
-    stream = io.BytesIO()
-    growth_chart(hc_mm, ga_days, size_inch=_CHART_INCH).savefig(stream, format="png", dpi=200)
-    return stream.getvalue()
+    return to_png(growth_chart(hc_mm, ga_days, size_inch=_CHART_INCH))
 
 
 def _circumference_box(case: Report) -> list[Paragraph]:

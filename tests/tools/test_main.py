@@ -89,7 +89,7 @@ def test_missing_extra_is_one_sentence(repository_root: Path, name: str, library
 
 def test_every_shim_has_its_command(repository_root: Path) -> None:
     shims = {path.stem for path in (repository_root / "tools").glob("*.py")}
-    assert shims - {"calibrate_trust"} <= MODULES  # that is `calibrate` with the options of an experiment
+    assert shims - {"calibrate_trust"} <= MODULES  # that is `recalibrate` under its earlier name
 
 
 def test_shim_works_beside_another_package_called_tools(repository_root: Path, tmp_path: Path) -> None:

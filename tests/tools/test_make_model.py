@@ -18,7 +18,7 @@ from hc18.measurement.head_model import load_model
 RECIPE = Recipe(Path("/hc18"), Path("/model"), {"no_head_faces": Path("/faces"), "no_head_crowds": Path("/crowds")})
 # By the name of the tool.
 MODULES = {command.module.rpartition(".")[2]: f"fetal_hc_cli.{command.module}" for command in FETAL_HC}
-MODULES["calibrate_trust"] = "experiments.recalibrate"
+MODULES["calibrate_trust"] = MODULES["recalibrate"]
 CHAIN_VARIABLE = "FETAL_HC_TEST_MODEL_CHAIN"
 ELSEWHERE = Recipe(Path("/hc18"), Path("/model"), external=Path("/external"), others=(Path("/breast"), Path("/hips")))
 SMOKE = Recipe(Path("/model/phantoms"), Path("/model"), n_folds=2, is_smoke=True)

@@ -50,3 +50,17 @@ def check_may_write(output: Path, *, overwrite: bool) -> None:
     """
     if output.exists() and not overwrite:
         raise ConfigError(f"{output}: exists already; choose another name or add --overwrite")
+
+
+def check_together(parser: argparse.ArgumentParser, options: argparse.Namespace, first: str, second: str) -> None:
+    """Ends the command with usage and a sentence if only one of two options is given that belong together.
+
+    Args:
+        parser: of the command.
+        options: as it parsed them.
+        first: name of an option, without its hyphens.
+        second: the other one.
+    """
+    given = [bool(getattr(options, name.replace("-", "_"))) for name in (first, second)]
+    if given[0] != given[1]:
+        parser.error(f"--{first} and --{second} belong together")

@@ -52,6 +52,7 @@ FETAL_HC = (
     ),
     Command("calibrate-checks", "training.calibrate_checks", "fit the checks of plane and origin of a model", "train"),
     Command("calibrate", "training.calibrate", "fit the intervals of a model to held-out images", "train"),
+    Command("recalibrate", "recalibrate", "fit the intervals of a model that saw every labelled image", "train"),
     Command("model", "model", "show what a model file holds, or convert an older one to a bundle"),
     Command("make-model", "training.make_model", "make the shipped model again (in a checkout)", "train"),
     Command("plot", "training.plot_training", "draw the losses and metrics of trainings", "train"),

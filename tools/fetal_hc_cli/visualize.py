@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fetal_hc.model.cores import usable_cores
-from fetal_hc_cli import new_parser, reports_bad_input
+from fetal_hc_cli import check_together, new_parser, reports_bad_input
 from hc18.evaluation.overlay_items import (
     OverlayItem,
     read_coco_cases,
@@ -55,8 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     options = parser.parse_args(argv)
-    if (options.images is None) != (options.pixel_sizes is None):
-        parser.error("--images and --pixel-sizes belong together")
+    check_together(parser, options, "images", "pixel-sizes")
     if options.limit is not None and options.limit < 1:
         parser.error(f"--limit is {options.limit}; expected at least 1")
     cases = _with_predictions(_read_cases(options), options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import statistics
 from collections.abc import Sequence
 from datetime import date
@@ -118,8 +117,6 @@ def growth_points(
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _trend_png(points: tuple[tuple[float, float], ...]) -> bytes:
-    from hc18.reports.growth_chart import growth_trend
+    from hc18.reports.growth_chart import growth_trend, to_png
 
-    stream = io.BytesIO()
-    growth_trend(points).savefig(stream, format="png", dpi=200)
-    return stream.getvalue()
+    return to_png(growth_trend(points))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from datetime import date
 
 import streamlit as st
@@ -54,11 +53,9 @@ def growth_panel(case: ReviewCase, draft: Draft, hc_mm: float | None, *, is_lock
 @st.cache_data(max_entries=256, show_spinner=False)
 def chart_png(hc_mm: float | None, ga_days: float | None) -> bytes:
     """The growth chart as PNG; without an age the curves alone."""
-    from hc18.reports.growth_chart import growth_chart
+    from hc18.reports.growth_chart import growth_chart, to_png
 
-    stream = io.BytesIO()
-    growth_chart(hc_mm, ga_days, size_inch=_CHART_INCH).savefig(stream, format="png", dpi=200)
-    return stream.getvalue()
+    return to_png(growth_chart(hc_mm, ga_days, size_inch=_CHART_INCH))
 
 
 def _age_form(case: ReviewCase, draft: Draft, *, is_locked: bool) -> None:

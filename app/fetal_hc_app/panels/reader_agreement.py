@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from fetal_hc_app import resources, session
 from fetal_hc_app.texts import text
-from hc18.evaluation.agreement import Estimate
+from hc18.evaluation.agreement import Estimate, Limits
 from hc18.evaluation.reader_agreement import ReaderAgreement, ReadingPair, score_readers
 from hc18.reports.agreement import reader_csv, reader_figure, reader_pairs
+from hc18.reports.growth_chart import to_png
 from hc18.reviews import worklist as notes
 from hc18.reviews.models import CaseId
 
@@ -64,15 +65,22 @@ def _pairs(*, is_within: bool) -> list[ReadingPair | None]:
 def _figures(agreement: ReaderAgreement) -> None:
     columns = st.columns(5)
     columns[0].metric(text("Cases read twice"), f"{len(agreement.pairs):,}")
-    columns[1].metric(text("Bias"), _mm(agreement.bias_mm), help=_interval(agreement.bias_mm, " mm"))
-    limits = "–"
-    if agreement.lower_limit_mm is not None and agreement.upper_limit_mm is not None:
-        limits = f"{agreement.lower_limit_mm.value:+.1f} to {agreement.upper_limit_mm.value:+.1f}"
-    columns[2].metric(text("95 % limits, mm"), limits)
+    limits_metrics(columns[1], columns[2], agreement.limits)
     icc = agreement.icc
-    columns[3].metric(text("ICC(1,1)"), "–" if icc is None else f"{icc.value:.3f}", help=_interval(icc, ""))
+    columns[3].metric(text("ICC(1,1)"), "–" if icc is None else f"{icc.value:.3f}", help=_interval(icc, ".3g", ""))
     repeatability = agreement.repeatability_mm
     columns[4].metric(text("Repeatability"), "–" if repeatability is None else f"{repeatability:.1f} mm")
+
+
+def limits_metrics(left: DeltaGenerator, right: DeltaGenerator, limits: Limits) -> None:
+    """Bias in one column, the 95 % limits of agreement in another, each with its confidence interval."""
+    bias, lower, upper = limits.bias_mm, limits.lower_mm, limits.upper_mm
+    left.metric(text("Bias"), "–" if bias is None else f"{bias.value:+.2f} mm", help=_interval(bias))
+    right.metric(
+        text("95 % limits, mm"),
+        "–" if lower is None or upper is None else f"{lower.value:+.1f} to {upper.value:+.1f}",
+        help=text("lower {lower}; upper {upper}", lower=_interval(lower), upper=_interval(upper)),
+    )
 
 
 def _disagreements(agreement: ReaderAgreement) -> None:
@@ -108,17 +116,11 @@ def _disagreements(agreement: ReaderAgreement) -> None:
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def _diagram_png(agreement: ReaderAgreement) -> bytes:
-    stream = io.BytesIO()
-    reader_figure(agreement).savefig(stream, format="png", dpi=200)
-    return stream.getvalue()
+    return to_png(reader_figure(agreement))
 
 
-def _mm(estimate: Estimate | None) -> str:
-    return "–" if estimate is None else f"{estimate.value:+.2f} mm"
-
-
-def _interval(estimate: Estimate | None, unit: str) -> str:
+def _interval(estimate: Estimate | None, form: str = ".2f", unit: str = " mm") -> str:
     if estimate is None or estimate.low is None or estimate.high is None:
         return text("too few cases for an interval")
-    low, high = f"{estimate.low:+.3g}{unit}", f"{estimate.high:+.3g}{unit}"
+    low, high = (f"{value:+{form}}{unit}" for value in (estimate.low, estimate.high))
     return text("95 % confidence interval {low} to {high}", low=low, high=high)

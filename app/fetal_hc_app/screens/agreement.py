@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
-
 import streamlit as st
 
 from fetal_hc_app import resources
-from fetal_hc_app.panels.reader_agreement import readers_panel
+from fetal_hc_app.panels.reader_agreement import limits_metrics, readers_panel
 from fetal_hc_app.texts import text
-from hc18.evaluation.agreement import Agreement, Estimate
+from hc18.evaluation.agreement import Agreement
 from hc18.reports.agreement import agreement_csv, agreement_figure, score_reviews
+from hc18.reports.growth_chart import to_png
 
 _WORST = 10
 
@@ -56,19 +55,7 @@ def _figures_panel(agreement: Agreement) -> None:
     columns[2].metric(
         text("Rejected"), _percent(agreement.rejection_rate), help=text("{count} cases", count=agreement.n_rejected)
     )
-    columns[3].metric(text("Bias"), _mm(agreement.bias_mm), help=_interval(agreement.bias_mm))
-    limits = "–"
-    if agreement.lower_limit_mm is not None and agreement.upper_limit_mm is not None:
-        limits = f"{agreement.lower_limit_mm.value:+.1f} to {agreement.upper_limit_mm.value:+.1f}"
-    columns[4].metric(
-        text("95 % limits, mm"),
-        limits,
-        help=text(
-            "lower {lower}; upper {upper}",
-            lower=_interval(agreement.lower_limit_mm),
-            upper=_interval(agreement.upper_limit_mm),
-        ),
-    )
+    limits_metrics(columns[3], columns[4], agreement.limits)
 
 
 def _diagram_panel(agreement: Agreement) -> None:
@@ -105,35 +92,23 @@ def _worst_panel(agreement: Agreement) -> None:
     st.dataframe(
         [
             {
-                "Case": case.label,
-                "Model, mm": case.model_hc_mm,
-                "Reviewer, mm": case.reviewer_hc_mm,
-                "Difference, mm": case.difference_mm,
+                text("Case"): case.label,
+                text("Model, mm"): case.model_hc_mm,
+                text("Reviewer, mm"): case.reviewer_hc_mm,
+                text("Difference, mm"): case.difference_mm,
             }
             for case in worst
         ],
         hide_index=True,
-        column_config={"Model, mm": number, "Reviewer, mm": number, "Difference, mm": number},
+        column_config=dict.fromkeys(map(text, ("Model, mm", "Reviewer, mm", "Difference, mm")), number),
         height=min(38 + 35 * len(worst), 400),
     )
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def _diagram_png(agreement: Agreement) -> bytes:
-    stream = io.BytesIO()
-    agreement_figure(agreement).savefig(stream, format="png", dpi=200)
-    return stream.getvalue()
+    return to_png(agreement_figure(agreement))
 
 
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{share:.0%}"
-
-
-def _mm(estimate: Estimate | None) -> str:
-    return "–" if estimate is None else f"{estimate.value:+.2f} mm"
-
-
-def _interval(estimate: Estimate | None) -> str:
-    if estimate is None or estimate.low is None or estimate.high is None:
-        return "too few cases for an interval"
-    return f"95 % confidence interval {estimate.low:+.2f} to {estimate.high:+.2f} mm"

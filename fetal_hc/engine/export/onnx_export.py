@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 
@@ -80,7 +80,7 @@ def export_model(cfg: CfgNode, weights: Path, output: Path, options: ExportOptio
     images = [_to_input(image, input_spec(cfg)) for image in options.check_images]
     proto = _trace(_Graph(_for_integers(model)).eval(), images[0])
     differences, n_detections = compare(_Graph(model).eval(), proto.SerializeToString(), images)
-    _require_agreement(differences)
+    require_agreement(differences, TOLERANCES)
     if options.half:
         store_as_half(proto)
     weights_sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
@@ -138,11 +138,20 @@ def compare(graph: nn.Module, payload: bytes, images: Sequence[NDArray[np.float3
     return differences, n_detections
 
 
-def _require_agreement(differences: dict[str, float]) -> None:
+def require_agreement(differences: Mapping[str, float], tolerances: Mapping[str, float]) -> None:
+    """Returns if an exported graph agrees with the eager network.
+
+    Args:
+        differences: largest difference of each output.
+        tolerances: what is allowed.
+
+    Raises:
+        ExportMismatch: naming the outputs that differ more.
+    """
     wrong = [
-        f"{name} differ by {value:.3g} (allowed {TOLERANCES[name]:g})"
+        f"{name} differ by {value:.3g} (allowed {tolerances[name]:g})"
         for name, value in differences.items()
-        if not value <= TOLERANCES[name]
+        if not value <= tolerances[name]
     ]
     if wrong:
         raise ExportMismatch("the exported graph does not agree with the eager network: " + "; ".join(wrong))

@@ -17,21 +17,21 @@ def _cases(*differences_mm: float) -> list[ReviewedHc]:
 def test_bias_and_limits_of_a_hand_computed_sample() -> None:
     agreement = score_agreement(_cases(-2.0, 0.0, 2.0, 4.0))
     sd = math.sqrt(20.0 / 3.0)
-    assert agreement.bias_mm is not None
-    assert agreement.upper_limit_mm is not None
-    assert agreement.lower_limit_mm is not None
-    assert agreement.bias_mm.value == pytest.approx(1.0)
-    assert agreement.sd_mm == pytest.approx(sd)
-    assert agreement.upper_limit_mm.value == pytest.approx(1.0 + 1.959964 * sd, abs=1e-5)
-    assert agreement.lower_limit_mm.value == pytest.approx(1.0 - 1.959964 * sd, abs=1e-5)
+    assert agreement.limits.bias_mm is not None
+    assert agreement.limits.upper_mm is not None
+    assert agreement.limits.lower_mm is not None
+    assert agreement.limits.bias_mm.value == pytest.approx(1.0)
+    assert agreement.limits.sd_mm == pytest.approx(sd)
+    assert agreement.limits.upper_mm.value == pytest.approx(1.0 + 1.959964 * sd, abs=1e-5)
+    assert agreement.limits.lower_mm.value == pytest.approx(1.0 - 1.959964 * sd, abs=1e-5)
 
 
 def test_interval_of_the_bias_is_students() -> None:
     agreement = score_agreement(_cases(-2.0, 0.0, 2.0, 4.0))
     half_width = 3.182446 * math.sqrt(20.0 / 3.0) / 2.0  # t(97.5 %, 3 degrees of freedom), a table's value
-    assert agreement.bias_mm is not None
-    assert agreement.bias_mm.low == pytest.approx(1.0 - half_width, abs=1e-5)
-    assert agreement.bias_mm.high == pytest.approx(1.0 + half_width, abs=1e-5)
+    assert agreement.limits.bias_mm is not None
+    assert agreement.limits.bias_mm.low == pytest.approx(1.0 - half_width, abs=1e-5)
+    assert agreement.limits.bias_mm.high == pytest.approx(1.0 + half_width, abs=1e-5)
 
 
 @pytest.mark.parametrize(("n", "factor"), [(2, 26.260), (10, 2.911), (30, 2.220), (100, 1.927)])
@@ -42,7 +42,7 @@ def test_limit_factor_is_the_tabulated_one_sided_tolerance_factor(n: int, factor
 
 def test_intervals_of_the_limits_mirror_each_other() -> None:
     agreement = score_agreement(_cases(-3.0, -1.0, 1.0, 3.0))
-    lower, upper = agreement.lower_limit_mm, agreement.upper_limit_mm
+    lower, upper = agreement.limits.lower_mm, agreement.limits.upper_mm
     assert lower is not None
     assert upper is not None
     assert lower.low == pytest.approx(-(upper.high or 0.0))
@@ -67,23 +67,23 @@ def test_large_samples_keep_a_finite_interval() -> None:
 
 def test_everything_accepted_has_no_spread() -> None:
     agreement = score_agreement(_cases(0.0, 0.0, 0.0))
-    assert agreement.sd_mm == 0.0
-    assert agreement.upper_limit_mm is not None
-    assert (agreement.upper_limit_mm.low, agreement.upper_limit_mm.high) == (0.0, 0.0)
+    assert agreement.limits.sd_mm == 0.0
+    assert agreement.limits.upper_mm is not None
+    assert (agreement.limits.upper_mm.low, agreement.limits.upper_mm.high) == (0.0, 0.0)
     assert agreement.worst_cases() == ()
 
 
 def test_one_case_has_a_bias_but_no_spread() -> None:
     agreement = score_agreement(_cases(1.5))
-    assert agreement.bias_mm is not None
-    assert (agreement.bias_mm.value, agreement.bias_mm.low) == (1.5, None)
-    assert agreement.sd_mm is None
-    assert agreement.upper_limit_mm is None
+    assert agreement.limits.bias_mm is not None
+    assert (agreement.limits.bias_mm.value, agreement.limits.bias_mm.low) == (1.5, None)
+    assert agreement.limits.sd_mm is None
+    assert agreement.limits.upper_mm is None
 
 
 def test_nothing_reviewed_is_unknown_not_zero() -> None:
     agreement = score_agreement([])
-    assert (agreement.n, agreement.bias_mm, agreement.correction_rate, agreement.rejection_rate) == (
+    assert (agreement.n, agreement.limits.bias_mm, agreement.correction_rate, agreement.rejection_rate) == (
         0,
         None,
         None,

@@ -27,9 +27,9 @@ def test_icc_of_the_analysis_of_variance() -> None:
 
 def test_bias_is_first_minus_second() -> None:
     found = score_readers([pair(101.0, 100.0), pair(203.0, 200.0)])
-    assert found.bias_mm is not None
-    assert found.bias_mm.value == pytest.approx(2.0)
-    assert found.sd_mm == pytest.approx(math.sqrt(2.0))
+    assert found.limits.bias_mm is not None
+    assert found.limits.bias_mm.value == pytest.approx(2.0)
+    assert found.limits.sd_mm == pytest.approx(math.sqrt(2.0))
 
 
 def test_readers_who_agree_exactly_have_an_icc_of_1() -> None:
@@ -46,4 +46,4 @@ def test_large_unsettled_differences_come_first() -> None:
 
 def test_nothing_read_twice_gives_nothing() -> None:
     found = score_readers([])
-    assert (found.bias_mm, found.icc, found.repeatability_mm) == (None, None, None)
+    assert (found.limits.bias_mm, found.icc, found.repeatability_mm) == (None, None, None)

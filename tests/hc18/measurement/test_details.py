@@ -1,5 +1,6 @@
 """details.csv is read back as it was written; damaged files are reported row by row."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,24 +8,21 @@ import pytest
 from fetal_hc.errors import DatasetError
 from hc18.geometry.ellipse import Ellipse
 from hc18.measurement.details import read_details
+from hc18.measurement.interval_model import Interval
 from hc18.measurement.result_files import write_results
 from hc18.measurement.rows import MeasurementRow, RowStatus
+from tests.measured_rows import FULL_ROW
 
 ROWS = [
-    MeasurementRow(
+    # As the file rounds it.
+    replace(
+        FULL_ROW,
         file_name="=a.png",
-        status=RowStatus.OK,
-        reason="",
         hc_mm=175.25,
-        hc_px=876.5,
-        ellipse_px=Ellipse(400.0, 270.5, 160.0, 120.25, 0.5),
         ellipse_mm=Ellipse(80.0, 54.125, 32.0, 24.0625, 0.75),
         confidence=0.9375,
-        flags=("low_score", "touches_border"),
-        image_hw=(540, 800),
         pixel_size_xy_mm=(0.23585714045, 0.2),
-        pixel_size_source="csv",
-        calibration="From the table.",
+        interval=Interval(171.5, 179.125, 1.5, 0.9),
     ),
     MeasurementRow("b.png", RowStatus.MISSING_FILE, 'sizes.csv, row 2: "b.png", gone', pixel_size_source="none"),
 ]

@@ -47,10 +47,10 @@ def test_accepted_and_corrected_have_marks_and_counts_of_their_own() -> None:
 def test_bias_and_limits_are_written_beside_their_lines() -> None:
     agreement = score_agreement(CASES)
     _, text = draw(agreement)
-    assert agreement.bias_mm is not None
-    assert agreement.upper_limit_mm is not None
-    assert f"Bias: {agreement.bias_mm.value:+.2f} mm" in text
-    assert f"+1.96 SD: {agreement.upper_limit_mm.value:+.2f} mm" in text
+    assert agreement.limits.bias_mm is not None
+    assert agreement.limits.upper_mm is not None
+    assert f"Bias: {agreement.limits.bias_mm.value:+.2f} mm" in text
+    assert f"+1.96 SD: {agreement.limits.upper_mm.value:+.2f} mm" in text
 
 
 @pytest.mark.parametrize("n_cases", [1, 2, 3])

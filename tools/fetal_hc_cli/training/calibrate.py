@@ -22,7 +22,7 @@ from fetal_hc.io.atomic import write_text_atomic
 from fetal_hc.io.tables import to_csv_text
 from fetal_hc.model.bundle import INTERVALS
 from fetal_hc.model.checksum import file_sha256
-from fetal_hc_cli import new_parser, reports_bad_input
+from fetal_hc_cli import check_together, new_parser, reports_bad_input
 from hc18.measurement.image_checks import IMAGE_CHECKS, ImageChecks
 from hc18.measurement.interval_model import IntervalModel
 from hc18.reports.interval_figure import interval_figure
@@ -100,8 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace, fit: Fit) -> int:
     """Validates intervals on all folds, fits the model to store, writes what the options ask for; the exit code."""
-    if (options.model is None) != (options.output is None):
-        parser.error("--model and --output belong together")
+    check_together(parser, options, "model", "output")
     measured, unmeasured = [], []
     for details, labelled in options.out_of_fold:
         found, without = read_labelled_measurements(details, labelled)

@@ -23,7 +23,7 @@ from fetal_hc.errors import ConfigError
 from fetal_hc.io.images import read_image
 from fetal_hc.model.checksum import file_sha256
 from fetal_hc.model.preprocess import to_grey
-from fetal_hc_cli import new_parser, reports_bad_input
+from fetal_hc_cli import check_together, new_parser, reports_bad_input
 from hc18.measurement.evidence import find_evidence
 from hc18.measurement.flags import Flag
 from hc18.measurement.image_checks import ImageChecks
@@ -59,8 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     options = parser.parse_args(argv)
-    if (options.model is None) != (options.output is None):
-        parser.error("--model and --output belong together")
+    check_together(parser, options, "model", "output")
     tables = _read_tables(options)
     examples = [_example(kind, item) for _, kind, items in tables for item in items if item.row.ellipse_px is not None]
     fitted = fit_image_checks(examples)

@@ -2,7 +2,7 @@
 
 The model is trained on every labelled image, so it has no held-out error of its own. Two other trainings replace it: a
 reference run, which left out validation fold 0 and whose weights the last stage starts from, and five folds, which
-measure every image out of fold. Their measurements calibrate the intervals (`experiments.recalibrate`).
+measure every image out of fold. Their measurements calibrate the intervals (`fetal-hc recalibrate`).
 """
 
 from __future__ import annotations

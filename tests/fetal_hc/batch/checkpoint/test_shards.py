@@ -24,21 +24,14 @@ from fetal_hc.errors import FetalHCError
 from fetal_hc.io.storage import FileStamp
 from hc18.geometry.ellipse import Ellipse
 from hc18.measurement.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
+from tests.measured_rows import FULL_ROW
 
-MEASURED = MeasurementRow(
+MEASURED = replace(
+    FULL_ROW,
     file_name="größe,\n=1.png",
-    status=RowStatus.OK,
-    reason="",
     hc_mm=0.1 + 0.2,
     hc_px=1 / 3,
     ellipse_px=Ellipse(1e-300, -0.0, 2.0 / 3.0, 0.1, 0.5),
-    ellipse_mm=Ellipse(80.0, 54.125, 32.0, 24.0625, 0.75),
-    confidence=0.9375,
-    flags=("low_score", "touches_border"),
-    image_hw=(540, 800),
-    pixel_size_xy_mm=(0.1, 0.3),
-    pixel_size_source="dicom_region",
-    calibration="From the DICOM file.",
 )
 UNREADABLE = MeasurementRow("b.png", RowStatus.UNREADABLE, "no image", pixel_size_source="none")
 

@@ -1,6 +1,6 @@
 """Calibrate a model that was trained on all images, with the errors of models that had some left.
 
-    python -m experiments.recalibrate --out-of-fold folds.csv datasets/hc18_train.json \
+    fetal-hc recalibrate --out-of-fold folds.csv datasets/hc18_train.json \
         --reference-run reference.csv datasets/hc18_val.json \
         --unlabelled folds_unlabelled.csv reference_unlabelled.csv model_unlabelled.csv \
         --model model.zip --output calibrated.zip
@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fetal_hc_cli import reports_bad_input
+from fetal_hc_cli import check_together, reports_bad_input
 from fetal_hc_cli.training import calibrate
 from hc18.measurement.interval_model import IntervalModel
 from hc18.uncertainty.calibration import (
@@ -64,8 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     options = parser.parse_args(argv)
-    if (options.reference_run is None) != (options.unlabelled is None):
-        parser.error("--reference-run (--longer) and --unlabelled belong together")
+    check_together(parser, options, "reference-run", "unlabelled")
 
     def fit(of_folds: Sequence[LabelledMeasurement]) -> tuple[IntervalModel, str]:
         if options.reference_run is None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.recalibrate import fit_reference_run, main, transfer_calibration, validate_reference_run
 from fetal_hc.errors import DatasetError
+from fetal_hc_cli.recalibrate import fit_reference_run, main, transfer_calibration, validate_reference_run
 from hc18.measurement.head_model import load_model
 from hc18.measurement.rows import MEASUREMENT_TABLE
 from hc18.uncertainty.calibration import LabelledMeasurement, fit_interval_model
