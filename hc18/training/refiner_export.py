@@ -20,8 +20,7 @@ from fetal_hc.engine.architecture import ExportOptions, ExportReport
 from fetal_hc.engine.checkpoints.checkpoint import load_weights, read_checkpoint
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.export.graph import OPSET, strip_traces
-from fetal_hc.engine.export.onnx_export import on_cpu
-from fetal_hc.errors import ExportMismatch
+from fetal_hc.engine.export.onnx_export import on_cpu, require_agreement
 from fetal_hc.io.atomic import write_bytes_atomic
 from fetal_hc.model.sessions import open_session
 from hc18.measurement.polar_band import band_input, sample_band
@@ -67,9 +66,7 @@ def export_refiner(cfg: CfgNode, weights: Path, output: Path, options: ExportOpt
     bands = _check_bands()
     payload = _trace(graph, bands).SerializeToString()
     differences = _compare(graph, payload, bands)
-    wrong = [f"{name} differ by {value:.3g}" for name, value in differences.items() if not value <= TOLERANCES[name]]
-    if wrong:
-        raise ExportMismatch("the exported refiner does not agree with the eager network: " + "; ".join(wrong))
+    require_agreement(differences, TOLERANCES)
     write_bytes_atomic(output, payload)
     return ExportReport(output, len(payload), hashlib.sha256(payload).hexdigest(), differences, len(bands), "bands")
 

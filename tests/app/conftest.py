@@ -63,6 +63,14 @@ class Server:
     store: str
 
 
+@pytest.fixture(autouse=True)
+def _own_main_module() -> Iterator[None]:
+    """Puts back the main module. Streamlit's AppTest leaves the app in its place, and spawned processes run it."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
+
+
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Phantoms:
     """Three phantoms of 800 x 540 px with tables and annotations."""

@@ -1,4 +1,4 @@
-"""Every face-mask configuration as it is, for one iteration on a few small photos."""
+"""Each kind of face-mask configuration as it is, for one iteration on a few small photos."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,9 @@ NOT_TRAINED |= {"classifier_random", "two_head_random", "unet_random", "classifi
 TRAININGS = [
     path
     for path in sorted(CONFIGS.rglob("*.yaml"))
-    if path.stem not in NOT_TRAINED and not load_config(ARCHITECTURES, path).TEST.ENSEMBLE
+    if path.stem not in NOT_TRAINED
+    and not path.stem.startswith("Base")  # what others begin with
+    and not load_config(ARCHITECTURES, path).TEST.ENSEMBLE
 ]
 
 

@@ -1,4 +1,4 @@
-"""A model, a loader and a configuration small enough to train in milliseconds."""
+"""A model, a loader and a configuration small enough to train in milliseconds, and quick to import in new processes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fetal_hc.engine import rcnn
 from fetal_hc.engine.config import CfgNode, get_default_config
 
 BATCH_SIZE = 4
@@ -61,7 +60,7 @@ def toy_sample(index: int) -> dict[str, Any]:
 
 def toy_config(output_dir: Path | str, max_iter: int = 10, **solver: Any) -> CfgNode:
     """Frozen defaults for a toy training on the CPU; `solver` sets keys of SOLVER."""
-    cfg = get_default_config((rcnn.ARCHITECTURE,))
+    cfg = get_default_config(())
     cfg.MODEL.DEVICE = "cpu"
     cfg.OUTPUT_DIR = str(output_dir)
     cfg.SEED = 1

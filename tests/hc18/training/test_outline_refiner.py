@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fetal_hc.engine.architecture import ExportOptions, build_model
+from fetal_hc.engine.architecture import ExportOptions, ExportReport, build_model
 from fetal_hc.engine.config import load_config
 from fetal_hc.engine.train.training_job import JobOptions, start_job
 from fetal_hc.errors import DatasetError, ModelError
@@ -39,6 +39,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     config_file = write_bands_config(root / "data", root / "output")
     assert start_job(JobOptions(ARCHITECTURES, config_file, ("SOLVER.MAX_ITER", "150"))) == 0
     return config_file, root / "output"
+
+
+@pytest.fixture(scope="module")
+def exported(trained: tuple[Path, Path]) -> tuple[Path, ExportReport]:
+    """The ONNX file of that training."""
+    config_file, output_dir = trained
+    target = output_dir / "refiner.onnx"
+    cfg = load_config(ARCHITECTURES, config_file)
+    return target, export_refiner(cfg, output_dir / "model_final.pth", target, ExportOptions())
 
 
 @pytest.fixture
@@ -83,21 +92,17 @@ def test_turning_a_band_turns_the_answer(network: OutlineRefiner) -> None:
     torch.testing.assert_close(turned_weights, weights.roll(32, dims=1), atol=1e-4, rtol=1e-4)
 
 
-def test_exported_network_refines_as_the_eager_one(trained: tuple[Path, Path], tmp_path: Path) -> None:
-    config_file, output_dir = trained
-    target = tmp_path / "refiner.onnx"
-    report = export_refiner(
-        load_config(ARCHITECTURES, config_file), output_dir / "model_final.pth", target, ExportOptions()
-    )
+def test_exported_network_refines_as_the_eager_one(exported: tuple[Path, ExportReport]) -> None:
+    target, report = exported
     assert report.size_bytes == target.stat().st_size
     assert set(report.differences) == {"radii", "weights"}
     assert str(Path.cwd()) not in target.read_bytes().decode("latin-1")
 
 
-def test_a_model_carries_its_refiner(trained: tuple[Path, Path], tmp_path: Path) -> None:
-    config_file, output_dir = trained
-    refiner, whole = tmp_path / "refiner.onnx", tmp_path / "whole.zip"
-    export_refiner(load_config(ARCHITECTURES, config_file), output_dir / "model_final.pth", refiner, ExportOptions())
+def test_a_model_carries_its_refiner(
+    trained: tuple[Path, Path], exported: tuple[Path, ExportReport], tmp_path: Path
+) -> None:
+    config_file, refiner, whole = trained[0], exported[0], tmp_path / "whole.zip"
     plain = write_bright_object_model(tmp_path / "plain.onnx")
     assert load_model(plain).refiner is None
     attach_refiner(read_head_bundle(plain), refiner).write(whole)
@@ -115,10 +120,11 @@ def test_a_model_carries_its_refiner(trained: tuple[Path, Path], tmp_path: Path)
         read_head_bundle(refiner)
 
 
-def test_refiner_in_8_bits_refines_nearly_the_same(trained: tuple[Path, Path], tmp_path: Path) -> None:
-    config_file, output_dir = trained
-    refiner, coco = tmp_path / "refiner.onnx", config_file.parent / "heads.json"
-    export_refiner(load_config(ARCHITECTURES, config_file), output_dir / "model_final.pth", refiner, ExportOptions())
+def test_refiner_in_8_bits_refines_nearly_the_same(
+    trained: tuple[Path, Path], exported: tuple[Path, ExportReport], tmp_path: Path
+) -> None:
+    config_file, refiner = trained[0], exported[0]
+    coco = config_file.parent / "heads.json"
     plain = read_head_bundle(write_bright_object_model(tmp_path / "plain.onnx"))
     image = to_grey(read_image(config_file.parent / "001_HC.png"))
     start = Ellipse(**json.loads(coco.read_text())["annotations"][0]["ellipse_px"])
