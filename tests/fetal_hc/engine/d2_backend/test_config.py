@@ -15,7 +15,7 @@ from fetal_hc_cli.training.architectures import ARCHITECTURES
 pytestmark = [pytest.mark.detectron2, pytest.mark.filterwarnings("ignore")]
 REPOSITORY = Path(__file__).resolve().parents[4]
 FILES = sorted(path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "configs").rglob("*.yaml"))
-OVERRIDES = ("SOLVER.BASE_LR", "0.5", "INPUT.AUG.SCALE_RANGE", "(0.5, 2.0)", "DATASETS.TEST", "('a', 'b')")
+OVERRIDES = ("SOLVER.BASE_LR", "0.5", "MODEL.RPN.BBOX_REG_WEIGHTS", "(0.5, 2, 1, 1)", "DATASETS.TEST", "('a', 'b')")
 
 
 def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -62,8 +62,10 @@ def test_stock_detectron2_builds_augmentation_and_network_from_the_file(file: st
     from detectron2.data.detection_utils import build_augmentation
     from detectron2.modeling import build_model
 
+    from fetal_hc.engine.d2_backend.components import register_components
     from fetal_hc.engine.d2_backend.config import add_config
 
+    register_components()
     own = get_cfg()
     add_config(own, ARCHITECTURES)
     own.merge_from_file(str(REPOSITORY / file))
