@@ -13,8 +13,7 @@ from hc18.geometry.pixel_size import from_table
 from hc18.measurement.interval_model import IntervalModel
 from hc18.measurement.outline import Quality
 from hc18.measurement.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
-from hc18.reviews import batch_import
-from hc18.reviews.batch_import import ImportedRow, KnownModel, import_batch
+from hc18.reviews.batch_import import CASES_PER_TRANSACTION, ImportedRow, KnownModel, import_batch
 from hc18.reviews.models import ModelVersion, ReviewAction
 from hc18.reviews.store import ReviewStore
 from tests.hc18.reviews.cases import IMAGE_HW, MODEL_ELLIPSE, PIXEL_SIZE_MM, image_of
@@ -138,18 +137,16 @@ def test_known_image_keeps_its_history(sqlite_store: ReviewStore, tmp_path: Path
     assert sqlite_store.state(1).decision == "accepted"
 
 
-def test_long_batch_is_stored_a_few_images_at_a_time(
-    sqlite_store: ReviewStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batch_import, "CASES_PER_TRANSACTION", 2)
-    for number in range(1, 6):
+def test_long_batch_is_stored_a_few_images_at_a_time(sqlite_store: ReviewStore, tmp_path: Path) -> None:
+    numbers = range(1, 2 * CASES_PER_TRANSACTION + 2)
+    for number in numbers:
         _write_image(tmp_path / "images", f"{number}.png", number)
-    details = _write_details(tmp_path / "details.csv", *(_row(f"{number}.png") for number in range(1, 6)))
+    details = _write_details(tmp_path / "details.csv", *(_row(f"{number}.png") for number in numbers))
     steps = import_batch(sqlite_store, details, tmp_path / "images", "ann")
     next(steps)
-    assert sqlite_store.progress().n_cases == 2  # interrupted here, two are safe
-    assert len(list(steps)) == 4
-    assert sqlite_store.progress().n_cases == 5
+    assert sqlite_store.progress().n_cases == CASES_PER_TRANSACTION  # interrupted here, these are safe
+    assert len(list(steps)) == len(numbers) - 1
+    assert sqlite_store.progress().n_cases == len(numbers)
     assert sqlite_store.verify().problems == ()
 
 

@@ -10,6 +10,7 @@ import pytest
 from fetal_hc.batch.checkpoint import shards as parts_module
 from fetal_hc.batch.checkpoint.parquet_shards import read_parquet_shard, write_parquet_shard
 from fetal_hc.batch.checkpoint.shards import (
+    TASKS_PER_SHARD,
     CheckpointGoneError,
     Shard,
     ShardWriter,
@@ -95,13 +96,14 @@ def test_line_of_another_job_ends_the_part(tmp_path: Path) -> None:
     assert _read_all(tmp_path) == []
 
 
-def test_new_part_begins_where_jobs_are_left_out_and_every_few_thousand(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(parts_module, "TASKS_PER_SHARD", 3)
-    _write(tmp_path, _results(0, 4) + _results(9, 2))
-    assert sorted(path.name for path in tmp_path.iterdir()) == [shard_name(first, ".jsonl") for first in (0, 3, 9)]
-    assert _read_all(tmp_path) == _results(0, 4) + _results(9, 2)
+def test_new_part_begins_where_jobs_are_left_out_and_every_few_thousand(tmp_path: Path) -> None:
+    after_gap = TASKS_PER_SHARD + 9
+    indices = (*range(TASKS_PER_SHARD + 1), after_gap, after_gap + 1)
+    results = [TaskResult(index, None, None, (UNREADABLE,)) for index in indices]
+    _write(tmp_path, results)
+    firsts = (0, TASKS_PER_SHARD, after_gap)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [shard_name(first, ".jsonl") for first in firsts]
+    assert _read_all(tmp_path) == results
 
 
 def test_continued_part_replaces_one_without_a_whole_line(tmp_path: Path) -> None:
