@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,7 +144,8 @@ def growth(case: Report) -> list[Flowable]:
     )
     width, height = _CHART_INCH
     chart_width_pt = 0.9 * CONTENT_WIDTH_PT
-    chart = Image(io.BytesIO(_chart_png(hc_mm, ga_days)), chart_width_pt, chart_width_pt * height / width)
+    png = to_png(growth_chart(hc_mm, ga_days, size_inch=_CHART_INCH))
+    chart = Image(io.BytesIO(png), chart_width_pt, chart_width_pt * height / width)
     return _section("Size for age", _rows([("Percentile", text)]), chart)
 
 
@@ -168,11 +168,6 @@ def references(case: Report) -> list[Flowable]:
         return []
     lines = [paragraph(f"{standard}: {standard.citation}", size_pt=7.0, color=_GREY) for standard in standards]
     return _section("References", *lines)
-
-
-@lru_cache(maxsize=4)  # a report is laid out twice, to know the number of its pages
-def _chart_png(hc_mm: float, ga_days: float) -> bytes:
-    return to_png(growth_chart(hc_mm, ga_days, size_inch=_CHART_INCH))
 
 
 def _circumference_box(case: Report) -> list[Paragraph]:
