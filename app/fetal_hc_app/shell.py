@@ -27,6 +27,7 @@ _STYLE = """
     .stColumn:has(.st-key-editor), .stColumn:has(.st-key-decision) { width: 100%; flex: 1 1 auto; }
     .stMetric { min-width: 7rem; }
   }
+  .st-key-decision .stButton button { padding-left: 0.4rem; padding-right: 0.4rem; }
   [data-testid="stCaptionContainer"] { color: inherit; opacity: 0.82; }
   .stMarkdown pre, .stMarkdown pre code { white-space: pre-wrap !important; overflow: visible; }
   [data-testid="stMetricDelta"] { color: inherit; }

@@ -21,6 +21,7 @@ AGREEMENT_COLUMNS = ("case", "decision", "model_hc_mm", "reviewer_hc_mm", "mean_
 _CORRECTED_COLOR = "#D55E00"
 _ACCEPTED_COLOR = "#0072B2"
 _LINE_COLOR = "#333333"
+_MARGIN = 0.12  # of the range of the values, above and below
 _SMALLEST_RANGE_MM = 1.0  # below, the axis would blow up differences that no reader of an image can see
 
 
@@ -56,10 +57,11 @@ def agreement_figure(agreement: Agreement, *, size_inch: tuple[float, float] = (
         axes.set_yticks([])
         return figure
     _draw_points(axes, agreement)
+    differences = [case.difference_mm for case in agreement.differences]
     cases = "1 case" if agreement.n == 1 else f"{agreement.n} cases"
     axes.set_title(f"HC of {cases}", fontsize=10, loc="left")
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, fontsize=8, frameon=False, columnspacing=1.0)
-    _draw_limits(axes, agreement.limits)
+    _draw_limits(axes, agreement.limits, differences)
     return figure
 
 
@@ -120,7 +122,7 @@ def reader_figure(agreement: ReaderAgreement, *, size_inch: tuple[float, float] 
     means, differences = zip(*((pair.mean_mm, pair.difference_mm) for pair in agreement.pairs), strict=True)
     axes.scatter(means, differences, s=26, c=_ACCEPTED_COLOR, alpha=0.75, linewidths=0)
     axes.set_title(f"HC of {len(agreement.pairs)} pairs of readings", fontsize=10, loc="left")
-    _draw_limits(axes, agreement.limits)
+    _draw_limits(axes, agreement.limits, differences)
     return figure
 
 
@@ -181,12 +183,17 @@ def _draw_points(axes: Axes, agreement: Agreement) -> None:
             )
 
 
-def _draw_limits(axes: Axes, limits: Limits) -> None:
-    """Zero, bias and limits with the bands of their confidence intervals, named at the right edge."""
+def _draw_limits(axes: Axes, limits: Limits, differences_mm: Sequence[float]) -> None:
+    """Zero, bias and limits with the bands of their confidence intervals, named at the right edge.
+
+    The axis shows all differences and lines. A band that few cases make wide is cut off, so that they stay apart.
+    """
+    shown = [0.0, *differences_mm]
     axes.axhline(0.0, color="0.75", linewidth=0.8)
     for name, estimate in (("Bias", limits.bias_mm), ("-1.96 SD", limits.lower_mm), ("+1.96 SD", limits.upper_mm)):
         if estimate is None or (name != "Bias" and not limits.sd_mm):
             continue
+        shown.append(estimate.value)
         axes.axhline(estimate.value, color=_LINE_COLOR, linestyle="-" if name == "Bias" else (0, (5, 3)), linewidth=1.2)
         if estimate.low is not None and estimate.high is not None:
             axes.axhspan(estimate.low, estimate.high, color=_LINE_COLOR, alpha=0.08, linewidth=0)
@@ -199,5 +206,5 @@ def _draw_limits(axes: Axes, limits: Limits) -> None:
             verticalalignment="center",
             annotation_clip=False,
         )
-    low, high = axes.get_ylim()
-    axes.set_ylim(min(low, -_SMALLEST_RANGE_MM), max(high, _SMALLEST_RANGE_MM))
+    margin = _MARGIN * (max(shown) - min(shown))
+    axes.set_ylim(min(min(shown) - margin, -_SMALLEST_RANGE_MM), max(max(shown) + margin, _SMALLEST_RANGE_MM))

@@ -36,7 +36,7 @@ def readers_panel(*, is_within: bool) -> None:
     _figures(agreement)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        st.image(_diagram_png(agreement), caption=text("Compare"))
+        st.image(_diagram_png(agreement), alt=text("Differences of the readings over their means"))
         st.download_button(
             text("Values (CSV)"),
             lambda: reader_csv(agreement.pairs),
@@ -78,7 +78,7 @@ def limits_metrics(left: DeltaGenerator, right: DeltaGenerator, limits: Limits) 
     left.metric(text("Bias"), "–" if bias is None else f"{bias.value:+.2f} mm", help=_interval(bias))
     right.metric(
         text("95 % limits, mm"),
-        "–" if lower is None or upper is None else f"{lower.value:+.1f} to {upper.value:+.1f}",
+        "–" if lower is None or upper is None else text("{low} to {high}", low=f"{lower.value:+.1f}", high=f"{upper.value:+.1f}"),
         help=text("lower {lower}; upper {upper}", lower=_interval(lower), upper=_interval(upper)),
     )
 
