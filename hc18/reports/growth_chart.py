@@ -20,6 +20,7 @@ PERCENTILES = (3, 10, 50, 90, 97)
 _CURVE_COLOR = "#0072B2"
 _POINT_COLOR = "#D55E00"
 _DASHES = {3: (0, (1, 1.5)), 10: (0, (4, 2)), 50: "solid", 90: (0, (4, 2)), 97: (0, (1, 1.5))}
+_MOST_LEVEL_LABELS = 7  # more are turned
 _LABEL_SHIFT_PT = {3: -6.0, 10: -0.5, 50: 0.0, 90: 0.5, 97: 6.0}  # the outer curves end closer than a line of text
 
 
@@ -70,6 +71,49 @@ def to_png(figure: Figure) -> bytes:
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=200)
     return stream.getvalue()
+
+
+def examination_chart(
+    values: Sequence[tuple[str, float, tuple[float, float] | None]],
+    median_mm: float | None,
+    *,
+    size_inch: tuple[float, float] = (6.4, 3.0),
+) -> Figure:
+    """The circumference of each image of an examination in their order, with intervals and the median.
+
+    Args:
+        values: label, circumference in mm, and the ends of its interval in mm or None.
+        median_mm: of the images that count; None draws no line.
+        size_inch: width and height.
+    """
+    figure = Figure(figsize=size_inch, layout="constrained")
+    axes = figure.add_subplot()
+    positions = range(len(values))
+    for position, (_, _, interval) in zip(positions, values, strict=True):
+        if interval is not None:
+            axes.plot([position, position], interval, color=_CURVE_COLOR, linewidth=1.6, solid_capstyle="butt")
+    hc_mm = [value for _, value, _ in values]
+    axes.plot(positions, hc_mm, "o-", color=_POINT_COLOR, linewidth=0.9, markersize=6, markeredgecolor="white")
+    if median_mm is not None:
+        axes.axhline(median_mm, color="0.25", linestyle=(0, (4, 2)), linewidth=1.1)
+        axes.annotate(
+            f"median {median_mm:.1f} mm",
+            (1.0, median_mm),
+            xycoords=("axes fraction", "data"),
+            xytext=(-4.0, 4.0),
+            textcoords="offset points",
+            horizontalalignment="right",
+            fontsize=8,
+        )
+    labels = [label for label, _, _ in values]
+    axes.set_xticks(positions, labels, rotation=30 if len(labels) > _MOST_LEVEL_LABELS else 0, fontsize=8)
+    axes.set_xlim(-0.5, len(values) - 0.5)
+    axes.set_ylabel("Head circumference (mm)", fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.grid(axis="y", color="0.9", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
 
 
 def _draw_curves(axes: Axes) -> None:

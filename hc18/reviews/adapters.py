@@ -16,7 +16,7 @@ from hc18.measurement.interval_model import IntervalModel
 from hc18.measurement.measurement import Measurement
 from hc18.measurement.outline import HeadOutline
 from hc18.measurement.rows import MeasurementRow, RowStatus
-from hc18.reviews.models import ModelMeasurement, ModelVersion
+from hc18.reviews.models import Decision, ModelMeasurement, ModelVersion, ReviewCase
 
 _REASONS = {
     RowStatus.NO_PIXEL_SIZE: "No pixel size is known for this image.",
@@ -81,6 +81,27 @@ def from_score_row(
         quality=row.quality,
         interval=row.interval,
         interval_model=interval_model,
+    )
+
+
+def to_row(case: ReviewCase) -> MeasurementRow:
+    """The circumference of a case that counts, as a row, so that cases are put together like the rows of a batch.
+
+    Flags of a case that was accepted or corrected count no more. A corrected ellipse has no interval.
+    """
+    state = case.state
+    hc_mm = None if state.decision is Decision.REJECTED else state.outline.hc_mm
+    return MeasurementRow(
+        file_name=case.label,
+        status=RowStatus.NO_HEAD if hc_mm is None else RowStatus.OK,
+        reason=state.reason,
+        hc_mm=hc_mm,
+        ellipse_px=state.outline.ellipse_px,
+        confidence=state.measurement.confidence,
+        flags=state.flags if state.decision is Decision.UNREVIEWED else (),
+        image_hw=state.image_hw,
+        interval=None if state.decision is Decision.CORRECTED or hc_mm is None else state.interval,
+        quality=state.measurement.quality,
     )
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from hc18.obstetrics.growth import intergrowth_percentile_mm
-from hc18.reports.growth_chart import PERCENTILES, growth_chart
+from hc18.reports.growth_chart import PERCENTILES, examination_chart, growth_chart
 
 
 def test_curves_are_the_percentiles_of_the_standard() -> None:
@@ -33,3 +33,10 @@ def test_no_point_without_a_percentile(hc_mm: float | None, ga_days: float | Non
 def test_pyplot_keeps_no_figure() -> None:
     growth_chart(175.0, 140.0)
     assert plt.get_fignums() == []
+
+
+def test_images_of_an_examination_have_their_intervals_and_a_median() -> None:
+    axes = examination_chart([("Case 1", 180.0, (176.0, 184.0)), ("Case 2", 184.0, None)], 182.0).axes[0]
+    drawn = [(list(line.get_xdata()), list(line.get_ydata())) for line in axes.get_lines()]
+    assert drawn == [([0, 0], [176.0, 184.0]), ([0, 1], [180.0, 184.0]), ([0, 1], [182.0, 182.0])]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["Case 1", "Case 2"]
