@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 from fetal_hc.errors import FetalHCError
 from fetal_hc_app.resources import Model
-from fetal_hc_app.uploads import ImageFile, StillImage
+from fetal_hc_app.uploads import Box, DicomToPrepare, ImageFile, StillImage, still_of
 from hc18.dataset.pixel_size_table import PixelSizeRow
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, candidate, choose_pixel_size, from_table, from_user
-from hc18.measurement.pipeline import measure_frame
+from hc18.measurement.pipeline import MeasuredFrame, measure_frame
+from hc18.measurement.rows import MeasurementRow, RowStatus
+from hc18.measurement.worker import row_of_measurement
 from hc18.reviews.adapters import from_measurement
 from hc18.reviews.models import CaseId, NewCase, Registration, SoftMask
 from hc18.reviews.store import ReviewStore
@@ -103,16 +105,20 @@ def register_many(
         except FetalHCError as error:
             return error
 
-    with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, _MOST_WORKERS)) as pool:
-        for start in range(0, len(stills), _PER_TRANSACTION):
+    pool = ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, _MOST_WORKERS))
+    try:
+        waiting = [pool.submit(attempt, still) for still in stills]
+        for start in range(0, len(stills), _PER_TRANSACTION):  # the next images are measured while these are stored
             chunk = stills[start : start + _PER_TRANSACTION]
-            found = list(pool.map(attempt, chunk))
+            found = [future.result() for future in waiting[start : start + _PER_TRANSACTION]]
             new = [case for case in found if isinstance(case, NewCase)]
             registered = iter(store.register_cases(new, reviewer or NOBODY))
             yield [
                 (still, case if isinstance(case, FetalHCError) else _to_source(still, next(registered)))
                 for still, case in zip(chunk, found, strict=True)
             ]
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _to_source(still: StillImage, registration: Registration) -> tuple[CaseId, UploadSource]:
@@ -125,13 +131,47 @@ def measure_still(model: Model, still: StillImage, sizes: Sizes) -> NewCase:
     Raises:
         ModelError: if the network fails on the image.
     """
-
-    def calibrate(ellipse_px: Ellipse | None) -> Calibration:
-        return choose_pixel_size(sizes.candidates(still.file, ellipse_px))
-
-    found = measure_frame(model.heads, still.image_rgb, calibrate=calibrate)
+    found = _measure_frame(model, still, sizes)
     measurement, mask = found.measurement, None
     if found.detection is not None:
         mask = SoftMask(found.detection.box_xyxy, found.detection.soft_mask)
     recorded = from_measurement(model.version, measurement, model.heads.intervals)
     return NewCase(still.image_rgb, measurement.calibration, recorded, soft_mask=mask)
+
+
+def measure_clip(
+    model: Model, clip: DicomToPrepare, box_xyxy: Box | None, frames: Sequence[int], sizes: Sizes
+) -> Iterator[MeasurementRow]:
+    """Measures frames of a clip on all cores and stores nothing; a row for each, in their order.
+
+    Args:
+        model: whose network uses one thread for an image.
+        clip: the file.
+        box_xyxy: the part that a person chose, px, corner convention; None leaves the choice to the file.
+        frames: 0-based.
+        sizes: that the session knows.
+    """
+
+    def measure(frame: int) -> MeasurementRow:
+        try:
+            still = still_of(clip, frame, box_xyxy)
+            found = _measure_frame(model, still, sizes)
+        except FetalHCError as error:
+            return MeasurementRow(f"{clip.name}#{frame + 1}", RowStatus.UNREADABLE, str(error))
+        return row_of_measurement(f"{clip.name}#{frame + 1}", still.image_rgb, found.measurement)
+
+    with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, _MOST_WORKERS)) as pool:
+        yield from pool.map(measure, frames)
+
+
+def _measure_frame(model: Model, still: StillImage, sizes: Sizes) -> MeasuredFrame:
+    """The measurement of an image with the pixel sizes of this session.
+
+    Raises:
+        ModelError: if the network fails on the image.
+    """
+
+    def calibrate(ellipse_px: Ellipse | None) -> Calibration:
+        return choose_pixel_size(sizes.candidates(still.file, ellipse_px))
+
+    return measure_frame(model.heads, still.image_rgb, calibrate=calibrate)

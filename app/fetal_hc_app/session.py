@@ -19,6 +19,7 @@ from hc18.dicom import source_reference as read_source_reference
 from hc18.geometry import pixel_size
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, choose_pixel_size, differing_sizes
+from hc18.measurement.rows import MeasurementRow
 from hc18.reviews.models import CaseId, ReviewCase
 
 CASE_PARAMETER = "case"
@@ -37,6 +38,8 @@ class Uploads:
         names: case and name of every image, in the order of upload; two names of one case show the same pixels.
         known_before: cases that were in the store before this session brought their image.
         to_hide: images in which a person draws boxes over text before they are measured.
+        clips: what the model said about the frames of a clip, by upload id, with the settings of that search.
+        best_frames: the frame of a clip that is to be shown next, from 1, by upload id.
         to_prepare: DICOM files in which a person must choose a frame or a part, by upload id.
         prepared: those DICOM files in which something was measured.
         tables: tables of pixel sizes.
@@ -51,6 +54,8 @@ class Uploads:
     names: list[tuple[CaseId, str]] = field(default_factory=list)
     known_before: set[CaseId] = field(default_factory=set)
     to_hide: list[StillImage] = field(default_factory=list)
+    clips: dict[str, tuple[object, tuple[MeasurementRow, ...]]] = field(default_factory=dict)
+    best_frames: dict[str, int] = field(default_factory=dict)
     to_prepare: dict[str, DicomToPrepare] = field(default_factory=dict)
     prepared: set[str] = field(default_factory=set)
     tables: list[PixelTable] = field(default_factory=list)

@@ -5,6 +5,7 @@ The content decides, never the name. Names are shown in the session that uploade
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,6 +107,7 @@ class Refusal:
     reason: str
 
 
+Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in px, corner convention
 UploadedItem = StillImage | DicomToPrepare | PixelTable | Annotation | Refusal
 
 
@@ -130,7 +132,7 @@ def from_upload(file_name: str, data: bytes) -> UploadedItem:
         return Refusal(name, sentence(str(error)))
 
 
-def still_of(dicom: DicomToPrepare, frame_index: int, box_xyxy: tuple[int, int, int, int] | None) -> StillImage:
+def still_of(dicom: DicomToPrepare, frame_index: int, box_xyxy: Box | None) -> StillImage:
     """The chosen frame as an image to measure.
 
     Args:
@@ -143,6 +145,11 @@ def still_of(dicom: DicomToPrepare, frame_index: int, box_xyxy: tuple[int, int, 
     """
     image_rgb = dicom.dicom.visible_rgb(frame_index, box_xyxy)
     return StillImage(ImageFile(dicom.name, dicom.dicom, dicom.data, frame_index), image_rgb)
+
+
+def clip_code(clip: DicomToPrepare) -> str:
+    """A code that the frames of a clip have in common; it follows from the content of the file and names nobody."""
+    return f"clip-{hashlib.sha256(clip.data).hexdigest()[:8]}"
 
 
 def _from_dicom(name: str, data: bytes) -> UploadedItem:

@@ -85,36 +85,56 @@ class MeasureWork(BatchWork[TablePixelSize, MeasurementRow]):
                 None if calibrate is None else lambda ellipse_px: calibrate(ellipse_px, index),
                 min_score=self.min_score,
             )
-            return self._measured_row(task, image_rgb, found.measurement, has_own=calibrate is not None)
+            return row_of_measurement(
+                task.file_name,
+                image_rgb,
+                found.measurement,
+                has_own=calibrate is not None,
+                model_sha256=self.model_sha256,
+            )
         except Exception as error:  # noqa: BLE001  # a mistake of ours in one image must not cost the others their results
             return self.row_of_error(task, error)
 
-    def _measured_row(
-        self, task: HeadTask, image_rgb: NDArray[np.uint8], measurement: Measurement, *, has_own: bool
-    ) -> MeasurementRow:
-        """The row of a picture in which a head was looked for; `has_own` as in `_candidates`."""
-        calibration, ellipse_px = measurement.calibration, measurement.ellipse_px
-        is_remarkable = has_own or calibration.warnings
-        return MeasurementRow(
-            file_name=task.file_name,
-            status=RowStatus(measurement.status.value),
-            reason=measurement.reason,
-            hc_mm=measurement.hc_mm,
-            hc_px=measurement.hc_px,
-            ellipse_px=ellipse_px,
-            ellipse_mm=measurement.ellipse_mm,
-            confidence=measurement.score,
-            flags=measurement.flags,
-            image_hw=(image_rgb.shape[0], image_rgb.shape[1]),
-            pixel_size_xy_mm=calibration.pixel_size_xy_mm,
-            pixel_size_source=calibration.source.value,
-            calibration=" ".join((calibration.detail, *calibration.warnings)) if is_remarkable else "",
-            interval=measurement.interval,
-            quality=measurement.outline.quality,
-            model_sha256=self.model_sha256,
-            other_sizes_xy_mm=calibration.other_sizes_xy_mm,
-            sharpness=None if ellipse_px is None else sharpness(to_grey(image_rgb), ellipse_px),
-        )
+
+def row_of_measurement(
+    file_name: str,
+    image_rgb: NDArray[np.uint8],
+    measurement: Measurement,
+    *,
+    has_own: bool = False,
+    model_sha256: str = "",
+) -> MeasurementRow:
+    """The row of a picture in which a head was looked for.
+
+    Args:
+        file_name: of the row.
+        image_rgb: uint8 (H, W, 3), as measured.
+        measurement: of the picture.
+        has_own: whether the file itself may know the pixel size, as in `_candidates`.
+        model_sha256: hex digest of the model.
+    """
+    calibration, ellipse_px = measurement.calibration, measurement.ellipse_px
+    is_remarkable = has_own or calibration.warnings
+    return MeasurementRow(
+        file_name=file_name,
+        status=RowStatus(measurement.status.value),
+        reason=measurement.reason,
+        hc_mm=measurement.hc_mm,
+        hc_px=measurement.hc_px,
+        ellipse_px=ellipse_px,
+        ellipse_mm=measurement.ellipse_mm,
+        confidence=measurement.score,
+        flags=measurement.flags,
+        image_hw=(image_rgb.shape[0], image_rgb.shape[1]),
+        pixel_size_xy_mm=calibration.pixel_size_xy_mm,
+        pixel_size_source=calibration.source.value,
+        calibration=" ".join((calibration.detail, *calibration.warnings)) if is_remarkable else "",
+        interval=measurement.interval,
+        quality=measurement.outline.quality,
+        model_sha256=model_sha256,
+        other_sizes_xy_mm=calibration.other_sizes_xy_mm,
+        sharpness=None if ellipse_px is None else sharpness(to_grey(image_rgb), ellipse_px),
+    )
 
 
 def _candidates(task: HeadTask, *, has_own: bool) -> tuple[Calibration, ...]:

@@ -3,14 +3,17 @@
 import numpy as np
 import pytest
 
-from fetal_hc_app.panels.examination import growth_points
+from fetal_hc_app.panels.examination import examination_result, growth_points
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import from_table
 from hc18.obstetrics.gestational_age import IndependentAge
 from hc18.reviews import worklist as notes
 from hc18.reviews.models import ModelMeasurement, ModelVersion, NewCase, ReviewAction
+from hc18.reviews.queue import QueueView
 from hc18.reviews.store import ReviewStore
 from hc18.reviews.worklist import CaseTags
+from tests.app.conftest import Phantoms
+from tests.app.test_screens import ELLIPSE, metric, page, register, texts
 
 MODEL = ModelVersion("test", "1", "ab" * 32)
 
@@ -33,3 +36,42 @@ def test_age_of_one_examination_gives_those_of_the_others_by_their_days(store: R
     found = growth_points(cases, of_subject)
     values = [case.state.outline.hc_mm or 0.0 for case in store.cases(ids)]
     assert found == [(140.0, pytest.approx((values[0] + values[1]) / 2)), (168.0, pytest.approx(values[2]))]
+
+
+def test_examination_counts_what_reviewers_kept_and_leaves_doubtful_images_out(store: ReviewStore) -> None:
+    ids = [register(store, seed, flags=("uncertain",) if seed else ()) for seed in range(4)]
+    store.append(ids[1], 1, ReviewAction.ACCEPT, "test")
+    wider = Ellipse(200.0, 150.0, 130.0, 95.0, 0.3)
+    store.append(ids[2], 1, ReviewAction.CORRECT, "test", ellipse_px=wider)
+    found = examination_result("E-1", list(store.cases(ids)))
+    assert found.best_images == ("Case 1", "Case 2", "Case 3")
+    assert (found.n_images, found.n_measured, found.n_flagged) == (4, 4, 1)
+    assert found.spread_mm == pytest.approx(0.2 * (wider.circumference() - ELLIPSE.circumference()))
+    store.append(ids[2], 2, ReviewAction.REJECT, "test", reason="Wrong plane")
+    assert examination_result("E-1", list(store.cases(ids))).n_measured == 3
+
+
+@pytest.mark.slow
+def test_images_of_an_examination_stand_on_one_page_with_their_median(store: ReviewStore) -> None:
+    ids = [register(store, seed) for seed in range(3)]
+    with store.writer() as connection:
+        notes.write_tags(connection, ids, CaseTags("E-1", "P-1"))
+    test = page("case", case=str(ids[0])).run()
+    test.segmented_control(key=f"section-{ids[0]}").set_value("Examination").run()
+    assert not test.exception
+    assert metric(test, "Median HC") == f"{0.2 * ELLIPSE.circumference():.1f} mm"
+    assert metric(test, "Images of this examination") == "3"
+    assert "3 of 3 images count for the median" in texts(test)
+
+
+@pytest.mark.slow
+def test_codes_typed_before_an_upload_are_noted_and_found(store: ReviewStore, phantoms: Phantoms) -> None:
+    test = page("measure").run()
+    test.text_input(key="upload-0-examination").set_value("E-9")
+    test.text_input(key="upload-0-subject").set_value("P-9")
+    test.file_uploader[0].set_value([(image.name, image.read_bytes(), "image/png") for image in phantoms.images[:2]])
+    test.run()
+    assert not test.exception
+    assert [row.label for row in store.rows(QueueView(search="p-9"))] == ["Case 1", "Case 2"]
+    next(button for button in test.button if button.label == "Clear list").click().run()
+    assert test.text_input(key="upload-1-examination").value == ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
@@ -10,13 +9,17 @@ from typing import Any
 import streamlit as st
 
 from fetal_hc_app import access, resources, session, wording
-from fetal_hc_app.panels.queue_actions import tag_fields
+from fetal_hc_app.panels.codes import note, tag_fields
 from fetal_hc_app.texts import text
+from hc18.measurement.groups import GroupBy, GroupResult, summarize_group
 from hc18.reviews import worklist as notes
-from hc18.reviews.models import CaseId, Decision, ReviewCase
+from hc18.reviews.adapters import to_row
+from hc18.reviews.models import CaseId, ReviewCase
 from hc18.reviews.worklist import CaseTags
 
-_PICTURES = 6
+ImageValue = tuple[str, float, tuple[float, float] | None]  # label, circumference and its interval, mm
+_IN_A_ROW, _MOST_PICTURES = 6, 12
+_TABLE_PX, _CHART_PX = 460, 640
 
 
 def examination_panel(case: ReviewCase) -> None:
@@ -26,7 +29,7 @@ def examination_panel(case: ReviewCase) -> None:
         same = notes.cases_of_examination(connection, tags)
         of_subject = notes.cases_of_subject(connection, tags.subject)
     if len(same) > 1:
-        _images(list(resources.store().cases(same)))
+        _images(tags.examination, list(resources.store().cases(same)))
     if len({known.examination for _, known in of_subject}) > 1:
         _growth(of_subject)
     if access.reviewer():
@@ -34,46 +37,76 @@ def examination_panel(case: ReviewCase) -> None:
         st.button(
             text("Note this"),
             key=f"tag-{case.case_id}",
-            on_click=_note,
-            args=(case.case_id, found),
+            on_click=note,
+            args=([case.case_id], found),
             disabled=found == tags,
         )
 
 
-def _note(case_id: CaseId, tags: CaseTags) -> None:
-    with resources.store().writer() as connection:
-        notes.write_tags(connection, [case_id], tags)
+def examination_result(name: str, cases: Sequence[ReviewCase]) -> GroupResult:
+    """Median, interval and spread of the images of an examination, by the rule of batches."""
+    return summarize_group(name, [to_row(case) for case in cases], GroupBy.EXAMINATION)
 
 
-def value_mm(case: ReviewCase) -> float | None:
-    """The circumference that counts; None without one and after a rejection."""
-    return None if case.state.decision is Decision.REJECTED else case.state.outline.hc_mm
-
-
-def _images(cases: Sequence[ReviewCase]) -> None:
-    """One row per image, with the median and the spread of all."""
-    values = [value for value in map(value_mm, cases) if value is not None]
-    left, middle, right = st.columns(3)
-    left.metric(text("Images of this examination"), f"{len(cases)}")
-    if values:
-        middle.metric(text("Median HC"), f"{statistics.median(values):.1f} mm")
-        right.metric(text("Largest minus smallest"), f"{max(values) - min(values):.1f} mm")
-    for column, case in zip(st.columns(_PICTURES), cases, strict=False):
-        column.image(resources.picture_of(case.case_id, case.state).png, caption=case.label)
-    event: Any = st.dataframe(
-        [
-            {text("Case"): case.label, text("HC, mm"): value_mm(case), text("State"): wording.state_name(case.state)}
-            for case in cases
-        ],
-        hide_index=True,
-        column_config={text("HC, mm"): st.column_config.NumberColumn(format="%.1f")},
-        height=min(40 + 35 * len(cases), 320),
-        on_select="rerun",
-        selection_mode="single-cell",
-        key="examination-images",
-    )
+def _images(name: str, cases: Sequence[ReviewCase]) -> None:
+    """The pictures, their values in a table and as a trend, and the result of all."""
+    result = examination_result(name, cases)
+    _result(result)
+    for start in range(0, min(len(cases), _MOST_PICTURES), _IN_A_ROW):
+        for column, case in zip(st.columns(_IN_A_ROW), cases[start : start + _IN_A_ROW], strict=False):
+            picture = resources.picture_of(case.case_id, case.state)
+            column.image(picture.png, caption=case.label, alt=text("Picture of {case}", case=case.label))
+    rows = [to_row(case) for case in cases]
+    counted = set(result.best_images)
+    with st.container(horizontal=True, gap="medium"):  # one under the other in a narrow window
+        event: Any = st.dataframe(
+            [
+                {
+                    text("Case"): case.label,
+                    text("HC, mm"): row.hc_mm,
+                    text("State"): wording.state_name(case.state),
+                    text("In the median"): text("yes") if case.label in counted else "",
+                }
+                for case, row in zip(cases, rows, strict=True)
+            ],
+            hide_index=True,
+            column_config={text("HC, mm"): st.column_config.NumberColumn(format="%.1f")},
+            height=min(40 + 35 * len(cases), 320),
+            width=_TABLE_PX,
+            on_select="rerun",
+            selection_mode="single-cell",
+            key="examination-images",
+            placeholder="–",
+            alt=text("The images of this examination"),
+        )
+        values = tuple(
+            (case.label, row.hc_mm, None if row.interval is None else (row.interval.low_mm, row.interval.high_mm))
+            for case, row in zip(cases, rows, strict=True)
+            if row.hc_mm is not None
+        )
+        if values:
+            st.image(
+                _values_png(values, result.hc_median_mm),
+                width=_CHART_PX,
+                alt=text("Circumference of each image and their median"),
+            )
     if event.selection.cells:
         session.open_case(cases[event.selection.cells[0][0]].case_id)
+
+
+def _result(result: GroupResult) -> None:
+    """How many images count, their median with its interval, and their spread."""
+    left, middle, right = st.columns(3)
+    left.metric(text("Images of this examination"), f"{result.n_images}")
+    if result.hc_median_mm is None:
+        return
+    middle.metric(text("Median HC"), f"{result.hc_median_mm:.1f} mm")
+    right.metric(text("Largest minus smallest"), f"{result.spread_mm or 0.0:.1f} mm")
+    words = text("{used} of {all} images count for the median.", used=len(result.best_images), all=result.n_images)
+    if result.low_mm is not None and result.high_mm is not None:
+        interval = text("90 % interval {low:.1f} to {high:.1f} mm", low=result.low_mm, high=result.high_mm)
+        words = f"{words} {interval}."
+    st.caption(words)
 
 
 def _growth(of_subject: Sequence[tuple[CaseId, CaseTags]]) -> None:
@@ -82,7 +115,7 @@ def _growth(of_subject: Sequence[tuple[CaseId, CaseTags]]) -> None:
     if len(points) < 2:
         st.caption(text("Growth needs an independent age of one examination, and ages or days of the others."))
         return
-    st.image(_trend_png(tuple(points)))
+    st.image(_trend_png(tuple(points)), alt=text("Growth of this patient code on the chart"), width=_CHART_PX)
 
 
 def growth_points(
@@ -99,11 +132,9 @@ def growth_points(
     """
     ages: dict[str, float] = {}
     days: dict[str, date] = {}
-    values: dict[str, list[float]] = {}
+    images: dict[str, list[ReviewCase]] = {}
     for case, (_, tags) in zip(cases, of_subject, strict=True):
-        value = value_mm(case)
-        if value is not None:
-            values.setdefault(tags.examination, []).append(value)
+        images.setdefault(tags.examination, []).append(case)
         if tags.examined_on:
             days[tags.examination] = date.fromisoformat(tags.examined_on)
         if case.state.age is not None:
@@ -112,7 +143,8 @@ def growth_points(
     if known is not None:
         for name, day in days.items():
             ages.setdefault(name, ages[known] + (day - days[known]).days)
-    return sorted((ages[name], statistics.median(found)) for name, found in values.items() if name in ages)
+    medians = {name: examination_result(name, found).hc_median_mm for name, found in images.items()}
+    return sorted((ages[name], value) for name, value in medians.items() if name in ages and value is not None)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -120,3 +152,10 @@ def _trend_png(points: tuple[tuple[float, float], ...]) -> bytes:
     from hc18.reports.growth_chart import growth_trend, to_png
 
     return to_png(growth_trend(points))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _values_png(values: tuple[ImageValue, ...], median_mm: float | None) -> bytes:
+    from hc18.reports.growth_chart import examination_chart, to_png
+
+    return to_png(examination_chart(values, median_mm))

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import streamlit as st
 
 from fetal_hc.errors import FetalHCError
 from fetal_hc_app import access, resources, wording
+from fetal_hc_app.panels.codes import note, tag_fields
 from fetal_hc_app.texts import text
 from hc18.reviews import worklist as notes
 from hc18.reviews.models import CaseId
 from hc18.reviews.queue import QueueView
 from hc18.reviews.worklist import CaseTags
 
-_NO_TAGS = CaseTags()
 _ANSWER_KEY = "queue_answer"
 _SIGN, _ASSIGN, _READ, _TAGS = "Sign", "Give to readers", "Second reading", "Examination and patient code"
 
@@ -158,28 +158,9 @@ def _tag_fields(cases: Callable[[], list[CaseId]], _reviewer: str) -> None:
     st.button(text("Note this"), key="tag-many", on_click=_tag, args=(cases, tags))
 
 
-def tag_fields(key: str, tags: CaseTags = _NO_TAGS) -> CaseTags:
-    """Fields for the codes of a case.
-
-    Args:
-        key: of the fields.
-        tags: what they show at first.
-    """
-    left, middle, right = st.columns(3)
-    examination = left.text_input(text("Examination"), tags.examination, key=f"{key}-examination", max_chars=80)
-    subject = middle.text_input(text("Patient code"), tags.subject, key=f"{key}-subject", max_chars=80)
-    first = date.fromisoformat(tags.examined_on) if tags.examined_on else None
-    day = right.date_input(
-        text("Day of the examination"), first, date(1990, 1, 1), date(2100, 1, 1), key=f"{key}-day", format="YYYY-MM-DD"
-    )
-    st.caption(text("Use codes of a list that you keep elsewhere, never a name, a number or a birthday of a patient."))
-    return CaseTags(examination, subject, day.isoformat() if isinstance(day, date) else "")
-
-
 def _tag(cases: Callable[[], list[CaseId]], tags: CaseTags) -> None:
     chosen = cases()
-    with resources.store().writer() as connection:
-        notes.write_tags(connection, chosen, tags)
+    note(chosen, tags)
     _answer(text("Noted for {count} cases.", count=len(chosen)))
 
 

@@ -10,6 +10,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from fetal_hc.io.images import MAX_PIXELS
 from fetal_hc_app import session, wording
+from fetal_hc_app.panels.codes import upload_codes
 from fetal_hc_app.panels.hiding import HIDE_KEY
 from fetal_hc_app.session import Uploads
 from fetal_hc_app.texts import text
@@ -28,8 +29,8 @@ def uploaded_files(generation: int) -> list[UploadedFile]:
 
 
 def upload_fields(generation: int) -> None:
-    """The fields for files and a pixel size."""
-    left, right = st.columns([3, 1], gap="medium")
+    """The fields for files, a pixel size, and codes."""
+    left, right = st.columns([2, 1], gap="medium")
     with left:
         st.file_uploader(
             text("Ultrasound images: PNG, JPEG, TIFF, BMP or DICOM; also the HC18 table (CSV) and annotation pictures"),
@@ -54,6 +55,7 @@ def upload_fields(generation: int) -> None:
         )
         st.caption(text("Without a pixel size the result stays in pixels."))
         st.toggle(text("Hide burned-in text first"), key=HIDE_KEY, persist_state="session")
+    upload_codes(generation, list(session.uploads().sources))
 
 
 def upload_messages(refusals: Sequence[Refusal], tables: Sequence[PixelTable]) -> None:

@@ -9,9 +9,10 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from fetal_hc.errors import FetalHCError
 from fetal_hc_app import access, drafts, resources, session, wording
-from fetal_hc_app.measuring import NOBODY, register_many, register_still
+from fetal_hc_app.measuring import NOBODY, UploadSource, register_many, register_still
 from fetal_hc_app.panels.batch import batch_panel
 from fetal_hc_app.panels.case import case_panel
+from fetal_hc_app.panels.codes import NO_TAGS, note_upload_codes
 from fetal_hc_app.panels.dicom import dicom_panel
 from fetal_hc_app.panels.hiding import HIDE_KEY, hiding_panel
 from fetal_hc_app.panels.queue_exports import session_exports_panel
@@ -24,8 +25,9 @@ from fetal_hc_app.panels.uploads import (
     uploaded_files,
 )
 from fetal_hc_app.texts import text
-from fetal_hc_app.uploads import Annotation, DicomToPrepare, PixelTable, Refusal, StillImage, from_upload
+from fetal_hc_app.uploads import Annotation, DicomToPrepare, PixelTable, Refusal, StillImage, clip_code, from_upload
 from hc18.reviews.models import CaseId, ReviewAction, ReviewCase
+from hc18.reviews.worklist import CaseTags
 
 _FEW = 3  # images that are measured one after the other
 
@@ -40,9 +42,9 @@ def measure_page() -> None:
     upload_messages(uploads.refusals, uploads.tables)
     twin_messages(uploads)
     for key, prepared in uploads.to_prepare.items():
-        still = dicom_panel(key, prepared, is_open=key not in uploads.prepared)
-        if still is not None:
-            _measure(still)
+        stills = dicom_panel(key, prepared, is_open=key not in uploads.prepared)
+        if stills:
+            _measure_all(stills, CaseTags(clip_code(prepared)) if prepared.dicom.n_frames > 1 else NO_TAGS)
             uploads.prepared.add(key)
             st.rerun()
     if uploads.to_hide:
@@ -86,16 +88,21 @@ def _import_files(files: Sequence[UploadedFile]) -> None:
         _measure_all(stills)
 
 
-def _measure_all(stills: Sequence[StillImage]) -> None:
-    """Measures images, many of them side by side."""
+def _measure_all(stills: Sequence[StillImage], codes: CaseTags = NO_TAGS) -> None:
+    """Measures images, many of them side by side.
+
+    Args:
+        stills: the images.
+        codes: noted for them if nobody has typed others.
+    """
     if len(stills) > _FEW:
-        _measure_many(stills)
+        _measure_many(stills, codes)
         return
     for still in stills:
-        _measure(still)
+        _measure(still, codes)
 
 
-def _measure_many(stills: Sequence[StillImage]) -> None:
+def _measure_many(stills: Sequence[StillImage], codes: CaseTags) -> None:
     """Measures images side by side, with a bar; a failure becomes a sentence."""
     uploads, reviewer = session.uploads(), access.reviewer()
     progress, n_done = st.progress(0.0), 0
@@ -107,6 +114,7 @@ def _measure_many(stills: Sequence[StillImage]) -> None:
                     uploads.refusals.append(Refusal(still.file.name, wording.sentence(str(found))))
                 else:
                     uploads.add_image(*found)
+            _note_codes([found for _, found in part if not isinstance(found, FetalHCError)], codes)
             n_done += len(part)
             words = text("Measured {done} of {all}", done=n_done, all=len(stills))
             progress.progress(n_done / len(stills), words)
@@ -115,7 +123,7 @@ def _measure_many(stills: Sequence[StillImage]) -> None:
     progress.empty()
 
 
-def _measure(still: StillImage) -> None:
+def _measure(still: StillImage, codes: CaseTags) -> None:
     """Measures one image; a failure becomes a sentence."""
     uploads = session.uploads()
     reviewer = access.reviewer()
@@ -125,12 +133,18 @@ def _measure(still: StillImage) -> None:
         uploads.refusals.append(Refusal(still.file.name, wording.sentence(str(error))))
         return
     uploads.add_image(case_id, source)
+    _note_codes([(case_id, source)], codes)
+
+
+def _note_codes(found: Sequence[tuple[CaseId, UploadSource]], codes: CaseTags) -> None:
+    """Notes the codes that were typed for what is uploaded, or the given ones."""
+    note_upload_codes(session.uploads().generation, [case_id for case_id, _ in found], codes)
 
 
 def _list_buttons(cases: Sequence[ReviewCase]) -> None:
     """What can be done with all images of this session at once."""
     without = [case for case in cases if _can_be_calibrated(case)]
-    left, middle, right = st.columns([3, 3, 1.2], vertical_alignment="center")
+    left, middle, right = st.columns([2.2, 4, 1.4], vertical_alignment="center")
     if without:
         left.button(
             text("Apply the known pixel size to {count}", count=wording.count(len(without), "image")),
