@@ -31,6 +31,8 @@ def test_pages_pass_the_rules_of_axe(browser: Browser, server: Server, scheme: s
         expect(person.page.locator(f".st-key-accept-{case_id} button").first).to_be_enabled(timeout=TIMEOUT_MS)
         person.settle()
         assert problems(person.page) == []
+        person.section("Examination")
+        assert problems(person.page) == []
         for name in PAGES:
             person.page.get_by_role("link", name=name).first.click()
             person.page.wait_for_url(f"**/{'' if name == 'Measure' else name.split()[-1].lower()}*")

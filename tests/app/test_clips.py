@@ -11,6 +11,7 @@ from fetal_hc_app.panels.dicom import clip_frames
 from hc18.reviews.store import ReviewStore
 from tests.app.conftest import Phantoms, running_app
 from tests.app.reviewer import TIMEOUT_MS, Person
+from tests.app.test_accessibility import problems
 from tests.synthetic_dicom import region, to_bytes, ultrasound
 
 
@@ -42,6 +43,7 @@ def test_best_frames_of_a_clip_become_cases_of_one_examination(
         person.press("Find the best frames")
         expect(person.metric("Median HC of the best frames")).to_contain_text("mm", timeout=TIMEOUT_MS)
         expect(page.locator(".strip button.best")).to_have_count(5)
+        assert problems(page) == []
         with ReviewStore(server.store) as store:
             assert store.progress().n_cases == 0
         person.press("Measure 5 frames")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from typing import Literal
 
 import streamlit as st
 
@@ -24,10 +25,10 @@ def tag_fields(key: str, tags: CaseTags = NO_TAGS, *, is_kept: bool = False) -> 
         tags: what they show at first.
         is_kept: whether they keep their content while another page is shown.
     """
-    kept = {"persist_state": "session"} if is_kept else {}
+    kept: Literal["session"] | None = "session" if is_kept else None
     left, middle, right = st.columns(3)
-    left.text_input(text("Examination"), tags.examination, key=f"{key}-examination", max_chars=80, **kept)
-    middle.text_input(text("Patient code"), tags.subject, key=f"{key}-subject", max_chars=80, **kept)
+    left.text_input(text("Examination"), tags.examination, key=f"{key}-examination", max_chars=80, persist_state=kept)
+    middle.text_input(text("Patient code"), tags.subject, key=f"{key}-subject", max_chars=80, persist_state=kept)
     first = date.fromisoformat(tags.examined_on) if tags.examined_on else None
     right.date_input(
         text("Day of the examination"),
@@ -36,7 +37,7 @@ def tag_fields(key: str, tags: CaseTags = NO_TAGS, *, is_kept: bool = False) -> 
         date(2100, 1, 1),
         key=f"{key}-day",
         format="YYYY-MM-DD",
-        **kept,
+        persist_state=kept,
     )
     st.caption(text("Use codes of a list that you keep elsewhere, never a name, a number or a birthday of a patient."))
     return typed_tags(key)

@@ -34,7 +34,8 @@ def readers_panel(*, is_within: bool) -> None:
         return
     agreement = score_readers(pairs)
     _figures(agreement)
-    left, right = st.columns([3, 2], gap="medium")
+    with st.container(key="agreement-columns"):  # one under the other in a narrow window
+        left, right = st.columns([3, 2], gap="medium")
     with left:
         st.image(_diagram_png(agreement), alt=text("Differences of the readings over their means"))
         st.download_button(
@@ -76,9 +77,12 @@ def limits_metrics(left: DeltaGenerator, right: DeltaGenerator, limits: Limits) 
     """Bias in one column, the 95 % limits of agreement in another, each with its confidence interval."""
     bias, lower, upper = limits.bias_mm, limits.lower_mm, limits.upper_mm
     left.metric(text("Bias"), "–" if bias is None else f"{bias.value:+.2f} mm", help=_interval(bias))
+    shown = "–"
+    if lower is not None and upper is not None:
+        shown = text("{low} to {high}", low=f"{lower.value:+.1f}", high=f"{upper.value:+.1f}")
     right.metric(
         text("95 % limits, mm"),
-        "–" if lower is None or upper is None else text("{low} to {high}", low=f"{lower.value:+.1f}", high=f"{upper.value:+.1f}"),
+        shown,
         help=text("lower {lower}; upper {upper}", lower=_interval(lower), upper=_interval(upper)),
     )
 
