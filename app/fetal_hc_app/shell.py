@@ -33,6 +33,7 @@ _STYLE = """
   [data-testid="stCaptionContainer"] { color: inherit; opacity: 0.82; }
   .stMarkdown pre, .stMarkdown pre code { white-space: pre-wrap !important; overflow: visible; }
   [data-testid="stMetricDelta"] { color: inherit; }
+  .stButtonGroup [aria-checked="true"] p, [data-testid="stBaseButton-segmented_controlActive"] p { color: #004A75; }
   @media (prefers-color-scheme: dark) {
     .stButtonGroup [aria-checked="true"] p, [data-testid="stBaseButton-segmented_controlActive"] p { color: #E8EDF2; }
   }
