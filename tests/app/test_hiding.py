@@ -27,6 +27,7 @@ def test_text_under_a_box_never_reaches_the_store(browser: Browser, server: Serv
         known = {row.case_id for row in store.rows()}
     with Person(browser, server.url, "Dr. Hide") as person:
         person.page.get_by_text("Hide burned-in text first").click()
+        expect(person.page.get_by_label("Hide burned-in text first")).to_be_checked(timeout=TIMEOUT_MS)
         person.settle()
         person.upload([phantoms.images[2]])
         expect(person.picture).to_be_visible(timeout=TIMEOUT_MS)
