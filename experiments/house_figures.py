@@ -24,7 +24,6 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE_FOLDERS = ("fetal_hc", "hc18", "face_mask", "app", "tools", "benchmarks", "experiments")
 SMALL_FILE_LINES = 50
 MEASURING_ROOMS = ("hc18/measurement", "fetal_hc/batch")  # the way of a measurement from the image to the CSV
-CODEC = re.compile(r"_?(to|from)_.*(row|fields|record|result|json)")
 SHIM = re.compile(r"tools/\w+\.py")  # the command line of a checkout; each calls one function of fetal_hc_cli
 TRAINING_JOB = "fetal_hc/engine/train"
 

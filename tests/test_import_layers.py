@@ -1,10 +1,10 @@
 """Who may import whom, and which packages must work where torch is not installed."""
 
 import ast
+import functools
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -92,15 +92,16 @@ sys.exit("\\n".join(failures) or None)
 """
 
 
-def _imported_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Line and dotted name of every absolute import, those inside functions too."""
-    for node in ast.walk(tree):
+@functools.cache  # two tests read every file of the project
+def _imported_names(file: Path) -> tuple[tuple[int, str], ...]:
+    """Line and dotted name of every absolute import in `file`, those inside functions too."""
+    names = []
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), filename=str(file))):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield node.lineno, alias.name
+            names += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            for alias in node.names:
-                yield node.lineno, f"{node.module}.{alias.name}"
+            names += [(node.lineno, f"{node.module}.{alias.name}") for alias in node.names]
+    return tuple(names)
 
 
 def _room_of(name: str) -> str | None:
@@ -120,7 +121,7 @@ def find_violations(root: Path) -> list[str]:
         for file in _source_files(root, package):
             module = _module_name(root, file)
             room = _room_of(module)
-            for line, name in _imported_names(ast.parse(file.read_text(encoding="utf-8"), filename=str(file))):
+            for line, name in _imported_names(file):
                 target = _room_of(name)
                 where = f"{file.relative_to(root).as_posix()}:{line}"
                 if room and target and not _may_import(room, target):
@@ -132,17 +133,17 @@ def find_violations(root: Path) -> list[str]:
 
 def find_circle(root: Path) -> list[str]:
     """Modules that import each other in a circle, imports for type checkers included; empty if there are none."""
-    trees = {
-        _module_name(root, file): ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+    imports = {
+        _module_name(root, file): _imported_names(file)
         for package in dict.fromkeys(room.partition(".")[0] for room in ROOMS)
         for file in _source_files(root, package)
     }
     arrows = {
-        module: {name if name in trees else name.rpartition(".")[0] for _, name in _imported_names(tree)} - {module}
-        for module, tree in trees.items()
+        module: {name if name in imports else name.rpartition(".")[0] for _, name in names} - {module}
+        for module, names in imports.items()
     }
     try:
-        TopologicalSorter({module: names & trees.keys() for module, names in arrows.items()}).prepare()
+        TopologicalSorter({module: names & imports.keys() for module, names in arrows.items()}).prepare()
     except CycleError as error:
         return list(error.args[1])
     return []
@@ -220,23 +221,20 @@ def _needs_an_extra(module: str) -> bool:
     return module in SCALE_MODULES or any(f"{module}.".startswith(f"{package}.") for package in extras)
 
 
-@pytest.mark.parametrize("package", SERVING_PACKAGES)
-def test_package_imports_with_serving_requirements_only(repository_root: Path, package: str) -> None:
-    modules = [name for name in _modules_of(repository_root, package) if not _needs_an_extra(name)]
-    assert modules
+def test_packages_and_tools_of_make_score_import_with_serving_requirements_only(repository_root: Path) -> None:
+    found = [_modules_of(repository_root, package) for package in SERVING_PACKAGES]
+    assert all(found)
+    modules = [name for names in found for name in names if not _needs_an_extra(name)]
+    modules += [f"fetal_hc_cli.{name}" for name in SERVING_COMMANDS]
     assert _import_errors(repository_root, modules, (*TRAINING_ONLY, *APP_ONLY, *SCALE_ONLY)) == ""
 
 
-@pytest.mark.parametrize("package", APP_PACKAGES)
-def test_app_package_imports_without_training_libraries(repository_root: Path, package: str) -> None:
-    modules = _modules_of(repository_root, package)
-    assert modules
-    assert _import_errors(repository_root, modules, TRAINING_ONLY, START_FOLDER) == ""
-
-
-def test_tools_behind_make_score_import_with_serving_requirements_only(repository_root: Path) -> None:
-    modules = [f"fetal_hc_cli.{name}" for name in SERVING_COMMANDS]
-    assert _import_errors(repository_root, modules, (*TRAINING_ONLY, *APP_ONLY, *SCALE_ONLY)) == ""
+def test_app_packages_import_without_training_libraries(repository_root: Path) -> None:
+    found = [_modules_of(repository_root, package) for package in APP_PACKAGES]
+    assert all(found)
+    assert (
+        _import_errors(repository_root, [name for names in found for name in names], TRAINING_ONLY, START_FOLDER) == ""
+    )
 
 
 def test_blocked_import_is_reported(tmp_path: Path) -> None:

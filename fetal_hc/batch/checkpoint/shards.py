@@ -65,13 +65,9 @@ class ShardWriter:
     """Appends results to shards in a local folder.
 
     A new shard begins where tasks are left out, and every few thousand tasks.
-
-    Attributes:
-        n_written: results appended so far.
     """
 
     def __init__(self, folder: Path, table: ColumnTable[Any]) -> None:
-        self.n_written = 0
         self._folder = folder
         self._table = table
         self._descriptor: int | None = None
@@ -99,7 +95,6 @@ class ShardWriter:
             raise (_unwritable(self._path, error) if self._folder.is_dir() else _gone(self._path)) from error
         self._next_index = result.index + 1
         self._n_in_shard += 1
-        self.n_written += 1
 
     def close(self) -> None:
         """Brings everything to the disk.

@@ -52,7 +52,6 @@ class TrainingEvents:
 
     def __init__(self, output_dir: Path, start_iteration: int, max_iteration: int, *, is_main: bool = True) -> None:
         self._max_iteration = max_iteration
-        self._is_main = is_main
         self._histories: dict[str, deque[float]] = {}
         self._latest: dict[str, float] = {}
         self._path = output_dir / METRICS_NAME

@@ -10,6 +10,7 @@ from fetal_hc.engine.checkpoints import checkpoint
 from fetal_hc.engine.train import distributed
 from fetal_hc.engine.train.trainer import Trainer
 from fetal_hc.errors import ConfigError
+from tests.fetal_hc.engine.gradient_worker import write_gradients
 from tests.fetal_hc.engine.toy import ToyLoader, ToyModel, toy_config
 
 
@@ -36,6 +37,14 @@ def train_and_collect(output_dir: str) -> int:
         distributed.broadcast_buffers(model)
         text = f"{gathered} {mean} {float(model.running_mean)} {distributed.is_main()}"
         (Path(output_dir) / f"rank_{rank}.txt").write_text(text)
+    return code
+
+
+def train_collect_and_differentiate(output_dir: str) -> int:
+    """Does `train_and_collect`, then saves the gradients of a Mask R-CNN. One start of the processes serves both."""
+    with distributed.process_group("cpu"):
+        code = train_and_collect(output_dir)
+        write_gradients(Path(output_dir) / "gradients.pth")
     return code
 
 

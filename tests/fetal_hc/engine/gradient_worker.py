@@ -1,6 +1,5 @@
 """Gradients of a Mask R-CNN over one global batch, in however many processes torchrun started."""
 
-import sys
 from pathlib import Path
 
 import torch
@@ -37,7 +36,3 @@ def write_gradients(path: Path) -> None:
         if distributed.is_main():
             gradients = {name: weights.grad for name, weights in model.named_parameters() if weights.grad is not None}
             torch.save(gradients, path)
-
-
-if __name__ == "__main__":
-    write_gradients(Path(sys.argv[1]))

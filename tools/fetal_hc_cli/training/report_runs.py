@@ -237,7 +237,7 @@ def _find_weights(experiment: Experiment, folder: Path | None) -> Path | None:
 
 
 def _write_table(outcomes: Sequence[Outcome], folder: Path) -> None:
-    """Writes table.csv, table.png and, where masks are scored, radar.png: printed figures beside ours."""
+    """Writes table.csv, table.png and, where masks are scored, radar.png: printed figures next to ours."""
     metrics = list(dict.fromkeys(name for item in outcomes for name in item.experiment.printed))
     rows = []
     for item in outcomes:

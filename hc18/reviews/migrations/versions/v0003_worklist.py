@@ -2,7 +2,7 @@
 
 None of it is part of the record.
 
-A later change of the schema is a new module beside this one; this one is never edited.
+A later change of the schema is a new module next to this one; this one is never edited.
 """
 
 from __future__ import annotations

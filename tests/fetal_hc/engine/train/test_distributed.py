@@ -14,15 +14,15 @@ from fetal_hc.engine.checkpoints import checkpoint
 from fetal_hc.engine.train import distributed
 from fetal_hc.engine.train.events import read_metrics
 from fetal_hc.errors import ConfigError, FetalHCError
-from tests.fetal_hc.engine import distributed_worker
+from tests.fetal_hc.engine import distributed_worker, gradient_worker
 
 
 @pytest.fixture(scope="module")
 def two_process_output(repository_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Output of `train_and_collect` in two processes of torchrun."""
+    """Output of `train_collect_and_differentiate` in two processes of torchrun."""
     output_dir = tmp_path_factory.mktemp("two")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["-m", "tests.fetal_hc.engine.distributed_worker", "train_and_collect", str(output_dir)]
+    command += ["-m", "tests.fetal_hc.engine.distributed_worker", "train_collect_and_differentiate", str(output_dir)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     result = subprocess.run(
         command, cwd=repository_root, env=environment, capture_output=True, text=True, timeout=600, check=False
@@ -52,6 +52,16 @@ def test_collective_helpers_give_every_process_the_same(two_process_output: Path
 
 def test_only_the_first_process_writes_metrics(two_process_output: Path) -> None:
     assert len(read_metrics(two_process_output / "metrics.json")) == 1
+
+
+def test_mask_rcnn_in_two_processes_has_the_gradients_of_one(two_process_output: Path, tmp_path: Path) -> None:
+    gradient_worker.write_gradients(tmp_path / "one.pth")
+    files = (tmp_path / "one.pth", two_process_output / "gradients.pth")
+    one, two = (torch.load(file, weights_only=True) for file in files)
+    assert set(two) == set(one)
+    assert all(gradient.abs().max() > 0 for name, gradient in one.items() if name.endswith("weight"))
+    for name, gradient in one.items():
+        torch.testing.assert_close(two[name], gradient, rtol=1e-4, atol=1e-5 * float(gradient.abs().max()))
 
 
 def test_signal_to_one_launched_process_stops_all_in_the_same_iteration(tmp_path: Path) -> None:
