@@ -16,7 +16,7 @@ TASKS = {"ImageClassifier": "classification", "TwoHeadDetector": "box", "Semanti
 # `transfer` in their first weights.
 NOT_TRAINED = {"scratch_2", "scratch_3", "scratch_5", "scratch_7", "mobilenet_v2_2", "mobilenet_v2_3", "mobilenet_v2_4"}
 NOT_TRAINED |= {"mobilenet_v2_5", "xception_1", "xception_2", "xception_3", "xception_4", "two_head_frozen_best"}
-NOT_TRAINED |= {"mask_rcnn_shipped_last"}  # mask_rcnn_shipped with other weights, data and rates, which are replaced here
+NOT_TRAINED |= {"mask_rcnn_shipped_last"}  # mask_rcnn_shipped with other weights, data and rates
 NOT_TRAINED |= {"classifier_random", "two_head_random", "unet_random", "classifier_finetuned"}
 TRAININGS = [
     path
