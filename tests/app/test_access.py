@@ -6,7 +6,8 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,31 @@ def test_command_refuses_a_network_that_the_environment_names(monkeypatch: pytes
     assert app.main([]) == 2
 
 
+@contextmanager
+def started(command: list[str], store: Path, paths: Path, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A command that starts the app, in a folder."""
+    environment = {
+        **os.environ,
+        "FETAL_HC_STORE": str(store),
+        "PYTHONPATH": os.pathsep.join(str(paths / name) for name in ("tools", "app", "")),
+    }
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    line = [sys.executable, "-m", *command]
+    with subprocess.Popen(line, cwd=folder, env=environment, text=True, **pipes) as process:  # type: ignore[call-overload]
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def is_answered(address: str, port: int) -> bool:
+    """Whether somebody listens and answers a request."""
+    with suppress(OSError), socket.create_connection((address, port), timeout=1.0) as visitor:
+        visitor.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        return bool(visitor.recv(100))
+    return False
+
+
 @pytest.mark.parametrize(
     "command",
     [["streamlit", "run", SCRIPT, "--server.address", "0.0.0.0"], ["fetal_hc_cli.app", "--address", "0.0.0.0"]],
@@ -105,32 +131,31 @@ def test_server_without_a_login_never_answers_on_the_network(
     command: list[str], tmp_path: Path, repository_root: Path
 ) -> None:
     port, answers = free_port(), []
-    port_option = "--server.port" if "streamlit" in command else "--port"
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command, port_option, str(port)],
-        cwd=repository_root,
-        env={
-            **os.environ,
-            "FETAL_HC_STORE": str(tmp_path / "reviews.db"),
-            "PYTHONPATH": os.pathsep.join(("tools", "app", ".")),
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    command = [*command, "--server.port" if "streamlit" in command else "--port", str(port)]
+    with started(command, tmp_path / "reviews.db", repository_root, repository_root) as process:
 
-    def knock() -> None:
-        while process.poll() is None:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1.0) as visitor:
-                visitor.sendall(b"GET / HTTP/1.0\r\n\r\n")
-                answers.append(visitor.recv(100))
-            time.sleep(0.02)
+        def knock() -> None:
+            while process.poll() is None:
+                answers.append(is_answered("127.0.0.1", port))
+                time.sleep(0.02)
 
-    visitor = threading.Thread(target=knock)
-    visitor.start()
-    said, _ = process.communicate(timeout=120.0)
-    visitor.join()
+        visitor = threading.Thread(target=knock)
+        visitor.start()
+        said, _ = process.communicate(timeout=120.0)
+        visitor.join()
     assert process.returncode == 2
     assert "error: The server listens at the address 0.0.0.0, but no login is configured" in said
     assert "Traceback" not in said
-    assert [answer for answer in answers if answer] == []
+    assert not any(answers)
+
+
+def test_bare_streamlit_listens_on_the_own_machine_alone(tmp_path: Path, repository_root: Path) -> None:
+    port, script = free_port(), str(repository_root / SCRIPT)
+    command = ["streamlit", "run", script, "--server.port", str(port)]
+    with started(command, tmp_path / "reviews.db", repository_root, tmp_path) as process:
+        deadline = time.monotonic() + 120.0
+        while not is_answered("127.0.0.1", port):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert not is_answered("127.0.0.2", port)  # Linux gives this machine all of 127.0.0.0/8
