@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,12 +82,20 @@ def field_count_problem(name: str, row: int, n_fields: int, n_expected: int) -> 
     return Problem("field_count", f"{finding}; write numbers with a decimal point, not a comma", row=row)
 
 
-def uncounted_problems(name: str, n_problems: int) -> list[Problem]:
+def uncounted_problems(name: str, n_problems: int, *, is_fatal: bool = True) -> list[Problem]:
     """What follows the first `MOST_PROBLEMS` problems of a table: nothing, or how many there are in all."""
     if n_problems <= MOST_PROBLEMS:
         return []
     finding = f"{name}: has {n_problems:,} problems in its rows; these are the first {MOST_PROBLEMS}"
-    return [Problem("more_problems", f"{finding}; repair them and check the table again")]
+    return [Problem("more_problems", f"{finding}; repair them and check the table again", fatal=is_fatal)]
+
+
+def first_problems(name: str, problems: Iterable[Problem]) -> list[Problem]:
+    """The first `MOST_PROBLEMS` problems of a table, and one that counts all if there are more."""
+    rest = iter(problems)
+    first = list(islice(rest, MOST_PROBLEMS))
+    is_fatal = any(problem.fatal for problem in first)
+    return first + uncounted_problems(name, len(first) + sum(1 for _ in rest), is_fatal=is_fatal)
 
 
 def read_table(
@@ -227,7 +236,15 @@ def to_numbers(texts: pd.Series[str]) -> pd.Series[float]:
     """The finite decimal numbers among texts; NaN for everything else."""
     import pandas as pd
 
-    return pd.Series([to_number(text) for text in texts.tolist()], texts.index, dtype=float)
+    cells = texts.tolist()
+    together = "".join(cells)
+    try:
+        if not together.isascii() or "_" in together:
+            raise ValueError
+        numbers = pd.Series(list(map(float, cells)), texts.index, dtype=float)  # a third of the time
+    except ValueError:
+        return pd.Series(list(map(to_number, cells)), texts.index, dtype=float)
+    return numbers.where(np.isfinite(numbers))
 
 
 def to_positive_numbers(texts: pd.Series[str]) -> pd.Series[float]:

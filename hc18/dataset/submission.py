@@ -16,9 +16,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fetal_hc.errors import DatasetError, Problem, raise_problems
 from fetal_hc.io.atomic import write_text_atomic
-from fetal_hc.io.tables import BYTE_ORDER_MARK, is_safe_cell, parse_table, read_table_text, to_csv_text, to_number
+from fetal_hc.io.tables import (
+    BYTE_ORDER_MARK,
+    MOST_PROBLEMS,
+    Table,
+    first_problems,
+    is_safe_cell,
+    parse_table,
+    read_table_text,
+    to_csv_text,
+    to_number,
+    to_numbers,
+    uncounted_problems,
+)
 from hc18.geometry.ellipse import Ellipse
 from hc18.obstetrics.growth import PLAUSIBLE_AXIS_RATIO, PLAUSIBLE_HC_MM, is_plausible_hc, is_too_flat
 
@@ -118,13 +133,14 @@ def check_submission(path: str | os.PathLike[str], filenames: Sequence[str]) -> 
         if name not in ellipses
     ]
     expected = set(filenames)
-    problems += [
+    unknown = (
         Problem(
             "unknown_row", f"{table}: '{name}' is not among the {len(filenames)} images of the table; remove the row"
         )
         for name in ellipses
         if name not in expected
-    ]
+    )
+    problems += first_problems(str(table), unknown)
     present = [name for name in ellipses if name in expected]
     ordered = [name for name in filenames if name in ellipses]
     if present != ordered:
@@ -135,9 +151,10 @@ def check_submission(path: str | os.PathLike[str], filenames: Sequence[str]) -> 
                 f"{table}: '{first}' stands where '{wanted}' is expected; sort the rows as in the challenge's table",
             )
         )
-    for name, ellipse in ellipses.items():
-        problems += implausible_problems(f"{table}, '{name}'", ellipse)
-    return problems
+    implausible = (
+        problem for name, ellipse in ellipses.items() for problem in implausible_problems(f"{table}, '{name}'", ellipse)
+    )
+    return problems + first_problems(str(table), implausible)
 
 
 def to_submission_row(filename: str, ellipse: Ellipse) -> list[str]:
@@ -163,18 +180,47 @@ def _parse(path: Path) -> tuple[dict[str, Ellipse], list[Problem]]:
     if table.header != SUBMISSION_COLUMNS:
         finding = f"{path}, row 1: {list(table.header)}; expected {','.join(SUBMISSION_COLUMNS)} and no index column"
         return {}, [*problems, Problem("bad_header", f"{finding}; write it again", row=1)]
-    uneven = frozenset(table.uneven_rows())
-    ellipses: dict[str, Ellipse] = {}
-    for row, *fields in table.cells.itertuples(name=None):
-        where = f"{path}, row {row}"
-        ellipse, row_problems = (None, [table.uneven_problem(row)]) if row in uneven else _parse_row(where, fields)
-        if fields[0] in ellipses:
+    numbers = np.column_stack([to_numbers(table.column(column)) for column in SUBMISSION_COLUMNS[1:]])
+    is_good = _are_usable(table, numbers)
+    problems += _row_problems(table, is_good)
+    names = table.column(SUBMISSION_COLUMNS[0])[is_good].tolist()
+    del table  # a million rows fill half a GB
+    ellipses = map(Ellipse, *numbers[is_good].T.tolist())
+    return dict(zip(names, ellipses, strict=True)), problems
+
+
+def _are_usable(table: Table, numbers: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which rows have an ellipse, the first of each name; `numbers` are (n, 5) and NaN where a cell is none."""
+    names = table.column(SUBMISSION_COLUMNS[0])
+    axis_a, axis_b, angle = numbers[:, 2:].T
+    is_good: NDArray[np.bool_] = np.isfinite(numbers).all(axis=1) & (axis_a >= axis_b) & (axis_b > 0.0)
+    is_good &= (angle >= 0.0) & (angle < math.pi) & (table.n_fields == len(table.header)).to_numpy()
+    is_good &= np.fromiter(map(_is_bare_name, names), dtype=bool, count=len(names))
+    is_good[is_good] = ~names[is_good].duplicated().to_numpy()
+    return is_good
+
+
+def _row_problems(table: Table, is_good: NDArray[np.bool_]) -> list[Problem]:
+    """What is wrong with the first rows that are not good, and how many there are if there are more."""
+    wrong = table.cells[~is_good]
+    names = table.column(SUBMISSION_COLUMNS[0])
+    good_names = names[is_good & names.isin(wrong[SUBMISSION_COLUMNS[0]].iloc[:MOST_PROBLEMS]).to_numpy()]
+    first_lines = dict(zip(good_names.tolist(), good_names.index.tolist(), strict=True))
+    problems = []
+    for row, *fields in wrong.iloc[:MOST_PROBLEMS].itertuples(name=None):
+        where = f"{table.name}, row {row}"
+        is_even = table.n_fields[row] == len(table.header)
+        found = _ellipse_problems(where, fields) if is_even else [table.uneven_problem(row)]
+        if first_lines.get(fields[0], row) < row:
             finding = f"{where}: '{fields[0]}' already has a row; expected every image once"
-            row_problems.append(Problem("duplicate_row", f"{finding}; delete one of the two rows"))
-        elif ellipse is not None:
-            ellipses[fields[0]] = ellipse
-        problems += [replace(problem, row=row) for problem in row_problems]
-    return ellipses, problems
+            found.append(Problem("duplicate_row", f"{finding}; delete one of the two rows"))
+        problems += [replace(problem, row=row) for problem in found]
+    return problems + uncounted_problems(table.name, len(wrong))
+
+
+def _is_bare_name(name: str) -> bool:
+    """Whether a cell names a file and no folder."""
+    return name == name.strip() and "/" not in name and name not in ("", ".", "..")
 
 
 def _text_problems(path: Path, text: str) -> list[Problem]:
@@ -191,10 +237,10 @@ def _text_problems(path: Path, text: str) -> list[Problem]:
     return problems
 
 
-def _parse_row(where: str, fields: Sequence[str]) -> tuple[Ellipse | None, list[Problem]]:
-    """The ellipse of one row, or None and why."""
+def _ellipse_problems(where: str, fields: Sequence[str]) -> list[Problem]:
+    """Why a row has no ellipse; empty if it has one."""
     problems = []
-    if not fields[0] or fields[0] != fields[0].strip() or Path(fields[0]).name != fields[0]:
+    if not _is_bare_name(fields[0]):
         problems.append(
             Problem("bad_filename", f"{where}, 'filename': '{fields[0]}'; expected the bare name of an image")
         )
@@ -212,8 +258,8 @@ def _parse_row(where: str, fields: Sequence[str]) -> tuple[Ellipse | None, list[
         else:
             values.append(value)
     if problems:
-        return None, problems
-    center_x, center_y, axis_a, axis_b, angle = values
+        return problems
+    _, _, axis_a, axis_b, angle = values
     if not axis_a >= axis_b > 0.0:
         problems.append(
             Problem(
@@ -224,7 +270,7 @@ def _parse_row(where: str, fields: Sequence[str]) -> tuple[Ellipse | None, list[
         )
     if not 0.0 <= angle < math.pi:
         problems.append(Problem("bad_angle", f"{where}, 'angle_rad': {angle}; expected [0, pi); reduce it modulo pi"))
-    return (None, problems) if problems else (Ellipse(center_x, center_y, axis_a, axis_b, angle), [])
+    return problems
 
 
 def implausible_problems(where: str, ellipse: Ellipse) -> list[Problem]:

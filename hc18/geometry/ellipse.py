@@ -6,7 +6,7 @@ Coordinates: x right, y down, pixel centres at integers (pixel (0, 0) covers [-0
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,12 +40,11 @@ class Ellipse:
         Raises:
             MeasurementError: listing every value that is not finite or out of range.
         """
-        for item in fields(self):
-            object.__setattr__(self, item.name, float(getattr(self, item.name)))
+        values = [(name, float(getattr(self, name))) for name in self.__slots__]
+        for name, value in values:
+            object.__setattr__(self, name, value)
         problems = [
-            f"{item.name} is {getattr(self, item.name)}; expected a finite number"
-            for item in fields(self)
-            if not math.isfinite(getattr(self, item.name))
+            f"{name} is {value}; expected a finite number" for name, value in values if not math.isfinite(value)
         ]
         if not problems and not self.semi_axis_a >= self.semi_axis_b > 0.0:
             problems.append(f"semi-axes are {self.semi_axis_a}, {self.semi_axis_b}; expected a >= b > 0")

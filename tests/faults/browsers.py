@@ -1,6 +1,7 @@
 """Two people at one case, each in a browser of their own, who draw, save, decide and reload in a random order."""
 
 import atexit
+import time
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ N_STEPS = 8
 _HANDLES = ("long-end", "short-end")
 _BUTTONS = ("Save correction", "Accept", "Load their version", "Show my drawing", "Discard changes", "Reset")
 _MM_TOLERANCE = 0.051  # the screen shows one decimal
+_PATIENCE_S = 20.0  # until the page shows what the server drew last
 
 
 @cache
@@ -52,9 +54,6 @@ def two_browsers(data: bytes, folder: Path) -> str:
             saved[name] += _n_events(server, case_id) - before
         for person in (ann, bob):
             _look(person, case_id)
-            if person.button("Discard changes").count():
-                person.press("Discard changes")
-                person.settle()
         _check(server, case_id, saved, (ann, bob))
     assert "Traceback" not in log.read_text(encoding="utf-8", errors="replace")
     return "held"
@@ -98,5 +97,18 @@ def _check(server: Server, case_id: CaseId, saved: dict[str, int], people: tuple
     for person in people:
         assert person.script_errors == [], person.script_errors
         assert state.outline.hc_mm is not None
-        assert abs(person.hc() - state.outline.hc_mm) < _MM_TOLERANCE, (person.hc(), state.outline.hc_mm)
-        assert abs(person.live_hc() - state.outline.hc_mm) < _MM_TOLERANCE, (person.live_hc(), state.outline.hc_mm)
+        _expect_record(person, state.outline.hc_mm)
+
+
+def _expect_record(person: Person, hc_mm: float) -> None:
+    """Returns when a person sees a value twice, after a restored drawing was discarded; the machine may be busy."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        seen = (person.hc(), person.live_hc())
+        if all(abs(value - hc_mm) < _MM_TOLERANCE for value in seen):
+            return
+        assert time.monotonic() < deadline, (seen, hc_mm)
+        if person.button("Discard changes").count():
+            person.press("Discard changes")
+        person.page.wait_for_timeout(300.0)
+        person.settle()

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.table_speed import MAX_MEGABYTES, MAX_SECONDS, SIZES, read_once
+from benchmarks.table_speed import (
+    MAX_MEGABYTES,
+    MAX_SECONDS,
+    MAX_SUBMISSION_MEGABYTES,
+    SIZES,
+    SUBMISSIONS,
+    read_once,
+    read_submission_once,
+)
 from fetal_hc.io.images import MAX_FILE_BYTES
 from fetal_hc.io.tables import MOST_PROBLEMS
 from tests.faults.large_pictures import deep_dicom, deflated_dicom, flat_png, tiff
@@ -80,3 +88,13 @@ def test_table_of_a_million_rows_is_read_in_ten_seconds(size: str, tmp_path: Pat
     assert (reading.n_rows, reading.n_problems, reading.n_named) == (N_ROWS, n_problems, n_named)
     assert reading.seconds < MAX_SECONDS
     assert reading.megabytes < MAX_MEGABYTES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("values", SUBMISSIONS.values(), ids=SUBMISSIONS)
+def test_submission_of_a_million_rows_is_read_in_ten_seconds(values: str, tmp_path: Path) -> None:
+    reading = read_submission_once(tmp_path / "submission.csv", N_ROWS, values)
+    expected = (N_ROWS, 0) if values == SUBMISSIONS["good"] else (0, MOST_PROBLEMS + 1)
+    assert (reading.n_rows, reading.n_problems) == expected
+    assert reading.seconds < MAX_SECONDS
+    assert reading.megabytes < MAX_SUBMISSION_MEGABYTES

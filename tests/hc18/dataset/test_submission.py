@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fetal_hc.errors import DatasetError, FetalHCError
+from fetal_hc.io.tables import MOST_PROBLEMS
 from hc18.dataset.submission import check_submission, read_submission, write_submission
 from hc18.geometry.ellipse import Ellipse
 
@@ -182,3 +183,15 @@ def test_empty_line_is_reported_and_read_over(tmp_path: Path) -> None:
     path = write_rows(tmp_path, row("000_HC.png"), "", row("006_HC.png"), row("012_HC.png"))
     assert kinds(path) == ["empty_line"]
     assert list(read_submission(path)) == NAMES
+
+
+@pytest.mark.parametrize(("values", "is_fatal"), [("80,60,bad,40,0.5", True), ("80,60,900,800,0.5", False)])
+def test_only_the_first_problems_of_rows_are_named(tmp_path: Path, values: str, is_fatal: bool) -> None:
+    names = [f"{number:03}_HC.png" for number in range(MOST_PROBLEMS + 50)]
+    path = write_rows(tmp_path, *(row(name, values) for name in names))
+    problems = [problem for problem in check_submission(path, names) if problem.kind != "missing_row"]
+    assert problems[MOST_PROBLEMS - 1].kind in ("bad_number", "implausible")
+    (last,) = [problem for problem in problems if problem.kind == "more_problems"]
+    assert last is problems[-1]
+    assert last.fatal is is_fatal
+    assert len(problems) < 2 * MOST_PROBLEMS + 2
