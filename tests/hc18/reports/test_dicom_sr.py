@@ -1,6 +1,9 @@
 """Reports are written, read back with highdicom and pydicom, and compared with the case they came from."""
 
 import io
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import highdicom as hd
@@ -195,3 +198,17 @@ def test_report_of_a_real_ultrasound_file() -> None:
     referenced = read_group(case).roi.ContentSequence[0].ReferencedSOPSequence[0]
     assert referenced.ReferencedSOPInstanceUID == original.SOPInstanceUID
     assert "DICOM" in comments(report)
+
+
+@pytest.mark.parametrize("make", [reported.accepted, reported.corrected, reported.unreviewed])
+@pytest.mark.parametrize("checker", [("dsrdump",), ("dciodvfy", "-new")], ids=["dcmtk", "dicom3tools"])
+def test_other_programs_find_no_error_in_a_report(make: Any, checker: tuple[str, ...], tmp_path: Path) -> None:
+    if shutil.which(checker[0]) is None:
+        pytest.skip(f"{checker[0]} is not installed (Debian's packages dcmtk and dicom3tools)")
+    file = tmp_path / "report.dcm"
+    file.write_bytes(to_dicom_bytes(to_structured_report(make(dicom_source=SOURCE))))
+    checked = subprocess.run([*checker, str(file)], capture_output=True, text=True, errors="replace", check=False)
+    lines = (checked.stdout + checked.stderr).splitlines()
+    assert lines
+    assert [line for line in lines if line.startswith(("Error", "E:", "F:"))] == []
+    assert checked.returncode == 0
