@@ -181,6 +181,12 @@ def summarize_group(name: str, rows: Sequence[MeasurementRow], by: GroupBy) -> G
     )
 
 
+def intervals_apart(rows: Iterable[MeasurementRow]) -> bool:
+    """Whether the intervals of two pictures do not overlap, so that they may not show the same head at one time."""
+    known = [row.interval for row in rows if row.interval is not None]
+    return bool(known) and max(each.low_mm for each in known) > min(each.high_mm for each in known)
+
+
 def _plane_score(row: MeasurementRow) -> float:
     """How sure the plane is, 0 to 1: of the check of the plane, else of the detection."""
     score = row.quality.plane_score

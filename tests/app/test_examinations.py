@@ -1,11 +1,14 @@
 """Examinations of one patient code: their ages, and their place on the growth chart."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fetal_hc_app.panels.examination import examination_result, growth_points
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import from_table
+from hc18.measurement.interval_model import Interval
 from hc18.obstetrics.gestational_age import IndependentAge
 from hc18.reviews import worklist as notes
 from hc18.reviews.models import ModelMeasurement, ModelVersion, NewCase, ReviewAction
@@ -75,3 +78,24 @@ def test_codes_typed_before_an_upload_are_noted_and_found(store: ReviewStore, ph
     assert [row.label for row in store.rows(QueueView(search="p-9"))] == ["Case 1", "Case 2"]
     next(button for button in test.button if button.label == "Clear list").click().run()
     assert test.text_input(key="upload-1-examination").value == ""
+
+
+@pytest.mark.slow
+def test_images_of_two_heads_under_one_code_are_named(store: ReviewStore) -> None:
+    ids = []
+    for seed, scale in enumerate((1.0, 1.0, 1.2)):
+        outline = replace(ELLIPSE, semi_axis_a=scale * ELLIPSE.semi_axis_a, semi_axis_b=scale * ELLIPSE.semi_axis_b)
+        hc_mm = 0.2 * outline.circumference()
+        image = np.random.default_rng(seed).integers(0, 90, (300, 400, 3), dtype=np.uint8)
+        interval = Interval(hc_mm - 4.0, hc_mm + 4.0, 2.0, 0.9)
+        found = ModelMeasurement(MODEL, "ok", ellipse_px=outline, confidence=0.9, interval=interval)
+        ids.append(store.register_case(NewCase(image, from_table(0.2), found), "test").case_id)
+    said = []
+    for chosen in (ids[:2], ids):
+        with store.writer() as connection:
+            notes.write_tags(connection, chosen, CaseTags("E-1"))
+        test = page("case", case=str(ids[0])).run()
+        test.segmented_control(key=f"section-{ids[0]}").set_value("Examination").run()
+        assert not test.exception
+        said.append("do not all overlap" in texts(test))
+    assert said == [False, True]

@@ -11,7 +11,7 @@ import streamlit as st
 from fetal_hc_app import access, resources, session, wording
 from fetal_hc_app.panels.codes import note, tag_fields
 from fetal_hc_app.texts import text
-from hc18.measurement.groups import GroupBy, GroupResult, summarize_group
+from hc18.measurement.groups import GroupBy, GroupResult, intervals_apart, summarize_group
 from hc18.reviews import worklist as notes
 from hc18.reviews.adapters import to_row
 from hc18.reviews.models import CaseId, ReviewCase
@@ -51,13 +51,21 @@ def examination_result(name: str, cases: Sequence[ReviewCase]) -> GroupResult:
 def _images(name: str, cases: Sequence[ReviewCase]) -> None:
     """The pictures, their values in a table and as a trend, and the result of all."""
     result = examination_result(name, cases)
+    rows = [to_row(case) for case in cases]
+    counted = set(result.best_images)
     _result(result)
+    if intervals_apart(row for row in rows if row.file_name in counted):
+        st.warning(
+            text(
+                "The intervals of these images do not all overlap: check that they show one head in the right plane, "
+                "and that their pixel sizes are right."
+            ),
+            icon=":material/compare:",
+        )
     for start in range(0, min(len(cases), _MOST_PICTURES), _IN_A_ROW):
         for column, case in zip(st.columns(_IN_A_ROW), cases[start : start + _IN_A_ROW], strict=False):
             picture = resources.picture_of(case.case_id, case.state)
             column.image(picture.png, caption=case.label, alt=text("Picture of {case}", case=case.label))
-    rows = [to_row(case) for case in cases]
-    counted = set(result.best_images)
     with st.container(horizontal=True, gap="medium"):  # one under the other in a narrow window
         event: Any = st.dataframe(
             [

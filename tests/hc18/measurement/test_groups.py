@@ -16,6 +16,7 @@ from hc18.measurement.groups import (
     GroupResult,
     examination_column,
     group_name,
+    intervals_apart,
     sharpness,
     summarize_group,
     summarize_groups,
@@ -51,6 +52,11 @@ def test_flagged_frames_count_only_if_there_are_no_others() -> None:
     flagged = make_row("c#1", 150.0, flags=(Flag.UNCERTAIN,), sharpness=9.0)
     assert clip_of(flagged, make_row("c#2", 100.0)).best_images == ("c#2",)
     assert clip_of(flagged).flags == (Flag.UNCERTAIN,)
+
+
+@pytest.mark.parametrize(("hc_mm", "expected"), [((100.0, 107.0), False), ((100.0, 104.0, 109.0), True), ((), False)])
+def test_pictures_whose_intervals_do_not_overlap_are_noticed(hc_mm: tuple[float, ...], expected: bool) -> None:
+    assert intervals_apart(make_row(f"a{value}", value) for value in hc_mm) is expected
 
 
 def test_frames_without_millimetres_are_counted_and_give_no_value() -> None:
