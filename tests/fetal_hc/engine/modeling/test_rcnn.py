@@ -86,7 +86,7 @@ def test_training_on_one_image_lowers_the_loss_and_finds_the_ellipse(make_config
     yy, xx = torch.meshgrid(torch.arange(96.0), torch.arange(128.0), indexing="ij")
     inside = ((xx + 0.5 - 60) / 36) ** 2 + ((yy + 0.5 - 50) / 28) ** 2 <= 1
     item["image"] = torch.where(inside, 200.0, 30.0).expand(3, -1, -1)
-    n_steps = 80
+    n_steps = 40
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     # A rate that falls to nothing: at a constant one, the box still jumps by many pixels from step to step.
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, n_steps)
