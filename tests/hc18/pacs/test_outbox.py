@@ -1,0 +1,112 @@
+"""Reports go through the queue to a real Orthanc by both ways, and are confirmed there."""
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import requests
+from cryptography.fernet import Fernet
+
+from fetal_hc.errors import ConfigError
+from hc18.dicom import SourceReference
+from hc18.pacs.archive import Archive, NetworkArchive, WebArchive
+from hc18.pacs.outbox import KEY_VARIABLE, Outbox, OutboxCounts
+from hc18.reports.dicom_sr import to_dicom_bytes, to_structured_report
+from tests.hc18.reports import reported
+
+SOURCE = SourceReference("1.2.840.10008.5.1.4.1.1.6.1", "1.2.3.4", "1.2.3", "1.2.3.9")
+PLUGINS = Path("/usr/share/orthanc/plugins")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Archive]]:
+    """The two ways into a running Orthanc."""
+    program = shutil.which("Orthanc")
+    if program is None or not list(PLUGINS.glob("libOrthancDicomWeb*")):
+        pytest.skip("no Orthanc with DICOMweb: install the Debian packages orthanc and orthanc-dicomweb")
+    folder = tmp_path_factory.mktemp("orthanc")
+    web, network = free_port(), free_port()
+    settings = {
+        "StorageDirectory": str(folder), "IndexDirectory": str(folder), "HttpPort": web, "DicomPort": network,
+        "DicomAlwaysAllowFind": True, "AuthenticationEnabled": False, "Plugins": [str(PLUGINS)],
+        "DicomWeb": {"Enable": True},
+    }  # fmt: skip
+    (folder / "orthanc.json").write_text(json.dumps(settings), encoding="utf-8")
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen([program, str(folder / "orthanc.json")], stdout=log, stderr=log)
+    try:
+        wait_for(f"http://127.0.0.1:{web}/system", server)
+        yield {
+            "network": NetworkArchive("127.0.0.1", network, "ORTHANC"),
+            "web": WebArchive(f"http://127.0.0.1:{web}/dicom-web"),
+        }
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(200):
+        try:
+            if requests.get(url, timeout=2).ok:
+                return
+        except requests.ConnectionError:
+            assert server.poll() is None, "Orthanc ended"
+        time.sleep(0.1)
+    raise AssertionError("Orthanc did not start within 20 s")
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, Fernet.generate_key().decode())
+
+
+def report(label: str) -> bytes:
+    return to_dicom_bytes(to_structured_report(reported.accepted(dicom_source=SOURCE, subject_reference=label)))
+
+
+@pytest.mark.parametrize("way", ["network", "web"])
+def test_report_is_sent_and_found_in_the_archive(orthanc: dict[str, Archive], tmp_path: Path, way: str) -> None:
+    outbox = Outbox(tmp_path / "outbox.db")
+    assert outbox.add(orthanc[way], report(way))
+    assert not outbox.add(orthanc[way], report(way))
+    assert outbox.send_due(orthanc[way]) == OutboxCounts(waiting=0, sent=1), outbox.reasons()
+    outbox.close()
+
+
+def test_failed_report_waits_through_a_restart_with_its_reason(tmp_path: Path) -> None:
+    away, now = NetworkArchive("127.0.0.1", free_port(), "NOBODY"), datetime(2026, 1, 1, tzinfo=UTC)
+    first = Outbox(tmp_path / "outbox.db", clock=lambda: now)
+    first.add(away, report("waits"))
+    first.close()
+    again = Outbox(tmp_path / "outbox.db", clock=lambda: now + timedelta(seconds=1))
+    assert again.send_due(away) == OutboxCounts(waiting=1, sent=0)
+    assert "no association" in again.reasons()[0]
+    again.close()
+
+
+def test_queue_file_holds_no_identifier(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox.db")
+    outbox.add(NetworkArchive("127.0.0.1", 1, "NOBODY"), report("Identitas"))
+    outbox.close()
+    content = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert b"Identitas" not in content
+    assert SOURCE.series_instance_uid.encode() not in content
+
+
+def test_nothing_is_queued_without_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(KEY_VARIABLE)
+    with pytest.raises(ConfigError, match=KEY_VARIABLE):
+        Outbox(tmp_path / "outbox.db")
