@@ -29,6 +29,7 @@ ROOMS = (
     "hc18.uncertainty",
     "hc18.reviews",
     "hc18.reports",
+    "hc18.pacs",
     "hc18.training",
     "face_mask.data",
     "face_mask.models",
@@ -52,7 +53,7 @@ TORCH_FAMILY = frozenset({"torch", "torchvision", "detectron2"})
 SERVING_PACKAGES = ("fetal_hc", "hc18", "face_mask")
 SERVING_COMMANDS = ("main", "score", "evaluate_hc18", "check_hc18", "make_phantoms")
 # Importable with the extra app, or with the extra scale for the Ray runner, but without torch.
-APP_PACKAGES = ("hc18.reports", "hc18.reviews", "fetal_hc_app")
+APP_PACKAGES = ("hc18.reports", "hc18.reviews", "hc18.pacs", "fetal_hc_app")
 SCALE_MODULES = ("fetal_hc.batch.ray_runner",)
 TRAINING_PACKAGES = ("fetal_hc.engine", "hc18.training", "face_mask.models", "face_mask.training")
 TRAINING_ONLY = (
@@ -68,7 +69,7 @@ TRAINING_ONLY = (
     "pytest",
     "hypothesis",
 )
-APP_ONLY = ("matplotlib", "streamlit", "sqlalchemy", "alembic", "psycopg", "reportlab", "highdicom", "fhir")
+APP_ONLY = ("matplotlib", "streamlit", "sqlalchemy", "alembic", "psycopg", "reportlab", "highdicom", "fhir", "pynetdicom")
 SCALE_ONLY = ("pyarrow", "ray")
 
 START_FOLDER = "app/fetal_hc_app/start"  # has the settings of the app, which refuses to start without an address

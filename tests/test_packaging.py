@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-EXTRAS = ("app", "scale", "train", "dev")
+EXTRAS = ("app", "pacs", "scale", "train", "dev")
 
 
 def _requirements(root: Path, extra: str) -> list[str]:
@@ -23,7 +23,7 @@ def test_every_requirement_is_a_plain_name_with_both_bounds(repository_root: Pat
     assert unbounded == []
 
 
-@pytest.mark.parametrize("extra", ["", "app", "scale"])
+@pytest.mark.parametrize("extra", ["", "app", "pacs", "scale"])
 def test_serving_requirements_hold_no_training_library(repository_root: Path, extra: str) -> None:
     names = {line.partition(">")[0].lower() for line in _requirements(repository_root, extra)}
     assert names.isdisjoint({"torch", "torchvision", "detectron2", "onnxscript", "tensorboard"})

@@ -1,1 +1,1 @@
-"""Signed reports to an image archive (PACS): sending, asking whether they arrived, and a queue that survives restarts."""
+"""Reports to an image archive (PACS): sending, asking whether they arrived, a queue that survives restarts."""

@@ -7,18 +7,20 @@ References: DICOM PS3.4, annexes B and C; PS3.18, chapters 10.5 and 10.6.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import requests
 from dicomweb_client.api import DICOMwebClient
 from pydicom.dataset import Dataset
-from pynetdicom import AE, Association
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
+from pydicom.uid import UID
+from pynetdicom import AE
+from pynetdicom.association import Association
 
 from fetal_hc.errors import FetalHCError
 
 _TIMEOUT_SECONDS = 30.0
+_STUDY_ROOT_FIND = UID("1.2.840.10008.5.1.4.1.2.2.1")
 _SUCCESS = 0x0000
 _STORE_WARNINGS = (0xB000, 0xB006, 0xB007)  # stored, with a remark
 _PENDING = (0xFF00, 0xFF01)
@@ -90,9 +92,11 @@ class NetworkArchive:
         query.QueryRetrieveLevel = "IMAGE"
         for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
             setattr(query, keyword, dataset[keyword].value)
-        association = self._associate(StudyRootQueryRetrieveInformationModelFind)
+        association = self._associate(_STUDY_ROOT_FIND)
         try:
-            answers = list(association.send_c_find(query, StudyRootQueryRetrieveInformationModelFind))
+            answers = list(association.send_c_find(query, _STUDY_ROOT_FIND))
+        except (ValueError, RuntimeError) as error:
+            raise ArchiveError(f"{self.name}: the archive could not be asked; allow C-FIND for our AE title") from error
         finally:
             association.release()
         if not answers or answers[-1][0].get("Status") != _SUCCESS:
@@ -123,7 +127,7 @@ class WebArchive:
     """
 
     url: str
-    token: str = ""
+    token: str = field(default="", repr=False)
 
     @property
     def name(self) -> str:

@@ -106,7 +106,7 @@ class Outbox:
         """How the queue stands."""
         with reading(self._engine) as connection:
             found = connection.execute(select(_OUTBOX.c.state, func.count()).group_by(_OUTBOX.c.state)).all()
-        numbers = {state: count for state, count in found}
+        numbers = {row[0]: row[1] for row in found}
         return OutboxCounts(numbers.get("waiting", 0), numbers.get("sent", 0))
 
     def reasons(self) -> list[str]:

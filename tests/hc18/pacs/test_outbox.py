@@ -87,13 +87,13 @@ def test_report_is_sent_and_found_in_the_archive(orthanc: dict[str, Archive], tm
 
 
 def test_failed_report_waits_through_a_restart_with_its_reason(tmp_path: Path) -> None:
-    away, now = NetworkArchive("127.0.0.1", free_port(), "NOBODY"), datetime(2026, 1, 1, tzinfo=UTC)
+    away, now = WebArchive(f"http://127.0.0.1:{free_port()}"), datetime(2026, 1, 1, tzinfo=UTC)
     first = Outbox(tmp_path / "outbox.db", clock=lambda: now)
     first.add(away, report("waits"))
     first.close()
     again = Outbox(tmp_path / "outbox.db", clock=lambda: now + timedelta(seconds=1))
     assert again.send_due(away) == OutboxCounts(waiting=1, sent=0)
-    assert "no association" in again.reasons()[0]
+    assert "ConnectionError" in again.reasons()[0]
     again.close()
 
 
