@@ -69,7 +69,10 @@ TRAINING_ONLY = (
     "pytest",
     "hypothesis",
 )
-APP_ONLY = ("matplotlib", "streamlit", "sqlalchemy", "alembic", "psycopg", "reportlab", "highdicom", "fhir", "pynetdicom")
+APP_ONLY = (
+    "matplotlib", "streamlit", "sqlalchemy", "alembic", "psycopg", "reportlab", "highdicom", "fhir", "pynetdicom",
+    "dicomweb_client", "cryptography",
+)  # fmt: skip
 SCALE_ONLY = ("pyarrow", "ray")
 
 START_FOLDER = "app/fetal_hc_app/start"  # has the settings of the app, which refuses to start without an address

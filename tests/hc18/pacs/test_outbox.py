@@ -1,5 +1,6 @@
 """Reports go through the queue to a real Orthanc by both ways, and are confirmed there."""
 
+import io
 import json
 import shutil
 import socket
@@ -9,9 +10,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pydicom
 import pytest
 import requests
 from cryptography.fernet import Fernet
+from pydicom.dataset import Dataset
 
 from fetal_hc.errors import ConfigError
 from hc18.dicom import SourceReference
@@ -110,3 +113,49 @@ def test_nothing_is_queued_without_a_key(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.delenv(KEY_VARIABLE)
     with pytest.raises(ConfigError, match=KEY_VARIABLE):
         Outbox(tmp_path / "outbox.db")
+
+
+class PretendedArchive:
+    """Answers yes to everything; keeps objects only if it is told to."""
+
+    name = "pretended"
+
+    def __init__(self, *, keeps: bool, held: set[str]) -> None:
+        self.keeps, self.held, self.n_sent = keeps, held, 0
+
+    def send(self, dataset: Dataset) -> None:
+        self.n_sent += 1
+        if self.keeps:
+            self.held.add(str(dataset.SOPInstanceUID))
+
+    def holds(self, dataset: Dataset) -> bool:
+        return str(dataset.SOPInstanceUID) in self.held
+
+
+def test_archive_that_says_yes_and_keeps_nothing_does_not_count(tmp_path: Path) -> None:
+    archive, outbox = PretendedArchive(keeps=False, held=set()), Outbox(tmp_path / "outbox.db")
+    outbox.add(archive, report("lost"))
+    assert outbox.send_due(archive) == OutboxCounts(waiting=1, sent=0)
+    assert "does not find the object" in outbox.reasons()[0]
+    outbox.close()
+
+
+def test_object_that_arrived_before_a_crash_is_not_sent_again(tmp_path: Path) -> None:
+    content = report("arrived")
+    uid = str(pydicom.dcmread(io.BytesIO(content)).SOPInstanceUID)
+    archive, outbox = PretendedArchive(keeps=True, held={uid}), Outbox(tmp_path / "outbox.db")
+    outbox.add(archive, content)
+    assert outbox.send_due(archive) == OutboxCounts(waiting=0, sent=1)
+    assert archive.n_sent == 0
+    outbox.close()
+
+
+def test_queue_refuses_another_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive, outbox = PretendedArchive(keeps=True, held=set()), Outbox(tmp_path / "outbox.db")
+    outbox.add(archive, report("locked"))
+    outbox.close()
+    monkeypatch.setenv(KEY_VARIABLE, Fernet.generate_key().decode())
+    again = Outbox(tmp_path / "outbox.db")
+    with pytest.raises(ConfigError, match="not the key"):
+        again.send_due(archive)
+    again.close()
