@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import requests
 from dicomweb_client.api import DICOMwebClient
@@ -17,7 +18,7 @@ from pydicom.uid import UID
 from pynetdicom import AE
 from pynetdicom.association import Association
 
-from fetal_hc.errors import FetalHCError
+from fetal_hc.errors import ConfigError, FetalHCError
 
 _TIMEOUT_SECONDS = 30.0
 _STUDY_ROOT_FIND = UID("1.2.840.10008.5.1.4.1.2.2.1")
@@ -124,10 +125,20 @@ class WebArchive:
     Attributes:
         url: root of the service, such as "https://pacs.example.org/dicom-web".
         token: bearer token; empty for none.
+
+    Raises:
+        ConfigError: if `url` is not an http or https address, or holds a user or a password.
     """
 
     url: str
     token: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.username or parts.password:
+            raise ConfigError("the address of the archive holds a user or a password; take them out and give a token")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError(f"{self.url}: expected the address of a DICOMweb service, https://HOST/PATH")
 
     @property
     def name(self) -> str:

@@ -26,6 +26,7 @@ from hc18.reviews.store import now_utc
 
 KEY_VARIABLE = "FETAL_HC_PACS_KEY"
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=1)
+_CLAIM = timedelta(minutes=5)  # longer than one attempt; after a crash the object is tried again then
 
 _METADATA = MetaData()
 _OUTBOX = Table(
@@ -97,7 +98,10 @@ class Outbox:
         with reading(self._engine) as connection:
             rows = connection.execute(due).all()
         for row in rows:
-            changes = self._attempt(archive, self._decrypt(row.content), row.attempts + 1)
+            dataset = self._decrypt(row.content)
+            if not self._claim(row.id, row.attempts):
+                continue
+            changes = self._attempt(archive, dataset, row.attempts + 1)
             with writing(self._engine) as connection:
                 connection.execute(update(_OUTBOX).where(_OUTBOX.c.id == row.id).values(changes))
         return self.counts()
@@ -115,13 +119,20 @@ class Outbox:
             waiting = select(_OUTBOX.c.reason).where(_OUTBOX.c.state == "waiting").order_by(_OUTBOX.c.id)
             return list(connection.execute(waiting).scalars())
 
+    def _claim(self, row_id: int, attempts: int) -> bool:
+        """Takes an object for this process; False if another process has taken it meanwhile."""
+        free = (_OUTBOX.c.id == row_id) & (_OUTBOX.c.attempts == attempts) & (_OUTBOX.c.state == "waiting")
+        values = {"attempts": attempts + 1, "next_try_utc": to_utc_text(self._clock() + _CLAIM)}
+        with writing(self._engine) as connection:
+            return connection.execute(update(_OUTBOX).where(free).values(values)).rowcount == 1
+
     def _attempt(self, archive: Archive, dataset: Dataset, attempts: int) -> dict[str, object]:
         try:
             deliver(archive, dataset)
         except ArchiveError as error:
             wait = min(_FIRST_WAIT * 2 ** min(attempts - 1, 16), _LONGEST_WAIT)
-            return {"attempts": attempts, "reason": str(error), "next_try_utc": to_utc_text(self._clock() + wait)}
-        return {"attempts": attempts, "reason": "", "state": "sent", "content": b""}
+            return {"reason": str(error), "next_try_utc": to_utc_text(self._clock() + wait)}
+        return {"reason": "", "state": "sent", "content": b""}
 
     def _decrypt(self, content: bytes) -> Dataset:
         try:

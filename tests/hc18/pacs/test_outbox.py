@@ -14,6 +14,7 @@ import pydicom
 import pytest
 import requests
 from cryptography.fernet import Fernet
+from dicomweb_client.api import DICOMwebClient
 from pydicom.dataset import Dataset
 
 from fetal_hc.errors import ConfigError
@@ -87,6 +88,9 @@ def test_report_is_sent_and_found_in_the_archive(orthanc: dict[str, Archive], tm
     assert not outbox.add(orthanc[way], report(way))
     assert outbox.send_due(orthanc[way]) == OutboxCounts(waiting=0, sent=1), outbox.reasons()
     outbox.close()
+    sent, web = pydicom.dcmread(io.BytesIO(report(way))), DICOMwebClient(orthanc["web"].name)
+    kept = web.retrieve_instance(sent.StudyInstanceUID, sent.SeriesInstanceUID, sent.SOPInstanceUID)
+    assert kept == sent
 
 
 def test_failed_report_waits_through_a_restart_with_its_reason(tmp_path: Path) -> None:
@@ -138,6 +142,33 @@ def test_archive_that_says_yes_and_keeps_nothing_does_not_count(tmp_path: Path) 
     assert outbox.send_due(archive) == OutboxCounts(waiting=1, sent=0)
     assert "does not find the object" in outbox.reasons()[0]
     outbox.close()
+
+
+def test_object_that_another_process_is_sending_is_left_to_it(tmp_path: Path) -> None:
+    other = Outbox(tmp_path / "outbox.db")
+
+    class Overtaken(PretendedArchive):
+        """Another process looks for due objects while this one is sending."""
+
+        def send(self, dataset: Dataset) -> None:
+            assert other.send_due(self) == OutboxCounts(waiting=1, sent=0)
+            super().send(dataset)
+
+    archive, outbox = Overtaken(keeps=True, held=set()), Outbox(tmp_path / "outbox.db")
+    outbox.add(archive, report("shared"))
+    assert outbox.send_due(archive) == OutboxCounts(waiting=0, sent=1)
+    assert archive.n_sent == 1
+    outbox.close()
+    other.close()
+
+
+@pytest.mark.parametrize(
+    "url", ["https://ann:secret@pacs.example.org/web", "pacs.example.org", "ftp://pacs.example.org"]
+)
+def test_address_with_a_password_or_without_a_scheme_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        WebArchive(url)
+    assert "secret" not in str(error.value)
 
 
 def test_object_that_arrived_before_a_crash_is_not_sent_again(tmp_path: Path) -> None:
