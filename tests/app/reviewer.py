@@ -90,7 +90,9 @@ class Person:
     def drag(self, handle: str, across: float, down: float, *, release: bool = True) -> None:
         """Drags a handle of the ellipse by px of the screen."""
         self.picture.scroll_into_view_if_needed()
-        box = self.page.locator(f'[data-handle="{handle}"] .mark').bounding_box()
+        mark = self.page.locator(f'[data-handle="{handle}"] .mark')
+        expect(mark).to_have_count(1, timeout=TIMEOUT_MS)  # a former editor may still be there
+        box = mark.bounding_box()
         assert box is not None
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
         self.page.mouse.move(x, y)

@@ -55,7 +55,8 @@ def test_keys_work_through_the_list_and_undo_comes_back_to_the_case(browser: Bro
         person.expect_badge("Rejected")
         person.page.get_by_text("Y accepts, signs and shows the next case").click()
         person.settle()
-        person.page.keyboard.press("n")  # a switch that was clicked gives the keys back
+        person.page.wait_for_function("document.activeElement === document.body")  # the switch gives the keys back
+        person.page.keyboard.press("n")
         ready(person, 3)
         person.page.keyboard.press("y")
         ready(person, 4)
@@ -86,6 +87,7 @@ def test_undo_and_redo_of_a_drawing_change_the_numbers_too(browser: Browser, day
         with Person(browser, day.url, "Dr. Undo") as elsewhere:  # another device finds the unsaved drawing
             elsewhere.open("case?case=5")
             elsewhere.expect_hc(drawn)
+            elsewhere.settle()
             elsewhere.drag("long-end", 30.0, 0.0)
             elsewhere.expect_hc(elsewhere.live_hc())
             elsewhere.settle()
