@@ -22,12 +22,12 @@ from tempfile import TemporaryDirectory
 from fetal_hc.errors import ConfigError, raise_problems
 from fetal_hc.io.atomic import write_text_atomic
 from fetal_hc_cli import check_together, new_parser, reports_bad_input
-from fetal_hc_cli.recalibrate import validate_reference_run
 from hc18.dataset.convert import TRAIN_FILE, VAL_FILE, convert_hc18
 from hc18.evaluation.evaluate import evaluate_labelled
 from hc18.evaluation.score_summary import GroupSummary, Statistics
 from hc18.measurement.details import read_details
 from hc18.uncertainty.labelled_measurements import read_common_features, read_labelled_measurements
+from hc18.uncertainty.transfer import validate_reference_run
 from hc18.uncertainty.validation import ValidationReport, report_validation, validate_intervals
 
 ROOT = Path(__file__).resolve().parents[1]

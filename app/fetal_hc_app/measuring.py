@@ -14,7 +14,7 @@ from hc18.dataset.pixel_size_table import PixelSizeRow
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, candidate, choose_pixel_size, from_table, from_user
 from hc18.measurement.pipeline import MeasuredFrame, measure_frame
-from hc18.measurement.rows import MeasurementRow, RowStatus
+from hc18.measurement.rows import MeasurementRow, RowStatus, frame_name
 from hc18.measurement.worker import row_of_measurement
 from hc18.reviews.adapters import from_measurement
 from hc18.reviews.models import CaseId, NewCase, Registration, SoftMask
@@ -153,12 +153,13 @@ def measure_clip(
     """
 
     def measure(frame: int) -> MeasurementRow:
+        name = frame_name(clip.name, frame + 1)
         try:
             still = still_of(clip, frame, box_xyxy)
             found = _measure_frame(model, still, sizes)
         except FetalHCError as error:
-            return MeasurementRow(f"{clip.name}#{frame + 1}", RowStatus.UNREADABLE, str(error))
-        return row_of_measurement(f"{clip.name}#{frame + 1}", still.image_rgb, found.measurement)
+            return MeasurementRow(name, RowStatus.UNREADABLE, str(error))
+        return row_of_measurement(name, still.image_rgb, found.measurement)
 
     with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, _MOST_WORKERS)) as pool:
         yield from pool.map(measure, frames)

@@ -131,7 +131,12 @@ def picture_url(picture: Picture, place: str) -> str:
         picture: of a case.
         place: where it is shown; another picture at the same place takes its place on the server.
     """
-    return get_instance().media_file_mgr.add(picture.png, "image/png", place)
+    return media_url(picture.png, "image/png", place)
+
+
+def media_url(content: bytes, media_type: str, place: str) -> str:
+    """Address from which this session's browser gets a picture in a file format; see `picture_url`."""
+    return get_instance().media_file_mgr.add(content, media_type, place)
 
 
 def _read_card(model_path: Path) -> str:

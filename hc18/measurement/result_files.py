@@ -24,7 +24,7 @@ from hc18.measurement.groups import ClipWatch
 from hc18.measurement.head_model import load_model
 from hc18.measurement.outline import NEEDED_SCORE, needed_score
 from hc18.measurement.pixel_size_rules import TablePixelSize
-from hc18.measurement.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
+from hc18.measurement.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus, frame_name
 from hc18.measurement.worker import HeadTask, MeasureWork
 
 N_MEASURED_AGAIN = 5  # images, spread over the batch
@@ -252,7 +252,7 @@ def _rows_of_tasks(
 
 def _name_in(task: HeadTask, row: MeasurementRow, n_rows: int) -> str | None:
     """The unescaped name of a row that is the next one of a task with so many rows already; None if it is not."""
-    names = [f"{task.file_name}#{n_rows + 1}", *([] if n_rows else [task.file_name])]
+    names = [frame_name(task.file_name, n_rows + 1), *([] if n_rows else [task.file_name])]
     return next((name for name in names if to_safe_cell(name) == to_safe_cell(row.file_name)), None)
 
 

@@ -77,6 +77,16 @@ class MeasurementRow:
     sharpness: float | None = None
 
 
+def frame_name(file_name: str, frame: int) -> str:
+    """Name of the row of a frame of a file with several; frames count from 1."""
+    return f"{file_name}#{frame}"
+
+
+def frame_number(name: str) -> int:
+    """The frame in a name that `frame_name` gave, from 1."""
+    return int(name.rpartition("#")[2])
+
+
 def _number(name: str, decimals: int | None, *, is_required: bool = False) -> Column[MeasurementRow]:
     """The column of a number that is an attribute of the row."""
     return Column(name, float, lambda row: getattr(row, name), decimals, is_required)

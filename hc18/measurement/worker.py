@@ -21,7 +21,7 @@ from hc18.measurement.head_model import HeadModel, load_model
 from hc18.measurement.measurement import Measurement
 from hc18.measurement.pipeline import measure_frame
 from hc18.measurement.pixel_size_rules import TablePixelSize
-from hc18.measurement.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus
+from hc18.measurement.rows import MEASUREMENT_TABLE, MeasurementRow, RowStatus, frame_name
 
 HeadTask = ImageTask[TablePixelSize]
 
@@ -70,7 +70,7 @@ class MeasureWork(BatchWork[TablePixelSize, MeasurementRow]):
         """The rows of one file, one per frame."""
         if frames.n_frames == 1:
             return [self._measure_frame(model, task, frames, 0)]
-        named = (replace(task, file_name=f"{task.file_name}#{index + 1}") for index in range(frames.n_frames))
+        named = (replace(task, file_name=frame_name(task.file_name, index + 1)) for index in range(frames.n_frames))
         return [self._measure_frame(model, frame, frames, index) for index, frame in enumerate(named)]
 
     def _measure_frame(self, model: HeadModel, task: HeadTask, frames: ImageFrames, index: int) -> MeasurementRow:

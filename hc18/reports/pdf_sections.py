@@ -23,7 +23,7 @@ from hc18.reports.case import (
     status_text,
     utc_text,
 )
-from hc18.reports.growth_chart import growth_chart, to_png
+from hc18.reports.charts import growth_chart, to_png
 from hc18.reports.pdf_image import DrawnEllipse, OutlinedImage
 from hc18.reports.pdf_text import BOLD, MONOSPACED, REGULAR, markup_paragraph, paragraph, to_markup
 from hc18.reviews.models import Decision

@@ -8,7 +8,6 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 from PIL import Image
-from streamlit.runtime import get_instance
 
 from fetal_hc.errors import ImageError
 from fetal_hc_app import access, resources, session, wording
@@ -18,7 +17,7 @@ from fetal_hc_app.texts import text
 from fetal_hc_app.uploads import Box, DicomToPrepare, StillImage, still_of
 from hc18.measurement.flags import flag_text
 from hc18.measurement.groups import GroupBy, GroupResult, summarize_group
-from hc18.measurement.rows import MeasurementRow
+from hc18.measurement.rows import MeasurementRow, frame_number
 
 _MOST_FRAMES = 100  # of a clip, evenly spaced: those that are played and measured
 _LARGE_PX, _SMALL_PX = 640, 360  # width of the pictures on the page
@@ -73,12 +72,11 @@ def _best_frames(key: str, prepared: DicomToPrepare, box: Box | None) -> list[St
         return []
     result = summarize_group(prepared.name, rows, GroupBy.CLIP)
     _result(result)
-    numbers = {row.file_name: int(row.file_name.rpartition("#")[2]) for row in rows if row.ellipse_px is not None}
-    values = {numbers[row.file_name]: row for row in rows if row.file_name in numbers}
+    values = {frame_number(row.file_name): row for row in rows if row.ellipse_px is not None}
     chosen = st.multiselect(
         text("Frames to measure"),
         list(values),
-        sorted(numbers[name] for name in result.best_images),
+        sorted(map(frame_number, result.best_images)),
         format_func=lambda number: f"{number}: {_value(values[number])}",
         key=f"chosen-{key}",
         placeholder=text("Choose frames"),
@@ -115,7 +113,7 @@ def _search(key: str, prepared: DicomToPrepare, box: Box | None) -> None:
     session.uploads().clips[key] = (_setting(prepared, box), tuple(rows))
     best = summarize_group(prepared.name, rows, GroupBy.CLIP).best_images
     if best:
-        session.uploads().best_frames[key] = int(best[0].rpartition("#")[2])
+        session.uploads().best_frames[key] = frame_number(best[0])
 
 
 def _result(result: GroupResult) -> None:
@@ -147,7 +145,7 @@ def _strip(key: str, prepared: DicomToPrepare, box: Box | None, frame: int) -> N
     Raises:
         ImageError: if a frame cannot be decoded.
     """
-    rows = {int(row.file_name.rpartition("#")[2]): row for row in _measured(key, prepared, box)}
+    rows = {frame_number(row.file_name): row for row in _measured(key, prepared, box)}
     best = set(summarize_group(prepared.name, list(rows.values()), GroupBy.CLIP).best_images) if rows else set()
     pictures = _strip_pictures(key, box, prepared)
     shown = []
@@ -157,9 +155,12 @@ def _strip(key: str, prepared: DicomToPrepare, box: Box | None, frame: int) -> N
         is_best = row is not None and row.file_name in best
         title = ", ".join(part for part in (words, row and _value(row), is_best and text("among the best")) if part)
         label = f"{index + 1}" if row is None or row.hc_mm is None else f"{row.hc_mm:.1f}"
-        shown.append(StripFrame(index + 1, _url(picture, f"{key}-{index}"), label, title, is_best))
+        shown.append(
+            StripFrame(index + 1, resources.media_url(picture, "image/jpeg", f"{key}-{index}"), label, title, is_best)
+        )
     large = _jpeg(prepared.dicom.visible_rgb(frame - 1, box), _LARGE_PX)
-    frame_strip(key, shown, frame, _url(large, f"{key}-large"), prepared.dicom.n_frames)
+    large_url = resources.media_url(large, "image/jpeg", f"{key}-large")
+    frame_strip(key, shown, frame, large_url, prepared.dicom.n_frames)
 
 
 def _value(row: MeasurementRow) -> str:
@@ -187,10 +188,6 @@ def _jpeg(image_rgb: NDArray[np.uint8], width_px: int) -> bytes:
     stream = io.BytesIO()
     picture.save(stream, "JPEG", quality=85)
     return stream.getvalue()
-
-
-def _url(jpeg: bytes, place: str) -> str:
-    return get_instance().media_file_mgr.add(jpeg, "image/jpeg", place)
 
 
 def _region_fields(key: str, image_hw: tuple[int, int]) -> Box:

@@ -157,13 +157,13 @@ def growth_points(
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _trend_png(points: tuple[tuple[float, float], ...]) -> bytes:
-    from hc18.reports.growth_chart import growth_trend, to_png
+    from hc18.reports.charts import growth_trend, to_png
 
     return to_png(growth_trend(points))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _values_png(values: tuple[ImageValue, ...], median_mm: float | None) -> bytes:
-    from hc18.reports.growth_chart import examination_chart, to_png
+    from hc18.reports.charts import examination_chart, to_png
 
     return to_png(examination_chart(values, median_mm))

@@ -53,7 +53,7 @@ def growth_panel(case: ReviewCase, draft: Draft, hc_mm: float | None, *, is_lock
 @st.cache_data(max_entries=256, show_spinner=False)
 def chart_png(hc_mm: float | None, ga_days: float | None) -> bytes:
     """The growth chart as PNG; without an age the curves alone."""
-    from hc18.reports.growth_chart import growth_chart, to_png
+    from hc18.reports.charts import growth_chart, to_png
 
     return to_png(growth_chart(hc_mm, ga_days, size_inch=_CHART_INCH))
 

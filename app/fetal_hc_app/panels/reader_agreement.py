@@ -12,7 +12,7 @@ from fetal_hc_app.texts import text
 from hc18.evaluation.agreement import Estimate, Limits
 from hc18.evaluation.reader_agreement import ReaderAgreement, ReadingPair, score_readers
 from hc18.reports.agreement import reader_csv, reader_figure, reader_pairs
-from hc18.reports.growth_chart import to_png
+from hc18.reports.charts import to_png
 from hc18.reviews import worklist as notes
 from hc18.reviews.models import CaseId
 

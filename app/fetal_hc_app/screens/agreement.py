@@ -9,7 +9,7 @@ from fetal_hc_app.panels.reader_agreement import limits_metrics, readers_panel
 from fetal_hc_app.texts import text
 from hc18.evaluation.agreement import Agreement
 from hc18.reports.agreement import agreement_csv, agreement_figure, score_reviews
-from hc18.reports.growth_chart import to_png
+from hc18.reports.charts import to_png
 
 _WORST = 10
 

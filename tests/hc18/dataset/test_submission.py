@@ -1,9 +1,12 @@
 """The challenge's submission CSV."""
 
 import math
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fetal_hc.errors import DatasetError, FetalHCError
 from fetal_hc.io.tables import MOST_PROBLEMS
@@ -195,3 +198,17 @@ def test_only_the_first_problems_of_rows_are_named(tmp_path: Path, values: str, 
     assert last is problems[-1]
     assert last.fatal is is_fatal
     assert len(problems) < 2 * MOST_PROBLEMS + 2
+
+
+CELLS = st.sampled_from(["1", "-3.5", "1e2", "3.2", "0", " 2", "+4", "1_0", "nan", "inf", "1e400", "", "x", "3;5"])
+FILES = st.sampled_from(["a.png", "..", ".", "", " a.png", "b/a.png", "a.png "])
+
+
+@settings(max_examples=150, deadline=None)
+@given(name=FILES, cells=st.lists(CELLS, min_size=5, max_size=5))
+def test_every_row_is_an_ellipse_or_has_a_problem(
+    tmp_path_factory: pytest.TempPathFactory, name: str, cells: list[str]
+) -> None:
+    path = write_rows(tmp_path_factory.getbasetemp(), row(name, ",".join(cells)))
+    with suppress(DatasetError):  # without a problem nothing is raised
+        assert list(read_submission(path)) == [name]

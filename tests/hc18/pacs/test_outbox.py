@@ -3,7 +3,6 @@
 import io
 import json
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -22,16 +21,11 @@ from hc18.dicom import SourceReference
 from hc18.pacs.archive import Archive, NetworkArchive, WebArchive
 from hc18.pacs.outbox import KEY_VARIABLE, Outbox, OutboxCounts
 from hc18.reports.dicom_sr import to_dicom_bytes, to_structured_report
+from tests.app.conftest import free_port
 from tests.hc18.reports import reported
 
 SOURCE = SourceReference("1.2.840.10008.5.1.4.1.1.6.1", "1.2.3.4", "1.2.3", "1.2.3.9")
 PLUGINS = Path("/usr/share/orthanc/plugins")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

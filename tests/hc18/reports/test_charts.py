@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from hc18.obstetrics.growth import intergrowth_percentile_mm
-from hc18.reports.growth_chart import PERCENTILES, examination_chart, growth_chart
+from hc18.reports.charts import PERCENTILES, examination_chart, growth_chart
 
 
 def test_curves_are_the_percentiles_of_the_standard() -> None:

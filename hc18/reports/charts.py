@@ -1,4 +1,4 @@
-"""The chart of head circumference for age, with one measurement on it; draws without pyplot's global state."""
+"""Charts of head circumference: for age, and of the images of an examination; without pyplot's global state."""
 
 from __future__ import annotations
 
