@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from face_mask.models.whole_image import ImagePrediction
 from fetal_hc.engine.config import CfgNode
@@ -95,6 +94,8 @@ def build_classification_evaluator(cfg: CfgNode, dataset: DetectionDataset) -> C
 
 def count_confusions(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
     """Counts (K, K) of N images: row = true class, column = class of the largest of the probabilities (N, K)."""
+    from sklearn.metrics import confusion_matrix  # 100 MB and a second, which only evaluations of classes shall cost
+
     labels = range(probabilities.shape[1])
     counts: NDArray[np.int64] = confusion_matrix(truth, probabilities.argmax(axis=1), labels=labels)
     return counts
@@ -133,6 +134,8 @@ def roc_auc(is_positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> floa
     """Area under the ROC curve, in [0, 1]; NaN where one of the two kinds is missing."""
     if is_positive.all() or not is_positive.any():
         return math.nan
+    from sklearn.metrics import roc_auc_score  # see count_confusions
+
     return float(roc_auc_score(is_positive, scores))
 
 

@@ -48,12 +48,20 @@ def _create_session(
     try:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         session._model_bytes = None  # kept only to start again with other providers; 20 MB for the shipped model
+        _check_texts(session)
         return session
     except RUNTIME_ERRORS as error:
         raise ModelError(
             f"{source}: cannot be loaded as an ONNX model ({one_line(error)}); the file is corrupt or of "
             "another format; restore or export it again"
         ) from error
+
+
+def _check_texts(session: onnxruntime.InferenceSession) -> None:
+    """Raises UnicodeDecodeError, a ValueError, if names or metadata are not UTF-8: ONNX Runtime decodes them late."""
+    _ = session.get_modelmeta().custom_metadata_map
+    for item in (*session.get_inputs(), *session.get_outputs()):
+        _ = item.name, item.shape
 
 
 def one_line(error: Exception) -> str:

@@ -227,3 +227,12 @@ def test_manifest_that_contradicts_the_network_is_refused(bundle: ModelBundle, t
 def test_model_needs_a_detector() -> None:
     with pytest.raises(ModelError, match="it needs a detector"):
         ModelBundle("heads", "1.0", head_spec(), {REFINER: b"refiner"})
+
+
+@pytest.mark.parametrize("text", [b"fetal_hc.", b"scores", b"image"])
+def test_onnx_file_whose_texts_are_not_utf8_is_refused(text: bytes, tmp_path: Path) -> None:
+    content = write_bright_object_model(tmp_path / "m.onnx").read_bytes()
+    assert text in content
+    (tmp_path / "m.onnx").write_bytes(content.replace(text, b"\xff" + text[1:]))
+    with pytest.raises(ModelError, match=r"m\.onnx: cannot be loaded as an ONNX model"):
+        OnnxPredictor(ModelBundle.read(tmp_path / "m.onnx"), 1, "m.onnx")
