@@ -10,12 +10,13 @@ from fetal_hc.errors import DatasetError, FetalHCError
 from fetal_hc.io.images import find_images
 from fetal_hc.io.storage import read_image_file
 from fetal_hc_app import wording
-from fetal_hc_app.measuring import NOBODY, Sizes, register_still
-from fetal_hc_app.resources import Model
-from fetal_hc_app.uploads import Refusal, StillImage, from_upload
+from fetal_hc_app.measuring import NOBODY, register_still
+from fetal_hc_app.uploads import Refusal, from_upload
 from hc18.dataset.labelled_image import is_annotation
 from hc18.dicom import is_dicom
 from hc18.reviews.batch_import import KnownModel, import_batch
+from hc18.reviews.images import StillImage
+from hc18.reviews.measuring import Model, Sizes
 from hc18.reviews.models import CaseId
 from hc18.reviews.store import ReviewStore
 

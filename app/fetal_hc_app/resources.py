@@ -13,10 +13,10 @@ import streamlit as st
 from numpy.typing import NDArray
 from streamlit.runtime import get_instance
 
-from fetal_hc.model.checksum import file_sha256
 from hc18.geometry.contour import mask_edge_points
-from hc18.measurement.head_model import HeadModel, bundled_model_path, load_model
-from hc18.reviews.models import CaseId, CaseState, ModelVersion
+from hc18.measurement.head_model import bundled_model_path, load_model
+from hc18.reviews.measuring import Model, read_model
+from hc18.reviews.models import CaseId, CaseState
 from hc18.reviews.pictures import from_png
 from hc18.reviews.store import ReviewStore
 
@@ -37,15 +37,6 @@ class Settings:
 
     store: str
     batches: Path | None
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """The network and what it is called in the record. Shared by all sessions: never changed."""
-
-    heads: HeadModel
-    version: ModelVersion
-    card: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,10 +61,18 @@ def model() -> Model:
     Raises:
         ModelError: if it is missing or damaged.
     """
-    path = bundled_model_path()
-    heads = load_model(path, num_threads=_THREADS)
-    heads.predict(np.zeros((540, 800, 3), dtype=np.uint8))
-    return Model(heads, ModelVersion(heads.name, heads.version, file_sha256(path)), _read_card(path))
+    return read_model(bundled_model_path(), _THREADS)
+
+
+@st.cache_resource(show_spinner=False)
+def model_card() -> str:
+    """The model card in the model's folder, without its HTML comments; empty without one.
+
+    Raises:
+        ModelError: if the model is missing or damaged.
+    """
+    card = bundled_model_path().with_suffix(".md")
+    return re.sub(r"<!--.*?-->", "", card.read_text(encoding="utf-8")) if card.is_file() else ""
 
 
 @st.cache_resource(show_spinner=False)
@@ -137,12 +136,6 @@ def picture_url(picture: Picture, place: str) -> str:
 def media_url(content: bytes, media_type: str, place: str) -> str:
     """Address from which this session's browser gets a picture in a file format; see `picture_url`."""
     return get_instance().media_file_mgr.add(content, media_type, place)
-
-
-def _read_card(model_path: Path) -> str:
-    """The model card in the model's folder, without its HTML comments; empty without one."""
-    card = model_path.with_suffix(".md")
-    return re.sub(r"<!--.*?-->", "", card.read_text(encoding="utf-8")) if card.is_file() else ""
 
 
 def settings(environment: Mapping[str, str] = os.environ) -> Settings:

@@ -12,14 +12,16 @@ from typing import NoReturn
 import streamlit as st
 
 from fetal_hc.errors import FetalHCError
-from fetal_hc_app.measuring import Sizes, UploadSource
-from fetal_hc_app.uploads import Annotation, DicomToPrepare, PixelTable, Refusal, StillImage
+from fetal_hc_app.measuring import UploadSource
+from fetal_hc_app.uploads import Annotation, PixelTable, Refusal
 from hc18.dicom import SourceReference
 from hc18.dicom import source_reference as read_source_reference
 from hc18.geometry import pixel_size
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, choose_pixel_size, differing_sizes
 from hc18.measurement.rows import MeasurementRow
+from hc18.reviews.images import DicomToPrepare, StillImage
+from hc18.reviews.measuring import Sizes
 from hc18.reviews.models import CaseId, ReviewCase
 
 CASE_PARAMETER = "case"

@@ -5,80 +5,20 @@ The content decides, never the name. Names are shown in the session that uploade
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from fetal_hc.errors import FetalHCError, ImageError
 from fetal_hc.io.images import MAX_PIXELS, TooManyPixels, picture_format, read_image
 from fetal_hc_app.wording import display_name, sentence
 from hc18.dataset.annotation import fit_annotation
 from hc18.dataset.pixel_size_table import PixelSizeRow, pixel_size_table_from_text
-from hc18.dicom import DicomImage, is_dicom, read_dicom
+from hc18.dicom import is_dicom
 from hc18.geometry.ellipse import Ellipse
 from hc18.measurement.frames import check_side
+from hc18.reviews.images import DicomToPrepare, ImageFile, StillImage, open_dicom
 
 _ANNOTATION_SUFFIX = "_annotation"
 _MOST_PROBLEMS = 3
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ImageFile:
-    """The file that an image comes from, and which frame of it.
-
-    Attributes:
-        file_name: of the whole file, as tables of pixel sizes name it.
-        dicom: what was read of a DICOM file; None for a picture file.
-        dicom_data: content of a DICOM file, for the identifiers of a report; empty for a picture file.
-        frame_index: 0-based.
-    """
-
-    file_name: str
-    dicom: DicomImage | None = None
-    dicom_data: bytes = b""
-    frame_index: int = 0
-
-    @property
-    def name(self) -> str:
-        """What the image is called in this session."""
-        if self.dicom is None or self.dicom.n_frames == 1:
-            return self.file_name
-        return f"{self.file_name}, frame {self.frame_index + 1}"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StillImage:
-    """An image that can be measured at once.
-
-    Attributes:
-        file: where it comes from.
-        image_rgb: (H, W, 3) uint8, only the pixels that may be shown.
-    """
-
-    file: ImageFile
-    image_rgb: NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DicomToPrepare:
-    """A DICOM file of which a person has to choose something first: a frame, or the part that may be shown.
-
-    Attributes:
-        name: of the file.
-        dicom: what was read of it.
-        data: its content.
-    """
-
-    name: str
-    dicom: DicomImage
-    data: bytes
-
-    @property
-    def needs_region(self) -> bool:
-        """Whether a person has to choose the part that may be shown."""
-        return self.dicom.needs_region
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +47,6 @@ class Refusal:
     reason: str
 
 
-Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in px, corner convention
 UploadedItem = StillImage | DicomToPrepare | PixelTable | Annotation | Refusal
 
 
@@ -123,46 +62,13 @@ def from_upload(file_name: str, data: bytes) -> UploadedItem:
         return Refusal(name, "The file is empty (0 bytes). Export or copy it again.")
     try:
         if is_dicom(data):
-            return _from_dicom(name, data)
+            return open_dicom(name, data)
         known = picture_format(data)
         if known is not None:
             return _from_picture(name, data, known.name)
         return _from_table(name, data)
     except FetalHCError as error:
         return Refusal(name, sentence(str(error)))
-
-
-def still_of(dicom: DicomToPrepare, frame_index: int, box_xyxy: Box | None) -> StillImage:
-    """The chosen frame as an image to measure.
-
-    Args:
-        dicom: the file.
-        frame_index: 0-based.
-        box_xyxy: the part that a person chose, px, corner convention; None leaves the choice to the file.
-
-    Raises:
-        ImageError: if the frame cannot be decoded; `NeedsRegion` if a part has to be chosen first.
-    """
-    image_rgb = dicom.dicom.visible_rgb(frame_index, box_xyxy)
-    return StillImage(ImageFile(dicom.name, dicom.dicom, dicom.data, frame_index), image_rgb)
-
-
-def clip_code(clip: DicomToPrepare) -> str:
-    """A code that the frames of a clip have in common; it follows from the content of the file and names nobody."""
-    return f"clip-{hashlib.sha256(clip.data).hexdigest()[:8]}"
-
-
-def _from_dicom(name: str, data: bytes) -> UploadedItem:
-    """A DICOM file.
-
-    Raises:
-        FetalHCError: with a sentence, if it is damaged, of another modality or without a picture.
-    """
-    prepared = DicomToPrepare(name, read_dicom(data), data)
-    check_side(prepared.dicom.image_hw)
-    if prepared.dicom.n_frames > 1 or prepared.needs_region:
-        return prepared
-    return still_of(prepared, 0, None)
 
 
 def _from_picture(name: str, data: bytes, format_name: str) -> UploadedItem:

@@ -7,10 +7,10 @@ import pytest
 
 from fetal_hc.errors import DatasetError
 from fetal_hc_app.batches import import_images, open_batch
-from fetal_hc_app.measuring import Sizes
-from fetal_hc_app.resources import Model, model
+from fetal_hc_app.resources import model
 from fetal_hc_cli.score import main as score
 from hc18.dataset.pixel_size_table import read_pixel_sizes
+from hc18.reviews.measuring import Model, Sizes
 from hc18.reviews.store import ReviewStore
 from tests.app.conftest import Phantoms
 

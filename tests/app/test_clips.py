@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from fetal_hc.io.images import read_image
-from fetal_hc_app.panels.dicom import clip_frames
+from hc18.reviews.images import clip_frames
 from hc18.reviews.store import ReviewStore
 from tests.app.conftest import Phantoms, running_app
 from tests.app.reviewer import TIMEOUT_MS, Person

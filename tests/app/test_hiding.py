@@ -5,9 +5,9 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from fetal_hc_app.panels.hiding import hide_parts
-from fetal_hc_app.uploads import ImageFile, StillImage
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import uncalibrated
+from hc18.reviews.images import ImageFile, StillImage
 from hc18.reviews.store import ReviewStore
 from tests.app.conftest import Phantoms, Server
 from tests.app.reviewer import TIMEOUT_MS, Person, register

@@ -8,10 +8,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from fetal_hc import DISCLAIMER
-from fetal_hc_app.exports import submission_csv
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import from_table, uncalibrated
 from hc18.obstetrics.gestational_age import AgeSource, IndependentAge
+from hc18.reports.from_store import submission_csv
 from hc18.reviews.models import CaseId, Decision, ModelMeasurement, ModelVersion, NewCase, ReviewAction
 from hc18.reviews.queue import QueueFilter
 from hc18.reviews.store import ReviewStore

@@ -10,17 +10,9 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
-from fetal_hc_app.uploads import (
-    Annotation,
-    DicomToPrepare,
-    PixelTable,
-    Refusal,
-    StillImage,
-    UploadedItem,
-    from_upload,
-    still_of,
-)
+from fetal_hc_app.uploads import Annotation, PixelTable, Refusal, UploadedItem, from_upload
 from hc18.geometry.ellipse import Ellipse
+from hc18.reviews.images import DicomToPrepare, StillImage, still_of
 from tests.synthetic_hc18 import draw_ring
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)

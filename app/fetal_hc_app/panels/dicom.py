@@ -12,14 +12,13 @@ from PIL import Image
 from fetal_hc.errors import ImageError
 from fetal_hc_app import access, resources, session, wording
 from fetal_hc_app.editor.strip import StripFrame, frame_strip, slider_key
-from fetal_hc_app.measuring import measure_clip
 from fetal_hc_app.texts import text
-from fetal_hc_app.uploads import Box, DicomToPrepare, StillImage, still_of
 from hc18.measurement.flags import flag_text
 from hc18.measurement.groups import GroupBy, GroupResult, summarize_group
 from hc18.measurement.rows import MeasurementRow, frame_number
+from hc18.reviews.images import Box, DicomToPrepare, StillImage, clip_frames, still_of
+from hc18.reviews.measuring import measure_clip
 
-_MOST_FRAMES = 100  # of a clip, evenly spaced: those that are played and measured
 _LARGE_PX, _SMALL_PX = 640, 360  # width of the pictures on the page
 
 
@@ -132,11 +131,6 @@ def _result(result: GroupResult) -> None:
     if result.flags:
         names = ", ".join(text(flag_text(flag).name) for flag in result.flags)
         st.warning(text("Look at: {flags}", flags=names), icon=":material/flag:")
-
-
-def clip_frames(n_frames: int) -> list[int]:
-    """The frames of a clip that are played and measured: all, or evenly spaced ones of a long clip; 0-based."""
-    return sorted({round(float(at)) for at in np.linspace(0, n_frames - 1, min(n_frames, _MOST_FRAMES))})
 
 
 def _strip(key: str, prepared: DicomToPrepare, box: Box | None, frame: int) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from fetal_hc_app.exports import to_report
 from fetal_hc_app.resources import store
 from fetal_hc_app.texts import text
 from hc18.dicom import SourceReference
 from hc18.reports.case import Report
+from hc18.reports.from_store import to_report
 from hc18.reports.table import to_csv
 from hc18.reviews.models import ReviewCase
 

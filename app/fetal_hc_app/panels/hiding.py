@@ -13,7 +13,7 @@ from fetal_hc_app import drafts, resources, wording
 from fetal_hc_app.editor import BOX, EditorView, ellipse_editor, read_boxes
 from fetal_hc_app.resources import Picture
 from fetal_hc_app.texts import text
-from fetal_hc_app.uploads import StillImage
+from hc18.reviews.images import StillImage
 from hc18.reviews.pictures import to_png
 
 HIDE_KEY = "hide_text_first"

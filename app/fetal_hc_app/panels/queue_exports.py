@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from fetal_hc_app.exports import cases_csv, submission_csv
 from fetal_hc_app.resources import store
 from fetal_hc_app.texts import text
+from hc18.reports.from_store import cases_csv, submission_csv
 from hc18.reviews.models import CaseId
 from hc18.reviews.queue import QueueView
 

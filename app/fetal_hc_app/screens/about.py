@@ -49,5 +49,5 @@ def about_page() -> None:
             f"{wording.plain(resources.store().name)}."
         )
     with right, st.container(border=True):
-        card = resources.model().card
+        card = resources.model_card()
         st.markdown(card.replace("# Model card", "#### Model card", 1) if card else text("This model has no card."))

@@ -25,7 +25,8 @@ from fetal_hc_app.panels.uploads import (
     uploaded_files,
 )
 from fetal_hc_app.texts import text
-from fetal_hc_app.uploads import Annotation, DicomToPrepare, PixelTable, Refusal, StillImage, clip_code, from_upload
+from fetal_hc_app.uploads import Annotation, PixelTable, Refusal, from_upload
+from hc18.reviews.images import DicomToPrepare, StillImage, clip_code
 from hc18.reviews.models import CaseId, ReviewAction, ReviewCase
 from hc18.reviews.worklist import CaseTags
 

@@ -15,7 +15,7 @@ from pydicom.uid import JPEGBaseline8Bit
 from pypdf import PdfReader
 
 from fetal_hc.errors import FetalHCError, ImageError
-from fetal_hc_app.uploads import Refusal, StillImage, from_upload
+from fetal_hc_app.uploads import Refusal, from_upload
 from hc18.dicom import pixel_sha256, read_dicom, source_reference
 from hc18.geometry.ellipse import Ellipse
 from hc18.measurement.frames import open_frames
@@ -24,6 +24,7 @@ from hc18.reports.dicom_sr import to_dicom_bytes, to_structured_report
 from hc18.reports.fhir import to_fhir_json
 from hc18.reports.pdf import to_pdf
 from hc18.reports.table import to_csv
+from hc18.reviews.images import StillImage
 from hc18.reviews.models import Decision, ModelMeasurement, ModelVersion, NewCase, ReviewAction
 from hc18.reviews.store import ReviewStore
 from tests.synthetic_dicom import IDENTITY, SECRETS, UIDS, compressed, region, written

@@ -1,4 +1,4 @@
-"""A reviewed case as every export takes it."""
+"""Cases of the review store as reports and tables."""
 
 from __future__ import annotations
 
