@@ -125,6 +125,8 @@ class WebArchive:
     Attributes:
         url: root of the service, such as "https://pacs.example.org/dicom-web".
         token: bearer token; empty for none.
+        user: for a login by password; empty for none.
+        password: of the user.
 
     Raises:
         ConfigError: if `url` is not an http or https address, or holds a user or a password.
@@ -132,6 +134,8 @@ class WebArchive:
 
     url: str
     token: str = field(default="", repr=False)
+    user: str = ""
+    password: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -168,7 +172,9 @@ class WebArchive:
 
     def _client(self) -> DICOMwebClient:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else None
-        client = DICOMwebClient(self.url, headers=headers)
+        session = requests.Session()
+        session.auth = (self.user, self.password) if self.user else None
+        client = DICOMwebClient(self.url, session=session, headers=headers)
         client.set_http_retry_params(retry=False)  # the queue tries again
         return client
 

@@ -5,26 +5,36 @@ A report leads back to its patient by the UIDs of its study, so nothing is queue
 
 from __future__ import annotations
 
-import hashlib
 import io
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 
 import pydicom
-from cryptography.fernet import Fernet, InvalidToken
-from pydicom.dataset import Dataset
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, Text, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    func,
+    insert,
+    select,
+    update,
+)
 
-from fetal_hc.errors import ConfigError
 from hc18.pacs.archive import Archive, ArchiveError, deliver
-from hc18.reviews.canonical import to_utc_text
+from hc18.pacs.vault import Vault
+from hc18.reviews.canonical import from_utc_text, to_utc_text
 from hc18.reviews.database import connect, reading, to_url, writing
 from hc18.reviews.store import now_utc
 
-KEY_VARIABLE = "FETAL_HC_PACS_KEY"
+MOST_ATTEMPTS = 12  # about three hours
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=1)
 _CLAIM = timedelta(minutes=5)  # longer than one attempt; after a crash the object is tried again then
 
@@ -40,22 +50,69 @@ _OUTBOX = Table(
     Column("attempts", Integer, nullable=False),
     Column("reason", Text, nullable=False),
     Column("next_try_utc", String(32), nullable=False),
+    Column("case_id", BigInteger, nullable=False),
+    Column("kind", String(32), nullable=False),
 )
+
+
+class OutboxState(StrEnum):
+    """Where an object is on its way."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxCounts:
-    """How many objects wait, and how many the archive has confirmed."""
+    """How many objects wait, how many the archive has confirmed, and how many need a person."""
 
     waiting: int
     sent: int
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """An object on its way, for the page that lists them.
+
+    Attributes:
+        id: by which it is tried again.
+        archive: where it goes.
+        state: where it is.
+        attempts: so far.
+        reason: of the last failure; empty without one.
+        next_try_at: when it is tried again; matters only while it waits.
+        case_id: of the review store; 0 if it belongs to none.
+        kind: what it is, such as "tid5000".
+    """
+
+    id: int
+    archive: str
+    state: OutboxState
+    attempts: int
+    reason: str
+    next_try_at: datetime
+    case_id: int
+    kind: str
 
 
 class Outbox:
-    """Objects on their way to archives. Objects that are sent leave only their hash behind."""
+    """Objects on their way to archives. Objects that are sent leave only their fingerprint behind.
 
-    def __init__(self, path: Path, *, clock: Callable[[], datetime] = now_utc) -> None:
-        self._cipher, self._clock = _cipher(), clock
+    Args:
+        path: of the SQLite file.
+        most_attempts: after so many failures an object waits for a person.
+        clock: gives the time now.
+
+    Raises:
+        ConfigError: if no key is set.
+    """
+
+    def __init__(
+        self, path: Path, *, most_attempts: int = MOST_ATTEMPTS, clock: Callable[[], datetime] = now_utc
+    ) -> None:
+        self._vault, self._clock, self._most_attempts = Vault(), clock, most_attempts
         self._engine = connect(to_url(str(path)))
         with writing(self._engine) as connection:
             _METADATA.create_all(connection)
@@ -64,18 +121,27 @@ class Outbox:
         """Releases the file."""
         self._engine.dispose()
 
-    def add(self, archive: Archive, content: bytes) -> bool:
-        """Queues the content of a DICOM file; False if the same object was queued for this archive before."""
+    def add(self, archive: Archive, content: bytes, *, case_id: int = 0, kind: str = "") -> bool:
+        """Queues the content of a DICOM file; False if the same object was queued for this archive before.
+
+        Args:
+            archive: where it goes.
+            content: of the file.
+            case_id: of the review store, for the page that lists the queue.
+            kind: what it is, for that page.
+        """
         uid = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True).SOPInstanceUID
-        key = hashlib.sha256(f"{archive.name}|{uid}".encode()).hexdigest()
+        key = self._vault.fingerprint(f"{archive.name}|{uid}".encode())
         row = {
             "key": key,
             "archive": archive.name,
-            "content": self._cipher.encrypt(content),
-            "state": "waiting",
+            "content": self._vault.encrypt(content),
+            "state": OutboxState.WAITING.value,
             "attempts": 0,
             "reason": "",
             "next_try_utc": to_utc_text(self._clock()),
+            "case_id": case_id,
+            "kind": kind,
         }
         with writing(self._engine) as connection:
             if connection.execute(select(_OUTBOX.c.id).where(_OUTBOX.c.key == key)).first() is not None:
@@ -90,18 +156,18 @@ class Outbox:
             ConfigError: if the key is not the one that an object was queued with.
         """
         due = (
-            select(_OUTBOX)
-            .where(_OUTBOX.c.archive == archive.name, _OUTBOX.c.state == "waiting")
+            select(_OUTBOX.c.id, _OUTBOX.c.attempts)
+            .where(_OUTBOX.c.archive == archive.name, _OUTBOX.c.state == OutboxState.WAITING.value)
             .where(_OUTBOX.c.next_try_utc <= to_utc_text(self._clock()))
             .order_by(_OUTBOX.c.id)
         )
         with reading(self._engine) as connection:
             rows = connection.execute(due).all()
         for row in rows:
-            dataset = self._decrypt(row.content)
-            if not self._claim(row.id, row.attempts):
+            content = self._claim(row.id, row.attempts)
+            if content is None:
                 continue
-            changes = self._attempt(archive, dataset, row.attempts + 1)
+            changes = self._attempt(archive, content, row.attempts + 1)
             with writing(self._engine) as connection:
                 connection.execute(update(_OUTBOX).where(_OUTBOX.c.id == row.id).values(changes))
         return self.counts()
@@ -111,42 +177,51 @@ class Outbox:
         with reading(self._engine) as connection:
             found = connection.execute(select(_OUTBOX.c.state, func.count()).group_by(_OUTBOX.c.state)).all()
         numbers = {row[0]: row[1] for row in found}
-        return OutboxCounts(numbers.get("waiting", 0), numbers.get("sent", 0))
+        return OutboxCounts(*(numbers.get(state.value, 0) for state in OutboxState))
 
-    def reasons(self) -> list[str]:
-        """Why objects still wait, oldest first; empty texts have not been tried."""
+    def rows(self) -> list[OutboxRow]:
+        """Everything that was ever queued, newest first."""
+        columns = [column for column in _OUTBOX.c if column.name not in ("key", "content")]
         with reading(self._engine) as connection:
-            waiting = select(_OUTBOX.c.reason).where(_OUTBOX.c.state == "waiting").order_by(_OUTBOX.c.id)
-            return list(connection.execute(waiting).scalars())
+            found = connection.execute(select(*columns).order_by(_OUTBOX.c.id.desc())).all()
+        return [
+            OutboxRow(
+                row.id, row.archive, OutboxState(row.state), row.attempts, row.reason,
+                from_utc_text(row.next_try_utc), row.case_id, row.kind,
+            )
+            for row in found
+        ]  # fmt: skip
 
-    def _claim(self, row_id: int, attempts: int) -> bool:
-        """Takes an object for this process; False if another process has taken it meanwhile."""
-        free = (_OUTBOX.c.id == row_id) & (_OUTBOX.c.attempts == attempts) & (_OUTBOX.c.state == "waiting")
+    def retry(self, row_id: int) -> None:
+        """Tries an object again that failed for good, from now on with all attempts."""
+        failed = (_OUTBOX.c.id == row_id) & (_OUTBOX.c.state == OutboxState.FAILED.value)
+        values = {"state": OutboxState.WAITING.value, "attempts": 0, "next_try_utc": to_utc_text(self._clock())}
+        with writing(self._engine) as connection:
+            connection.execute(update(_OUTBOX).where(failed).values(values))
+
+    def _claim(self, row_id: int, attempts: int) -> bytes | None:
+        """Takes an object for this process and returns its content; None if another process has taken it meanwhile.
+
+        Raises:
+            ConfigError: if the key is not the one that it was queued with; it is then left as it is.
+        """
+        free = (_OUTBOX.c.id == row_id) & (_OUTBOX.c.attempts == attempts)
+        free &= _OUTBOX.c.state == OutboxState.WAITING.value
         values = {"attempts": attempts + 1, "next_try_utc": to_utc_text(self._clock() + _CLAIM)}
         with writing(self._engine) as connection:
-            return connection.execute(update(_OUTBOX).where(free).values(values)).rowcount == 1
+            encrypted = connection.execute(select(_OUTBOX.c.content).where(free)).scalar_one_or_none()
+            if encrypted is None:
+                return None
+            content = self._vault.decrypt(encrypted)
+            connection.execute(update(_OUTBOX).where(free).values(values))
+        return content
 
-    def _attempt(self, archive: Archive, dataset: Dataset, attempts: int) -> dict[str, object]:
+    def _attempt(self, archive: Archive, content: bytes, attempts: int) -> dict[str, object]:
         try:
-            deliver(archive, dataset)
+            deliver(archive, pydicom.dcmread(io.BytesIO(content)))
         except ArchiveError as error:
+            if attempts >= self._most_attempts:
+                return {"reason": str(error), "state": OutboxState.FAILED.value}
             wait = min(_FIRST_WAIT * 2 ** min(attempts - 1, 16), _LONGEST_WAIT)
             return {"reason": str(error), "next_try_utc": to_utc_text(self._clock() + wait)}
-        return {"reason": "", "state": "sent", "content": b""}
-
-    def _decrypt(self, content: bytes) -> Dataset:
-        try:
-            return pydicom.dcmread(io.BytesIO(self._cipher.decrypt(content)))
-        except InvalidToken:
-            raise ConfigError(f"{KEY_VARIABLE} is not the key that this queue was written with; set that key") from None
-
-
-def _cipher() -> Fernet:
-    key = os.environ.get(KEY_VARIABLE, "")
-    remedy = "make one with Fernet.generate_key() of the library cryptography and keep it outside this machine too"
-    if not key:
-        raise ConfigError(f"{KEY_VARIABLE} is not set, so nothing may be queued for an archive; {remedy}")
-    try:
-        return Fernet(key)
-    except ValueError:
-        raise ConfigError(f"{KEY_VARIABLE} is not a Fernet key; {remedy}") from None
+        return {"reason": "", "state": OutboxState.SENT.value, "content": b""}

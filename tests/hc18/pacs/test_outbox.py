@@ -19,7 +19,8 @@ from pydicom.dataset import Dataset
 from fetal_hc.errors import ConfigError
 from hc18.dicom import SourceReference
 from hc18.pacs.archive import Archive, NetworkArchive, WebArchive
-from hc18.pacs.outbox import KEY_VARIABLE, Outbox, OutboxCounts
+from hc18.pacs.outbox import Outbox, OutboxCounts, OutboxState
+from hc18.pacs.vault import KEY_VARIABLE
 from hc18.reports.dicom_sr import to_dicom_bytes, to_structured_report
 from tests.app.conftest import free_port
 from tests.hc18.reports import reported
@@ -80,7 +81,7 @@ def test_report_is_sent_and_found_in_the_archive(orthanc: dict[str, Archive], tm
     outbox = Outbox(tmp_path / "outbox.db")
     assert outbox.add(orthanc[way], report(way))
     assert not outbox.add(orthanc[way], report(way))
-    assert outbox.send_due(orthanc[way]) == OutboxCounts(waiting=0, sent=1), outbox.reasons()
+    assert outbox.send_due(orthanc[way]) == OutboxCounts(waiting=0, sent=1), outbox.rows()
     outbox.close()
     sent, web = pydicom.dcmread(io.BytesIO(report(way))), DICOMwebClient(orthanc["web"].name)
     kept = web.retrieve_instance(sent.StudyInstanceUID, sent.SeriesInstanceUID, sent.SOPInstanceUID)
@@ -94,7 +95,7 @@ def test_failed_report_waits_through_a_restart_with_its_reason(tmp_path: Path) -
     first.close()
     again = Outbox(tmp_path / "outbox.db", clock=lambda: now + timedelta(seconds=1))
     assert again.send_due(away) == OutboxCounts(waiting=1, sent=0)
-    assert "ConnectionError" in again.reasons()[0]
+    assert "ConnectionError" in again.rows()[0].reason
     again.close()
 
 
@@ -134,7 +135,7 @@ def test_archive_that_says_yes_and_keeps_nothing_does_not_count(tmp_path: Path) 
     archive, outbox = PretendedArchive(keeps=False, held=set()), Outbox(tmp_path / "outbox.db")
     outbox.add(archive, report("lost"))
     assert outbox.send_due(archive) == OutboxCounts(waiting=1, sent=0)
-    assert "does not find the object" in outbox.reasons()[0]
+    assert "does not find the object" in outbox.rows()[0].reason
     outbox.close()
 
 
@@ -184,3 +185,20 @@ def test_queue_refuses_another_key(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(ConfigError, match="not the key"):
         again.send_due(archive)
     again.close()
+
+
+def test_object_that_failed_too_often_waits_for_a_person_and_can_be_tried_again(tmp_path: Path) -> None:
+    times = iter(datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=n) for n in range(100))
+    outbox = Outbox(tmp_path / "outbox.db", most_attempts=2, clock=lambda: next(times))
+    lost, found = PretendedArchive(keeps=False, held=set()), PretendedArchive(keeps=True, held=set())
+    outbox.add(lost, report("often"), case_id=7, kind="tid5000")
+    outbox.send_due(lost)
+    assert outbox.send_due(lost) == OutboxCounts(waiting=0, sent=0, failed=1)
+    assert outbox.send_due(lost) == OutboxCounts(waiting=0, sent=0, failed=1)
+    assert lost.n_sent == 2
+    [row] = outbox.rows()
+    assert (row.case_id, row.kind, row.state, row.attempts) == (7, "tid5000", OutboxState.FAILED, 2)
+    assert "does not find the object" in row.reason
+    outbox.retry(row.id)
+    assert outbox.send_due(found) == OutboxCounts(waiting=0, sent=1)
+    outbox.close()
