@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hc18.dicom.signature import is_dicom
 
 if TYPE_CHECKING:
+    from hc18.dicom.identifiers import Identifiers, read_identifiers
     from hc18.dicom.image import DicomImage, read_dicom
     from hc18.dicom.privacy import NeedsRegion, pixel_sha256
     from hc18.dicom.reference import SourceReference, source_reference
@@ -18,18 +19,22 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DicomImage",
+    "Identifiers",
     "NeedsRegion",
     "SourceReference",
     "UltrasoundRegion",
     "is_dicom",
     "pixel_sha256",
     "read_dicom",
+    "read_identifiers",
     "source_reference",
 ]
 
 _MODULES = {
     "DicomImage": "image",
     "read_dicom": "image",
+    "Identifiers": "identifiers",
+    "read_identifiers": "identifiers",
     "NeedsRegion": "privacy",
     "pixel_sha256": "privacy",
     "SourceReference": "reference",

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fetal_hc.errors import MeasurementError, raise_problems
-from hc18.dicom import SourceReference
+from hc18.dicom import Identifiers, SourceReference
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, CalibrationSource
 from hc18.obstetrics.gestational_age import GestationalAge, gestational_ages
@@ -56,7 +56,7 @@ CALIBRATION_TEXTS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """A measurement, its review and its origin. Holds no name, number or date of a patient.
+    """A measurement, its review and its origin. Names no patient unless a site keeps identifiers.
 
     Text is kept on one line: control characters become spaces.
 
@@ -88,6 +88,7 @@ class Report:
         ga_source: where that age comes from, without any date.
         subject_reference: neutral reference to the subject that a user typed; empty for none.
         dicom_source: identifiers of the DICOM image; None for other files.
+        identifiers: of the patient and the examination, where the site keeps them; None elsewhere.
     """
 
     case_label: str
@@ -117,6 +118,7 @@ class Report:
     ga_source: str = ""
     subject_reference: str = ""
     dicom_source: SourceReference | None = None
+    identifiers: Identifiers | None = None
 
     def __post_init__(self) -> None:
         """Puts text on one line and refuses what contradicts itself.

@@ -1,14 +1,15 @@
 """The reported circumference as an HL7 FHIR R4B Observation.
 
-The Observation names no patient. Its subject is the neutral reference that a user typed, if any, and it has no
-effective time, because the time of the examination is not stored; `issued` is the time of the signature, before it that
-of the measurement.
+Where a site keeps identifiers, the subject is the patient and the effective time that of the examination. Elsewhere the
+Observation names no patient: its subject is the neutral reference that a user typed, if any, and it has no effective
+time. `issued` is the time of the signature, before it that of the measurement.
 
 References: HL7 FHIR R4B (4.3.0), Observation; LOINC 11984-2 and 18185-9; DICOM PS3.16, codes 125012 and 125013.
 """
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -27,6 +28,10 @@ OBSERVATION_STATUSES = frozenset(
 )
 HEAD_CIRCUMFERENCE_CODE = "11984-2"
 
+IDENTIFIER_SYSTEM = "urn:ietf:rfc:3986"  # of identifiers that are URIs themselves
+
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "fetal-hc FHIR Observation")
+_IDENTIFIER_TYPES = "http://terminology.hl7.org/CodeSystem/v2-0203"
 _LOINC = "http://loinc.org"
 _DICOM = "http://dicom.nema.org/resources/ontology/DCM"
 _UCUM = "http://unitsofmeasure.org"
@@ -46,7 +51,10 @@ def to_fhir_observation(case: Report) -> Observation:
     content: dict[str, Any] = {
         "resourceType": "Observation",
         "text": {"status": "generated", "div": _narrative(case)},
-        "identifier": [{"type": {"text": "SHA-256 of the image pixels"}, "value": case.image_sha256}],
+        "identifier": [
+            {"type": {"text": "SHA-256 of the image pixels"}, "value": case.image_sha256},
+            {"system": IDENTIFIER_SYSTEM, "value": observation_urn(case)},
+        ],
         "status": _status(case),
         "category": [{"coding": [{"system": _CATEGORIES, "code": "imaging", "display": "Imaging"}]}],
         "code": _concept(_LOINC, HEAD_CIRCUMFERENCE_CODE, "Fetal Head Circumference US"),
@@ -60,8 +68,7 @@ def to_fhir_observation(case: Report) -> Observation:
     else:
         content["valueQuantity"] = _quantity(case.hc_mm, "mm", 1)
         content["component"] = _components(case)
-    if case.subject_reference:
-        content["subject"] = {"type": "Patient", "identifier": {"value": case.subject_reference}}
+    content |= _subject(case)
     if case.reviewer:
         content["performer"] = [{"display": case.reviewer}]
     if case.dicom_source is not None:
@@ -69,6 +76,11 @@ def to_fhir_observation(case: Report) -> Observation:
     observation = Observation.model_validate(content)
     check_observation(observation)
     return observation
+
+
+def observation_urn(case: Report) -> str:
+    """The name of the Observation of an image; it stays the same when the case is signed again."""
+    return uuid.uuid5(_NAMESPACE, case.image_sha256).urn
 
 
 def to_fhir_json(case: Report) -> str:
@@ -140,6 +152,30 @@ def _age_notes(age: GestationalAge) -> list[str]:
         low, high = age.interval_days
         texts.insert(0, f"±2 SD: {low:.0f} to {high:.0f} days.")
     return [f"{age.standard}: {' '.join(texts)}"] if texts else []
+
+
+def _subject(case: Report) -> dict[str, Any]:
+    """The patient, the order and the time of the examination, as far as they are known."""
+    known, content = case.identifiers, dict[str, Any]()
+    if known is not None and known.patient_id:
+        identifier: dict[str, Any] = {"type": _identifier_type("MR"), "value": known.patient_id}
+        if known.issuer_of_patient_id:
+            identifier["assigner"] = {"display": known.issuer_of_patient_id}
+        content["subject"] = {"type": "Patient", "identifier": identifier}
+        if known.display_name:
+            content["subject"]["display"] = known.display_name
+    elif case.subject_reference:
+        content["subject"] = {"type": "Patient", "identifier": {"value": case.subject_reference}}
+    if known is not None and known.accession_number:
+        order = {"type": _identifier_type("ACSN"), "value": known.accession_number}
+        content["basedOn"] = [{"type": "ServiceRequest", "identifier": order}]
+    if known is not None and known.examined is not None:
+        content["effectiveDateTime"] = known.examined.isoformat()
+    return content
+
+
+def _identifier_type(code: str) -> dict[str, Any]:
+    return {"coding": [{"system": _IDENTIFIER_TYPES, "code": code}]}
 
 
 def _device(case: Report) -> dict[str, Any]:

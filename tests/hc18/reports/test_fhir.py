@@ -8,11 +8,11 @@ from fhir.resources.R4B.observation import Observation
 
 from fetal_hc import DISCLAIMER
 from fetal_hc.errors import MeasurementError
-from hc18.dicom import SourceReference
+from hc18.dicom import Identifiers, SourceReference
 from hc18.obstetrics.gestational_age import hadlock_1984, intergrowth_dating
 from hc18.obstetrics.growth import intergrowth_hc
 from hc18.reports.case import Report
-from hc18.reports.fhir import check_observation, to_fhir_json, to_fhir_observation
+from hc18.reports.fhir import check_observation, observation_urn, to_fhir_json, to_fhir_observation
 from tests.hc18.reports import reported
 
 SOURCE = SourceReference("1.2.840.10008.5.1.4.1.1.6.1", "1.2.3.4", "1.2.3", "1.2.3.9", 7)
@@ -176,3 +176,28 @@ def test_rules_beyond_the_library_are_checked(change: dict[str, Any], expected: 
     observation = Observation.model_validate({key: value for key, value in content.items() if value is not None})
     with pytest.raises(MeasurementError, match=expected):
         check_observation(observation)
+
+
+def test_patient_order_and_time_are_named_where_the_site_keeps_them() -> None:
+    known = Identifiers(
+        patient_name="Doe^Jane", patient_id="4711", issuer_of_patient_id="KLINIK", accession_number="A-9",
+        study_date="20260504", study_time="093000", utc_offset="+0200",
+    )  # fmt: skip
+    content = read(reported.accepted(identifiers=known, subject_reference="S-1"))
+    assert content["subject"]["identifier"]["value"] == "4711"
+    assert content["subject"]["identifier"]["assigner"] == {"display": "KLINIK"}
+    assert content["subject"]["display"] == "Doe, Jane"
+    assert content["basedOn"][0]["identifier"]["value"] == "A-9"
+    assert content["effectiveDateTime"] == "2026-05-04T09:30:00+02:00"
+
+
+def test_without_identifiers_there_is_no_effective_time_and_no_order() -> None:
+    content = read(reported.accepted(subject_reference="S-1"))
+    assert content["subject"] == {"type": "Patient", "identifier": {"value": "S-1"}}
+    assert not {"effectiveDateTime", "basedOn"} & set(content)
+
+
+def test_observation_keeps_its_name_when_it_is_signed_again() -> None:
+    first, again = reported.accepted(), reported.accepted(was_amended=True)
+    assert observation_urn(first) == observation_urn(again)
+    assert observation_urn(first) in [one.get("value") for one in read(first)["identifier"]]
