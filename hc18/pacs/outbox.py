@@ -5,14 +5,12 @@ A report leads back to its patient by the UIDs of its study, so nothing is queue
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
-import pydicom
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -28,8 +26,9 @@ from sqlalchemy import (
     update,
 )
 
-from hc18.pacs.archive import Archive, ArchiveError, deliver
+from hc18.pacs.archive import Archive, deliver
 from hc18.pacs.vault import Vault
+from hc18.pacs.web import ArchiveError
 from hc18.reviews.canonical import from_utc_text, to_utc_text
 from hc18.reviews.database import connect, reading, to_url, writing
 from hc18.reviews.store import now_utc
@@ -122,7 +121,7 @@ class Outbox:
         self._engine.dispose()
 
     def add(self, archive: Archive, content: bytes, *, case_id: int = 0, kind: str = "") -> bool:
-        """Queues the content of a DICOM file; False if the same object was queued for this archive before.
+        """Queues the content of a file; False if the same object was queued for this archive before.
 
         Args:
             archive: where it goes.
@@ -130,8 +129,7 @@ class Outbox:
             case_id: of the review store, for the page that lists the queue.
             kind: what it is, for that page.
         """
-        uid = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True).SOPInstanceUID
-        key = self._vault.fingerprint(f"{archive.name}|{uid}".encode())
+        key = self._vault.fingerprint(f"{archive.name}|{archive.identify(content)}".encode())
         row = {
             "key": key,
             "archive": archive.name,
@@ -218,7 +216,7 @@ class Outbox:
 
     def _attempt(self, archive: Archive, content: bytes, attempts: int) -> dict[str, object]:
         try:
-            deliver(archive, pydicom.dcmread(io.BytesIO(content)))
+            deliver(archive, content)
         except ArchiveError as error:
             if attempts >= self._most_attempts:
                 return {"reason": str(error), "state": OutboxState.FAILED.value}

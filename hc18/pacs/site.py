@@ -15,6 +15,7 @@ from typing import Any
 
 from fetal_hc.errors import ConfigError
 from hc18.pacs.archive import Archive, NetworkArchive, WebArchive
+from hc18.pacs.web import WebService
 
 SITE_VARIABLE = "FETAL_HC_PACS"
 _PORTS = range(1, 65536)
@@ -88,6 +89,7 @@ class Site:
         receiver: of images.
         archives: by name.
         reports: the way back.
+        fhir: server that gets the Observation of a signed case; None for none.
     """
 
     folder: Path
@@ -96,6 +98,7 @@ class Site:
     receiver: ReceiverSettings = field(default_factory=ReceiverSettings)
     archives: Mapping[str, Archive] = field(default_factory=dict)
     reports: ReportSettings = field(default_factory=ReportSettings)
+    fhir: WebService | None = None
 
     @property
     def destination(self) -> Archive | None:
@@ -103,9 +106,9 @@ class Site:
         return self.archives.get(self.reports.to)
 
     @property
-    def searchable(self) -> dict[str, WebArchive]:
+    def searchable(self) -> dict[str, WebService]:
         """The archives that can be searched, by name."""
-        return {name: archive for name, archive in self.archives.items() if isinstance(archive, WebArchive)}
+        return {name: known.service for name, known in self.archives.items() if isinstance(known, WebArchive)}
 
 
 def read_site(environment: Mapping[str, str] = os.environ) -> Site | None:
@@ -218,6 +221,7 @@ def _to_site(top: _Section, home: Path, environment: Mapping[str, str]) -> Site:
         receiver=_to_receiver(top.section("receiver")),
         archives=archives,
         reports=_to_reports(top.section("reports"), archives),
+        fhir=_to_fhir(top.section("fhir"), environment),
     )
     top.finish()
     if site.keep_patient and not site.keep_references:
@@ -228,14 +232,9 @@ def _to_site(top: _Section, home: Path, environment: Mapping[str, str]) -> Site:
 
 
 def _to_archive(section: _Section, environment: Mapping[str, str]) -> Archive:
-    url = section.take("url", str, "")
-    if url:
-        archive: Archive = WebArchive(
-            url,
-            token=section.secret("token_variable", environment),
-            user=section.take("user", str, ""),
-            password=section.secret("password_variable", environment),
-        )
+    service = _to_service(section, environment)
+    if service is not None:
+        archive: Archive = WebArchive(service)
     else:
         archive = NetworkArchive(
             section.needed("host"),
@@ -245,6 +244,20 @@ def _to_archive(section: _Section, environment: Mapping[str, str]) -> Archive:
         )
     section.finish()
     return archive
+
+
+def _to_fhir(section: _Section, environment: Mapping[str, str]) -> WebService | None:
+    found = _to_service(section, environment)
+    section.finish()
+    return found
+
+
+def _to_service(section: _Section, environment: Mapping[str, str]) -> WebService | None:
+    """The web service that a section describes; None if it names no `url`."""
+    url = section.take("url", str, "")
+    token, user = section.secret("token_variable", environment), section.take("user", str, "")
+    password = section.secret("password_variable", environment)
+    return WebService(url, token=token, user=user, password=password) if url else None
 
 
 def _to_receiver(section: _Section) -> ReceiverSettings:

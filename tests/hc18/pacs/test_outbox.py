@@ -14,13 +14,13 @@ import pytest
 import requests
 from cryptography.fernet import Fernet
 from dicomweb_client.api import DICOMwebClient
-from pydicom.dataset import Dataset
 
 from fetal_hc.errors import ConfigError
 from hc18.dicom import SourceReference
 from hc18.pacs.archive import Archive, NetworkArchive, WebArchive
 from hc18.pacs.outbox import Outbox, OutboxCounts, OutboxState
 from hc18.pacs.vault import KEY_VARIABLE
+from hc18.pacs.web import WebService
 from hc18.reports.dicom_sr import to_dicom_bytes, to_structured_report
 from tests.app.conftest import free_port
 from tests.hc18.reports import reported
@@ -49,7 +49,7 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Arch
         wait_for(f"http://127.0.0.1:{web}/system", server)
         yield {
             "network": NetworkArchive("127.0.0.1", network, "ORTHANC"),
-            "web": WebArchive(f"http://127.0.0.1:{web}/dicom-web"),
+            "web": WebArchive(WebService(f"http://127.0.0.1:{web}/dicom-web")),
         }
     finally:
         server.terminate()
@@ -89,7 +89,7 @@ def test_report_is_sent_and_found_in_the_archive(orthanc: dict[str, Archive], tm
 
 
 def test_failed_report_waits_through_a_restart_with_its_reason(tmp_path: Path) -> None:
-    away, now = WebArchive(f"http://127.0.0.1:{free_port()}"), datetime(2026, 1, 1, tzinfo=UTC)
+    away, now = WebArchive(WebService(f"http://127.0.0.1:{free_port()}")), datetime(2026, 1, 1, tzinfo=UTC)
     first = Outbox(tmp_path / "outbox.db", clock=lambda: now)
     first.add(away, report("waits"))
     first.close()
@@ -122,13 +122,16 @@ class PretendedArchive:
     def __init__(self, *, keeps: bool, held: set[str]) -> None:
         self.keeps, self.held, self.n_sent = keeps, held, 0
 
-    def send(self, dataset: Dataset) -> None:
+    def identify(self, content: bytes) -> str:
+        return str(pydicom.dcmread(io.BytesIO(content)).SOPInstanceUID)
+
+    def send(self, content: bytes) -> None:
         self.n_sent += 1
         if self.keeps:
-            self.held.add(str(dataset.SOPInstanceUID))
+            self.held.add(self.identify(content))
 
-    def holds(self, dataset: Dataset) -> bool:
-        return str(dataset.SOPInstanceUID) in self.held
+    def holds(self, content: bytes) -> bool:
+        return self.identify(content) in self.held
 
 
 def test_archive_that_says_yes_and_keeps_nothing_does_not_count(tmp_path: Path) -> None:
@@ -145,9 +148,9 @@ def test_object_that_another_process_is_sending_is_left_to_it(tmp_path: Path) ->
     class Overtaken(PretendedArchive):
         """Another process looks for due objects while this one is sending."""
 
-        def send(self, dataset: Dataset) -> None:
+        def send(self, content: bytes) -> None:
             assert other.send_due(self) == OutboxCounts(waiting=1, sent=0)
-            super().send(dataset)
+            super().send(content)
 
     archive, outbox = Overtaken(keeps=True, held=set()), Outbox(tmp_path / "outbox.db")
     outbox.add(archive, report("shared"))
@@ -162,7 +165,7 @@ def test_object_that_another_process_is_sending_is_left_to_it(tmp_path: Path) ->
 )
 def test_address_with_a_password_or_without_a_scheme_is_refused(url: str) -> None:
     with pytest.raises(ConfigError) as error:
-        WebArchive(url)
+        WebService(url)
     assert "secret" not in str(error.value)
 
 

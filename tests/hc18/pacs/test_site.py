@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from fetal_hc.errors import ConfigError
-from hc18.pacs.archive import NetworkArchive, WebArchive
+from hc18.pacs.archive import NetworkArchive
 from hc18.pacs.site import SITE_VARIABLE, Peer, ReportKind, read_site
+from hc18.pacs.web import WebService
 
 WHOLE = """
 folder = "state"
@@ -33,6 +34,10 @@ password_variable = "WEB_PASSWORD"
 to = "pacs"
 kinds = ["tid5000"]
 attempts = 3
+
+[fhir]
+url = "https://fhir.example.org/r4"
+token_variable = "FHIR_TOKEN"
 """
 
 
@@ -43,16 +48,18 @@ def read(tmp_path: Path, text: str, **environment: str) -> object:
 
 def test_whole_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "site.toml").write_text(WHOLE, encoding="utf-8")
-    site = read_site({SITE_VARIABLE: str(tmp_path / "site.toml"), "WEB_PASSWORD": "geheim"})
+    site = read_site({SITE_VARIABLE: str(tmp_path / "site.toml"), "WEB_PASSWORD": "geheim", "FHIR_TOKEN": "marke"})
     assert site is not None
     assert site.folder == tmp_path / "state"
     assert site.receiver.peers == (Peer("US1", "10.0.0.5"),)
     assert site.receiver.port == 11113
     assert site.destination == NetworkArchive("pacs.example.org", 104, "PACS")
-    assert site.searchable == {"web": WebArchive("https://pacs.example.org/dicom-web", "", "reader", "geheim")}
+    assert site.searchable == {"web": WebService("https://pacs.example.org/dicom-web", "", "reader", "geheim")}
+    assert site.fhir == WebService("https://fhir.example.org/r4", token="marke")
     assert site.reports.kinds == (ReportKind.TID5000,)
     assert not site.keep_patient
     assert "geheim" not in repr(site)
+    assert "marke" not in repr(site)
 
 
 def test_no_variable_means_no_archive() -> None:
@@ -78,7 +85,7 @@ def test_no_variable_means_no_archive() -> None:
 def test_wrong_setting_is_named_with_its_place(tmp_path: Path, wrong: str, right: str, message: str) -> None:
     assert wrong in WHOLE
     with pytest.raises(ConfigError, match=message):
-        read(tmp_path, WHOLE.replace(wrong, right), WEB_PASSWORD="geheim")
+        read(tmp_path, WHOLE.replace(wrong, right), WEB_PASSWORD="geheim", FHIR_TOKEN="marke")
 
 
 def test_secret_that_is_not_set_is_named(tmp_path: Path) -> None:
