@@ -15,12 +15,12 @@ from streamlit.runtime import get_instance
 
 from hc18.geometry.contour import mask_edge_points
 from hc18.measurement.head_model import bundled_model_path, load_model
+from hc18.reviews.database import usual_store
 from hc18.reviews.measuring import Model, read_model
 from hc18.reviews.models import CaseId, CaseState
 from hc18.reviews.pictures import from_png
 from hc18.reviews.store import ReviewStore
 
-STORE_VARIABLE = "FETAL_HC_STORE"
 BATCHES_VARIABLE = "FETAL_HC_BATCHES"
 _THREADS = 2  # of the network: one image at a time and per person
 _PICTURES = 64  # cases kept in memory, about 2 MB each
@@ -139,18 +139,9 @@ def media_url(content: bytes, media_type: str, place: str) -> str:
 
 
 def settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings that environment variables give.
-
-    FETAL_HC_STORE is `fetal-hc/reviews.db` in the user's data folder by default; FETAL_HC_BATCHES has no default.
-    """
+    """The settings that environment variables give; FETAL_HC_BATCHES has no default."""
     batches = environment.get(BATCHES_VARIABLE)
     return Settings(
-        store=environment.get(STORE_VARIABLE) or str(_data_folder(environment) / "fetal-hc" / "reviews.db"),
+        store=usual_store(environment),
         batches=Path(batches).resolve() if batches else None,
     )
-
-
-def _data_folder(environment: Mapping[str, str]) -> Path:
-    """The XDG data folder of the user."""
-    named = environment.get("XDG_DATA_HOME")
-    return Path(named) if named else Path.home() / ".local" / "share"

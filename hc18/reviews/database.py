@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from hc18.reviews.models import StoreBusy, StoreDamaged, StoreError
 
+STORE_VARIABLE = "FETAL_HC_STORE"
 BUSY_TIMEOUT_MS = 5000
 _WRITER_OPTION = "fetal_hc_writer"
 _WRITER_LOCK = 0x66_65_74_61_6C_68_63  # "fetalhc"; PostgreSQL's advisory locks are numbers
@@ -20,6 +22,13 @@ _WRITER_LOCK = 0x66_65_74_61_6C_68_63  # "fetalhc"; PostgreSQL's advisory locks 
 _LOCKED = frozenset({"SQLITE_BUSY", "SQLITE_BUSY_RECOVERY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED", "55P03"})
 _DAMAGED = frozenset({"SQLITE_CORRUPT", "SQLITE_CORRUPT_INDEX", "XX001", "XX002", "42P01", "42703"})
 _DAMAGED_WORDS = ("no such table", "no such column", "malformed database schema")  # SQLite has no code for these
+
+
+def usual_store(environment: Mapping[str, str] = os.environ) -> str:
+    """The store that FETAL_HC_STORE names, by default `fetal-hc/reviews.db` in the user's data folder (XDG)."""
+    named = environment.get("XDG_DATA_HOME")
+    folder = Path(named) if named else Path.home() / ".local" / "share"
+    return environment.get(STORE_VARIABLE) or str(folder / "fetal-hc" / "reviews.db")
 
 
 def to_url(store: str) -> URL:

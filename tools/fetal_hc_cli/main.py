@@ -39,6 +39,7 @@ FETAL_HC = (
     Command("convert-negatives", "convert_no_head", "convert images without a head to COCO JSON"),
     Command("convert-external", "convert_external_heads", "convert heads of other hospitals to COCO JSON"),
     Command("app", "app", "start the reviewer app in the browser", "app"),
+    Command("receive", "receive", "receive images from scanners and archives, measure them, send reports back", "pacs"),
     Command("verify", "verify_reviews", "check that nobody changed the record of a review store", "app"),
     Command("train", "training.train_net", "train a model, or evaluate one", "train"),
     Command("cross-validate", "training.cross_validate", "train and score one configuration on every fold", "train"),
