@@ -103,8 +103,7 @@ def take_in(inbox: Inbox, store: ReviewStore, model: Model, pool: ThreadPoolExec
     for key in begun.remove:
         spool.remove(key)
     measured = list(pool.map(lambda due: _measure(model, *due), begun.due))
-    finished = _register(store, measured)
-    inbox.finish(finished)
+    finished = inbox.finish(_register(store, measured))
     for result in finished:
         spool.keep(result.arrival.key) if result.is_kept else spool.remove(result.arrival.key)
     states = [result.state for result in finished]
