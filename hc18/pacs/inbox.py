@@ -94,7 +94,9 @@ class Inbox:
 
         An object that is finished need not. Another content under a UID that is known waits for a person.
         """
-        due, keep, remove = [], [], []
+        due: list[tuple[Arrival, int]] = []
+        keep: list[str] = []
+        remove: list[str] = []
         with writing(self._engine) as connection:
             for arrival in arrivals:
                 row = connection.execute(select(INSTANCES).where(INSTANCES.c.key == arrival.key)).one_or_none()

@@ -16,7 +16,6 @@ from datetime import datetime
 from pydicom.uid import UID, AllTransferSyntaxes
 from pynetdicom import AE, evt
 from pynetdicom.events import Event
-from pynetdicom.sop_class import Verification
 
 from fetal_hc.errors import ConfigError
 from hc18.pacs.site import Peer, ReceiverSettings
@@ -24,6 +23,7 @@ from hc18.pacs.spool import Spool, SpoolFull, key_of
 from hc18.pacs.vault import Vault
 from hc18.reviews.store import now_utc
 
+_VERIFICATION = UID("1.2.840.10008.1.1")
 _ULTRASOUND = (
     "1.2.840.10008.5.1.4.1.1.3",  # multi-frame, retired
     "1.2.840.10008.5.1.4.1.1.3.1",
@@ -67,10 +67,10 @@ def receiving(
     entity.acse_timeout = entity.dimse_timeout = _TIMEOUT_SECONDS
     entity.network_timeout = _IDLE_SECONDS
     entity.maximum_pdu_size = 0  # as long as the sender likes
-    entity.add_supported_context(Verification)
+    entity.add_supported_context(_VERIFICATION)
     for sop_class in _ULTRASOUND:
         entity.add_supported_context(UID(sop_class), [UID(syntax) for syntax in AllTransferSyntaxes])
-    handlers = [
+    handlers: list[evt.EventHandlerType] = [
         (evt.EVT_REQUESTED, _refuse_strangers, [settings.peers, say]),
         (evt.EVT_C_STORE, _store, [spool, vault, say, clock]),
         (evt.EVT_ABORTED, _tell_aborted, [say]),
@@ -116,7 +116,7 @@ def _refuse_strangers(event: Event, peers: tuple[Peer, ...], say: Callable[[str]
 
 def _store(event: Event, spool: Spool, vault: Vault, say: Callable[[str], None], clock: Callable[[], datetime]) -> int:
     """Puts an object on the disk and says with what status."""
-    uid = str(event.request.AffectedSOPInstanceUID or "")
+    uid = str(getattr(event.request, "AffectedSOPInstanceUID", "") or "")
     sender = event.assoc.requestor.ae_title.strip()
     if not uid:
         say(f"refused an object from {sender}: it has no UID")
