@@ -9,10 +9,12 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from dicomweb_client.api import DICOMwebClient
+from requests.adapters import HTTPAdapter
 
 from fetal_hc.errors import ConfigError, FetalHCError
 
@@ -53,6 +55,8 @@ class WebService:
     def session(self) -> requests.Session:
         """A session that is logged in."""
         session = requests.Session()
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _LiteralWildcards())
         if self.token:
             session.headers["Authorization"] = f"Bearer {self.token}"
         session.auth = (self.user, self.password) if self.user else None
@@ -78,3 +82,14 @@ class WebService:
             reason = type(error).__name__ if code is None else f"HTTP {code}"
             message = f"{self.url}: the server refused or is away ({reason}); check address and login"
             raise ArchiveError(message) from None
+
+
+class _LiteralWildcards(HTTPAdapter):
+    """Sends the wildcards of a search as they are, as URLs allow: some archives do not decode them (Orthanc 1.10)."""
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **values: Any) -> requests.Response:
+        """Sends a request."""
+        if request.url:
+            path, mark, query = request.url.partition("?")
+            request.url = path + mark + query.replace("%2A", "*").replace("%3F", "?")
+        return super().send(request, *args, **values)

@@ -1,17 +1,12 @@
 """Reports go through the queue to a real Orthanc by both ways, and are confirmed there."""
 
 import io
-import json
-import shutil
-import subprocess
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pydicom
 import pytest
-import requests
 from cryptography.fernet import Fernet
 from dicomweb_client.api import DICOMwebClient
 
@@ -23,48 +18,17 @@ from hc18.pacs.vault import KEY_VARIABLE
 from hc18.pacs.web import WebService
 from hc18.reports.dicom_sr import to_dicom_bytes, to_structured_report
 from tests.app.conftest import free_port
+from tests.hc18.pacs.orthanc_server import running_orthanc
 from tests.hc18.reports import reported
 
 SOURCE = SourceReference("1.2.840.10008.5.1.4.1.1.6.1", "1.2.3.4", "1.2.3", "1.2.3.9")
-PLUGINS = Path("/usr/share/orthanc/plugins")
 
 
 @pytest.fixture(scope="module")
 def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Archive]]:
     """The two ways into a running Orthanc."""
-    program = shutil.which("Orthanc")
-    if program is None or not list(PLUGINS.glob("libOrthancDicomWeb*")):
-        pytest.skip("no Orthanc with DICOMweb: install the Debian packages orthanc and orthanc-dicomweb")
-    folder = tmp_path_factory.mktemp("orthanc")
-    web, network = free_port(), free_port()
-    settings = {
-        "StorageDirectory": str(folder), "IndexDirectory": str(folder), "HttpPort": web, "DicomPort": network,
-        "DicomAlwaysAllowFind": True, "AuthenticationEnabled": False, "Plugins": [str(PLUGINS)],
-        "DicomWeb": {"Enable": True},
-    }  # fmt: skip
-    (folder / "orthanc.json").write_text(json.dumps(settings), encoding="utf-8")
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([program, str(folder / "orthanc.json")], stdout=log, stderr=log)
-    try:
-        wait_for(f"http://127.0.0.1:{web}/system", server)
-        yield {
-            "network": NetworkArchive("127.0.0.1", network, "ORTHANC"),
-            "web": WebArchive(WebService(f"http://127.0.0.1:{web}/dicom-web")),
-        }
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
-
-
-def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(200):
-        try:
-            if requests.get(url, timeout=2).ok:
-                return
-        except requests.ConnectionError:
-            assert server.poll() is None, "Orthanc ended"
-        time.sleep(0.1)
-    raise AssertionError("Orthanc did not start within 20 s")
+    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as running:
+        yield {"network": running.network, "web": running.web}
 
 
 @pytest.fixture(autouse=True)
