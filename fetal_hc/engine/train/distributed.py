@@ -27,6 +27,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from fetal_hc.errors import ConfigError, FetalHCError
 
+# Processes are forked from a server that has imported these once; no name of this project, since the server knows only
+# the installed one. Windows has no such server.
+_PRELOADED = ["torch", "torchvision", "timm", "sklearn.metrics", "torch.utils.tensorboard"]
+_START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+
 
 def is_active() -> bool:
     """Whether this process is one of a group."""
@@ -171,8 +176,8 @@ def launch(
 ) -> int:
     """Exit code of `function(*arguments)`, run here or in `n_processes` new processes of this machine.
 
-    Under torchrun (RANK is set) the processes exist already, and the function runs here. SIGTERM and SIGINT reach the
-    started processes as SIGTERM.
+    One process of this machine is this one. Under torchrun (RANK is set) the processes exist already, and the function
+    runs here as well. SIGTERM and SIGINT reach the started processes as SIGTERM.
 
     Raises:
         ConfigError: if `n_processes` is below 1, or the URL of `machines` is malformed.
@@ -190,9 +195,14 @@ def launch(
         "MASTER_ADDR": host,
         "MASTER_PORT": str(port),
     }
-    messages = multiprocessing.get_context("spawn").SimpleQueue()
+    if n_processes == 1:
+        with _environment(environment, machines.rank, 0):
+            return function(*arguments)
+    start = multiprocessing.get_context(_START_METHOD)
+    start.set_forkserver_preload(_PRELOADED)
+    messages = start.SimpleQueue()
     child_arguments = (function, n_processes * machines.rank, environment, arguments, messages)
-    context = start_processes(_child, child_arguments, n_processes, join=False, start_method="spawn")
+    context = start_processes(_child, child_arguments, n_processes, join=False, start_method=_START_METHOD)
 
     def forward(_signal_number: int, _frame: FrameType | None) -> None:
         for process in context.processes:
@@ -220,11 +230,27 @@ def _child(
     arguments: tuple[Any, ...],
     messages: SimpleQueue[str],
 ) -> None:
-    """Body of one started process: names the group in the environment, runs, and exits with the function's code."""
-    os.environ.update(environment, RANK=str(first_rank + local_rank), LOCAL_RANK=str(local_rank))
-    try:
-        code = function(*arguments)
-    except FetalHCError as error:
-        messages.put(str(error))
-        code = 2
+    """Body of one started process: runs in the group and exits with the function's code."""
+    with _environment(environment, first_rank + local_rank, local_rank):
+        try:
+            code = function(*arguments)
+        except FetalHCError as error:
+            messages.put(str(error))
+            code = 2
     sys.exit(code)
+
+
+@contextmanager
+def _environment(group: dict[str, str], rank: int, local_rank: int) -> Iterator[None]:
+    """Names the group and this process in the environment, as torchrun does, for the length of the block."""
+    names = {**group, "RANK": str(rank), "LOCAL_RANK": str(local_rank)}
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(names)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,4 +1,4 @@
-"""What each process of the tests in test_distributed.py does; started by torchrun or by `launch`."""
+"""What each process of the tests in test_distributed.py does; started by `launch`."""
 
 import os
 import sys
@@ -10,6 +10,7 @@ from fetal_hc.engine.checkpoints import checkpoint
 from fetal_hc.engine.train import distributed
 from fetal_hc.engine.train.trainer import Trainer
 from fetal_hc.errors import ConfigError
+from tests.fetal_hc.engine.collective_worker import collect
 from tests.fetal_hc.engine.gradient_worker import write_gradients
 from tests.fetal_hc.engine.toy import ToyLoader, ToyModel, toy_config
 
@@ -25,27 +26,22 @@ def train(output_dir: str) -> int:
         return Trainer(cfg, model, loader, torch.device("cpu")).train()
 
 
-def train_and_collect(output_dir: str) -> int:
-    """Trains, then leaves what the collective helpers gave in a file per process."""
+def train_and_differentiate(output_dir: str) -> int:
+    """Trains, then saves the gradients of a Mask R-CNN. One start of the processes serves both."""
     with distributed.process_group("cpu"):
         code = train(output_dir)
-        rank = distributed.rank()
-        gathered = distributed.all_gather_objects({"rank": rank})
-        mean = distributed.all_reduce_mean(torch.tensor([float(rank), 1.0])).tolist()
-        model = torch.nn.BatchNorm1d(1)
-        model.running_mean.fill_(float(rank + 5))
-        distributed.broadcast_buffers(model)
-        text = f"{gathered} {mean} {float(model.running_mean)} {distributed.is_main()}"
-        (Path(output_dir) / f"rank_{rank}.txt").write_text(text)
-    return code
-
-
-def train_collect_and_differentiate(output_dir: str) -> int:
-    """Does `train_and_collect`, then saves the gradients of a Mask R-CNN. One start of the processes serves both."""
-    with distributed.process_group("cpu"):
-        code = train_and_collect(output_dir)
         write_gradients(Path(output_dir) / "gradients.pth")
     return code
+
+
+def take_part(output_dir: str, machines: distributed.Machines) -> None:
+    """The part of one machine, with one process, in a training."""
+    sys.exit(distributed.launch(_train_and_collect, 1, (output_dir,), machines))
+
+
+def _train_and_collect(output_dir: str) -> int:
+    with distributed.process_group("cpu"):
+        return train(output_dir) or collect(output_dir)
 
 
 def stop_at_once(output_dir: str) -> int:
@@ -70,7 +66,3 @@ def _terminating(original):
             yield batch
 
     return batches
-
-
-if __name__ == "__main__":
-    sys.exit(globals()[sys.argv[1]](sys.argv[2]))

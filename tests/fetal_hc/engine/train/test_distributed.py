@@ -1,5 +1,6 @@
 """Two processes on the CPU (gloo), started by torchrun and by `launch`."""
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -16,18 +17,14 @@ from fetal_hc.engine.train.events import read_metrics
 from fetal_hc.errors import ConfigError, FetalHCError
 from tests.fetal_hc.engine import distributed_worker, gradient_worker
 
+COMMON = "[{'rank': 0}, {'rank': 1}] [0.5, 1.0] 5.0"
+
 
 @pytest.fixture(scope="module")
-def two_process_output(repository_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Output of `train_collect_and_differentiate` in two processes of torchrun."""
+def two_process_output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Output of `train_and_differentiate` in two launched processes."""
     output_dir = tmp_path_factory.mktemp("two")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["-m", "tests.fetal_hc.engine.distributed_worker", "train_collect_and_differentiate", str(output_dir)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(
-        command, cwd=repository_root, env=environment, capture_output=True, text=True, timeout=600, check=False
-    )
-    assert result.returncode == 0, result.stderr
+    assert distributed.launch(distributed_worker.train_and_differentiate, 2, (str(output_dir),)) == 0
     return output_dir
 
 
@@ -44,10 +41,16 @@ def test_two_processes_train_as_one_with_the_same_global_batch(two_process_outpu
     assert len(two["random_state"]) == 2
 
 
-def test_collective_helpers_give_every_process_the_same(two_process_output: Path) -> None:
-    common = "[{'rank': 0}, {'rank': 1}] [0.5, 1.0] 5.0"
-    assert (two_process_output / "rank_0.txt").read_text() == f"{common} True"
-    assert (two_process_output / "rank_1.txt").read_text() == f"{common} False"
+def test_collective_helpers_give_every_process_of_torchrun_the_same(repository_root: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["-m", "tests.fetal_hc.engine.collective_worker", str(tmp_path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(
+        command, cwd=repository_root, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "rank_0.txt").read_text() == f"{COMMON} True"
+    assert (tmp_path / "rank_1.txt").read_text() == f"{COMMON} False"
 
 
 def test_only_the_first_process_writes_metrics(two_process_output: Path) -> None:
@@ -94,18 +97,18 @@ def test_two_machines_of_one_process_each_train_as_one_group(tmp_path: Path) -> 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    code = (
-        "import sys; from fetal_hc.engine.train.distributed import Machines, launch; "
-        "from tests.fetal_hc.engine.distributed_worker import train_and_collect as work; "
-        "sys.exit(launch(work, 1, (sys.argv[3],), Machines(2, int(sys.argv[1]), sys.argv[2])))"
-    )
-    commands = [[sys.executable, "-c", code, str(rank), url, str(tmp_path)] for rank in range(2)]
-    repository = Path(__file__).resolve().parents[4]
-    running = [subprocess.Popen(command, cwd=repository, stderr=subprocess.PIPE, text=True) for command in commands]
-    for process in running:
-        _, errors = process.communicate(timeout=300)
-        assert process.returncode == 0, errors
-    assert (tmp_path / "rank_1.txt").read_text() == "[{'rank': 0}, {'rank': 1}] [0.5, 1.0] 5.0 False"
+    machines = [
+        multiprocessing.get_context("forkserver").Process(
+            target=distributed_worker.take_part, args=(str(tmp_path), distributed.Machines(2, rank, url))
+        )
+        for rank in range(2)
+    ]
+    for machine in machines:
+        machine.start()
+    for machine in machines:
+        machine.join(300)
+        assert machine.exitcode == 0
+    assert (tmp_path / "rank_1.txt").read_text() == f"{COMMON} False"
 
 
 def test_machines_need_an_address() -> None:
