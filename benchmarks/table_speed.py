@@ -1,6 +1,6 @@
 """Time and memory of a table of a million rows: good, with a bad value in every row, and with uneven rows.
 
-It reads tables of pixel sizes and submissions.
+It reads tables of pixel sizes, and reads and checks submissions.
 
     python -m benchmarks.table_speed [--rows 1000000]
 
@@ -18,12 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fetal_hc_cli import new_parser
+from hc18.dataset.submission import SUBMISSION_COLUMNS
 
 MAX_SECONDS = 10.0  # of processor time, which hardly depends on what else the machine does
 MAX_MEGABYTES = 650
 MAX_SUBMISSION_MEGABYTES = 900  # a million ellipses and their names remain
 SIZES = {"good": "0.125", "a bad value in every row": "bad", "a comma too many in every row": "0,125"}
-SUBMISSIONS = {"good": "50,50,40,30,0.5", "a bad value in every row": "50,50,bad,30,0.5"}
+SUBMISSIONS = {
+    "good": "50,50,40,30,0.5",
+    "a bad value in every row": "50,50,bad,30,0.5",
+}
+CHECKED = {**SUBMISSIONS, "a size in every row that no head has": "50,50,400,300,0.5"}
 _SCRIPT = """
 import sys, time
 from hc18.dataset.pixel_size_table import read_pixel_size_table
@@ -32,6 +37,16 @@ table = read_pixel_size_table(sys.argv[1])
 seconds = time.process_time() - started
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM:"))
 print(len(table.rows), table.n_problems, len(table.problems), seconds, int(peak.split()[1]) // 1000)
+"""
+_CHECK_SCRIPT = """
+import sys, time
+from hc18.dataset.submission import check_submission
+names = [line.split(",")[0] for line in open(sys.argv[1])][1:]
+started = time.process_time()
+n_problems = len(check_submission(sys.argv[1], names))
+seconds = time.process_time() - started
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM:"))
+print(len(names), n_problems, n_problems, seconds, int(peak.split()[1]) // 1000)
 """
 _SUBMISSION_SCRIPT = """
 import sys, time
@@ -84,6 +99,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name, values in SUBMISSIONS.items():
             reading = read_submission_once(path, options.rows, values)
             is_within &= _report(f"submission, {name}", reading, MAX_SUBMISSION_MEGABYTES)
+        for name, values in CHECKED.items():
+            reading = check_submission_once(path, options.rows, values)
+            is_within &= _report(f"check of a submission, {name}", reading, MAX_SUBMISSION_MEGABYTES)
     return 0 if is_within else 1
 
 
@@ -94,8 +112,12 @@ def read_once(path: Path, n_rows: int, size: str) -> TableReading:
 
 def read_submission_once(path: Path, n_rows: int, values: str) -> TableReading:
     """Writes a submission with the same values in every row, and reads it in a process of its own."""
-    header = "filename,center_x_mm,center_y_mm,semi_axes_a_mm,semi_axes_b_mm,angle_rad"
-    return _read(path, header, n_rows, values, _SUBMISSION_SCRIPT)
+    return _read(path, ",".join(SUBMISSION_COLUMNS), n_rows, values, _SUBMISSION_SCRIPT)
+
+
+def check_submission_once(path: Path, n_rows: int, values: str) -> TableReading:
+    """Writes such a submission and checks it, against a table of the same images, in a process of its own."""
+    return _read(path, ",".join(SUBMISSION_COLUMNS), n_rows, values, _CHECK_SCRIPT)
 
 
 def _read(path: Path, header: str, n_rows: int, values: str, script: str) -> TableReading:

@@ -13,7 +13,8 @@ import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -30,16 +31,26 @@ from fetal_hc.io.tables import (
     parse_table,
     read_table_text,
     to_csv_text,
-    to_number,
     to_numbers,
     uncounted_problems,
 )
-from hc18.geometry.ellipse import Ellipse
+from hc18.geometry.ellipse import Ellipse, circumference
 from hc18.obstetrics.growth import PLAUSIBLE_AXIS_RATIO, PLAUSIBLE_HC_MM, is_plausible_hc, is_too_flat
 
 SUBMISSION_COLUMNS = ("filename", "center_x_mm", "center_y_mm", "semi_axes_a_mm", "semi_axes_b_mm", "angle_rad")
 
 PLAUSIBLE_CENTER_MM = (0.0, 500.0)  # the deepest fetal scans show 300 mm
+
+# What is wrong with a row, after the file and the line; filled in with its cells.
+_FINDINGS = {
+    "bad_filename": ", 'filename': '{filename}'; expected the bare name of an image",
+    "bad_number": ", '{column}': '{cell}' is not a finite number; expected a decimal number; an image without a "
+    "measurement has no row",
+    "bad_axes": ", 'semi_axes_a_mm', 'semi_axes_b_mm': {semi_axes_a_mm}, {semi_axes_b_mm}; expected a >= b > 0; "
+    "exchange them and turn the angle by pi/2",
+    "bad_angle": ", 'angle_rad': {angle_rad}; expected [0, pi); reduce it modulo pi",
+    "duplicate_row": ": '{filename}' already has a row; expected every image once; delete one of the two rows",
+}
 
 _DECIMALS = 6  # of a mm
 _ANGLE_DECIMALS = 8  # of a radian; 3.14159265 < pi, so rounding never leaves [0, pi), as 6 decimals would
@@ -105,11 +116,11 @@ def read_submission(path: str | os.PathLike[str]) -> dict[str, Ellipse]:
     Raises:
         DatasetError: lists every row that is not a file name with an ellipse in the challenge's convention.
     """
-    ellipses, problems = _parse(Path(path))
+    rows, problems = _parse(Path(path))
     problems = [problem for problem in problems if problem.kind not in _TEXT_ONLY_KINDS]
     if problems:
         raise_problems(DatasetError, [problem.message for problem in problems], f"{path} is not a valid submission")
-    return ellipses
+    return dict(zip(rows.names, map(Ellipse, *rows.numbers.T.tolist()), strict=True))
 
 
 def check_submission(path: str | os.PathLike[str], filenames: Sequence[str]) -> list[Problem]:
@@ -123,26 +134,26 @@ def check_submission(path: str | os.PathLike[str], filenames: Sequence[str]) -> 
         filenames: all images, in the order of the challenge's table.
     """
     table = Path(path)
-    ellipses, problems = _parse(table)
+    rows, problems = _parse(table)
+    found, expected = set(rows.names), set(filenames)
     problems += [
         Problem(
             "missing_row",
             f"{table}: no row for '{name}'; expected one row per test image; measure the image, by hand if need be",
         )
         for name in filenames
-        if name not in ellipses
+        if name not in found
     ]
-    expected = set(filenames)
     unknown = (
         Problem(
             "unknown_row", f"{table}: '{name}' is not among the {len(filenames)} images of the table; remove the row"
         )
-        for name in ellipses
+        for name in rows.names
         if name not in expected
     )
     problems += first_problems(str(table), unknown)
-    present = [name for name in ellipses if name in expected]
-    ordered = [name for name in filenames if name in ellipses]
+    present = [name for name in rows.names if name in expected]
+    ordered = [name for name in filenames if name in found]
     if present != ordered:
         first, wanted = next((name, other) for name, other in zip(present, ordered, strict=False) if name != other)
         problems.append(
@@ -151,10 +162,17 @@ def check_submission(path: str | os.PathLike[str], filenames: Sequence[str]) -> 
                 f"{table}: '{first}' stands where '{wanted}' is expected; sort the rows as in the challenge's table",
             )
         )
-    implausible = (
-        problem for name, ellipse in ellipses.items() for problem in implausible_problems(f"{table}, '{name}'", ellipse)
-    )
-    return problems + first_problems(str(table), implausible)
+    return problems + _implausible_rows(str(table), rows)
+
+
+def _implausible_rows(table: str, rows: _Rows) -> list[Problem]:
+    """Warnings for the first rows whose values no fetal head has, and how many there are if there are more."""
+    found = np.column_stack(_implausibility(rows.numbers))
+    problems: list[Problem] = []
+    for index in np.flatnonzero(found.any(axis=1))[:MOST_PROBLEMS].tolist():
+        ellipse = Ellipse(*rows.numbers[index].tolist())
+        problems += implausible_problems(f"{table}, '{rows.names[index]}'", ellipse)
+    return problems[:MOST_PROBLEMS] + uncounted_problems(table, int(found.sum()), is_fatal=False)
 
 
 def to_submission_row(filename: str, ellipse: Ellipse) -> list[str]:
@@ -167,54 +185,94 @@ def to_submission_row(filename: str, ellipse: Ellipse) -> list[str]:
     ]
 
 
-def _parse(path: Path) -> tuple[dict[str, Ellipse], list[Problem]]:
-    """The valid rows of a submission and every problem of its format."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows:
+    """The usable rows of a submission: their `names`, and their `numbers` (n, 5) as the columns have them."""
+
+    names: list[str]
+    numbers: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fault:
+    """Something that can be wrong with a row: a kind of `_FINDINGS`, and `is_in` (n,) bool, which rows have it."""
+
+    kind: str
+    is_in: NDArray[np.bool_]
+    column: str = SUBMISSION_COLUMNS[0]
+
+
+def _parse(path: Path) -> tuple[_Rows, list[Problem]]:
+    """The usable rows of a submission and every problem of its format."""
     what, remedy = "a submission CSV", "write it again"
+    none = _Rows([], np.empty((0, 5)))
     text = read_table_text(path, what=what, remedy=remedy)
     if isinstance(text, Problem):
-        return {}, [text]
+        return none, [text]
     problems = _text_problems(path, text)
     table = parse_table(text, str(path), (), SUBMISSION_COLUMNS, what=what, remedy=remedy, strip=False)
     if table.problems:
-        return {}, [*problems, *table.problems]
+        return none, [*problems, *table.problems]
     if table.header != SUBMISSION_COLUMNS:
         finding = f"{path}, row 1: {list(table.header)}; expected {','.join(SUBMISSION_COLUMNS)} and no index column"
-        return {}, [*problems, Problem("bad_header", f"{finding}; write it again", row=1)]
+        return none, [*problems, Problem("bad_header", f"{finding}; write it again", row=1)]
+    names = table.column(SUBMISSION_COLUMNS[0]).tolist()
     numbers = np.column_stack([to_numbers(table.column(column)) for column in SUBMISSION_COLUMNS[1:]])
-    is_good = _are_usable(table, numbers)
-    problems += _row_problems(table, is_good)
-    names = table.column(SUBMISSION_COLUMNS[0])[is_good].tolist()
-    del table  # a million rows fill half a GB
-    ellipses = map(Ellipse, *numbers[is_good].T.tolist())
-    return dict(zip(names, ellipses, strict=True)), problems
+    faults = _find_faults(table, names, numbers)
+    is_good = ~_any(faults)
+    problems += _row_problems(table, faults)
+    return _Rows(list(compress(names, is_good.tolist())), numbers[is_good]), problems
 
 
-def _are_usable(table: Table, numbers: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which rows have an ellipse, the first of each name; `numbers` are (n, 5) and NaN where a cell is none."""
-    names = table.column(SUBMISSION_COLUMNS[0])
+def _find_faults(table: Table, names: Sequence[str], numbers: NDArray[np.float64]) -> list[_Fault]:
+    """Everything that can be wrong with the rows; `numbers` are (n, 5) and NaN where a cell is none."""
+    is_even = (table.n_fields == len(table.header)).to_numpy()
+    is_bare = np.fromiter(map(_is_bare_name, names), dtype=bool, count=len(names))
+    faults = [_Fault("field_count", ~is_even), _Fault("bad_filename", is_even & ~is_bare)]
+    faults += [
+        _Fault("bad_number", is_even & np.isnan(values), column)
+        for column, values in zip(SUBMISSION_COLUMNS[1:], numbers.T, strict=True)
+    ]
+    is_complete = ~_any(faults)
     axis_a, axis_b, angle = numbers[:, 2:].T
-    is_good: NDArray[np.bool_] = np.isfinite(numbers).all(axis=1) & (axis_a >= axis_b) & (axis_b > 0.0)
-    is_good &= (angle >= 0.0) & (angle < math.pi) & (table.n_fields == len(table.header)).to_numpy()
-    is_good &= np.fromiter(map(_is_bare_name, names), dtype=bool, count=len(names))
-    is_good[is_good] = ~names[is_good].duplicated().to_numpy()
-    return is_good
+    faults += [
+        _Fault("bad_axes", is_complete & ~((axis_a >= axis_b) & (axis_b > 0.0))),
+        _Fault("bad_angle", is_complete & ~((angle >= 0.0) & (angle < math.pi))),
+    ]
+    return [*faults, _Fault("duplicate_row", _follow_their_like(names, ~_any(faults)))]
 
 
-def _row_problems(table: Table, is_good: NDArray[np.bool_]) -> list[Problem]:
+def _any(faults: Sequence[_Fault]) -> NDArray[np.bool_]:
+    """(n,) whether each row has one of the faults."""
+    found: NDArray[np.bool_] = np.logical_or.reduce([fault.is_in for fault in faults])
+    return found
+
+
+def _follow_their_like(names: Sequence[str], is_usable: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(n,) whether a usable row with the same name stands before each row."""
+    import pandas as pd
+
+    codes, unique = pd.factorize(np.array(names, dtype=object))
+    first_usable = np.full(len(unique), len(names))
+    usable = np.flatnonzero(is_usable)[::-1]
+    first_usable[codes[usable]] = usable  # of several rows with a name, the last one written is the first in the file
+    follows: NDArray[np.bool_] = first_usable[codes] < np.arange(len(names))
+    return follows
+
+
+def _row_problems(table: Table, faults: Sequence[_Fault]) -> list[Problem]:
     """What is wrong with the first rows that are not good, and how many there are if there are more."""
-    wrong = table.cells[~is_good]
-    names = table.column(SUBMISSION_COLUMNS[0])
-    good_names = names[is_good & names.isin(wrong[SUBMISSION_COLUMNS[0]].iloc[:MOST_PROBLEMS]).to_numpy()]
-    first_lines = dict(zip(good_names.tolist(), good_names.index.tolist(), strict=True))
+    wrong = np.flatnonzero(_any(faults)).tolist()
     problems = []
-    for row, *fields in wrong.iloc[:MOST_PROBLEMS].itertuples(name=None):
-        where = f"{table.name}, row {row}"
-        is_even = table.n_fields[row] == len(table.header)
-        found = _ellipse_problems(where, fields) if is_even else [table.uneven_problem(row)]
-        if first_lines.get(fields[0], row) < row:
-            finding = f"{where}: '{fields[0]}' already has a row; expected every image once"
-            found.append(Problem("duplicate_row", f"{finding}; delete one of the two rows"))
-        problems += [replace(problem, row=row) for problem in found]
+    for index in wrong[:MOST_PROBLEMS]:
+        line = int(table.cells.index[index])
+        cells = {column: str(table.cells[column].iloc[index]) for column in SUBMISSION_COLUMNS}
+        for fault in faults:
+            if fault.kind == "field_count" and fault.is_in[index]:
+                problems.append(table.uneven_problem(line))
+            elif fault.is_in[index]:
+                finding = _FINDINGS[fault.kind].format(**cells, column=fault.column, cell=cells[fault.column])
+                problems.append(Problem(fault.kind, f"{table.name}, row {line}{finding}", row=line))
     return problems + uncounted_problems(table.name, len(wrong))
 
 
@@ -237,54 +295,29 @@ def _text_problems(path: Path, text: str) -> list[Problem]:
     return problems
 
 
-def _ellipse_problems(where: str, fields: Sequence[str]) -> list[Problem]:
-    """Why a row has no ellipse; empty if it has one."""
-    problems = []
-    if not _is_bare_name(fields[0]):
-        problems.append(
-            Problem("bad_filename", f"{where}, 'filename': '{fields[0]}'; expected the bare name of an image")
-        )
-    values = []
-    for column, text in zip(SUBMISSION_COLUMNS[1:], fields[1:], strict=True):
-        value = to_number(text)
-        if math.isnan(value):
-            problems.append(
-                Problem(
-                    "bad_number",
-                    f"{where}, '{column}': '{text}' is not a finite number; expected a "
-                    "decimal number; an image without a measurement has no row",
-                )
-            )
-        else:
-            values.append(value)
-    if problems:
-        return problems
-    _, _, axis_a, axis_b, angle = values
-    if not axis_a >= axis_b > 0.0:
-        problems.append(
-            Problem(
-                "bad_axes",
-                f"{where}, 'semi_axes_a_mm', 'semi_axes_b_mm': {axis_a}, {axis_b}; "
-                "expected a >= b > 0; exchange them and turn the angle by pi/2",
-            )
-        )
-    if not 0.0 <= angle < math.pi:
-        problems.append(Problem("bad_angle", f"{where}, 'angle_rad': {angle}; expected [0, pi); reduce it modulo pi"))
-    return problems
-
-
 def implausible_problems(where: str, ellipse: Ellipse) -> list[Problem]:
     """Warnings for values in mm that no fetal head has, beginning with `where`."""
-    found = []
     hc_mm = ellipse.circumference()
-    if not is_plausible_hc(hc_mm):
-        found.append(f"circumference {hc_mm:.1f} mm; expected {PLAUSIBLE_HC_MM[0]:g} to {PLAUSIBLE_HC_MM[1]:g} mm")
-    if is_too_flat(ellipse):
-        found.append(
-            f"axes {ellipse.semi_axis_a:.1f} and {ellipse.semi_axis_b:.1f} mm; expected a ratio of at least "
-            f"{PLAUSIBLE_AXIS_RATIO:g}"
-        )
-    low, high = PLAUSIBLE_CENTER_MM
-    if not (low <= ellipse.center_x <= high and low <= ellipse.center_y <= high):
-        found.append(f"centre {ellipse.center_x:.1f}, {ellipse.center_y:.1f} mm; expected {low:g} to {high:g} mm")
-    return [Problem("implausible", f"{where}: {finding}; check pixel size and unit", fatal=False) for finding in found]
+    findings = (
+        f"circumference {hc_mm:.1f} mm; expected {PLAUSIBLE_HC_MM[0]:g} to {PLAUSIBLE_HC_MM[1]:g} mm",
+        f"axes {ellipse.semi_axis_a:.1f} and {ellipse.semi_axis_b:.1f} mm; expected a ratio of at least "
+        f"{PLAUSIBLE_AXIS_RATIO:g}",
+        f"centre {ellipse.center_x:.1f}, {ellipse.center_y:.1f} mm; expected {PLAUSIBLE_CENTER_MM[0]:g} to "
+        f"{PLAUSIBLE_CENTER_MM[1]:g} mm",
+    )
+    numbers = np.array([[getattr(ellipse, name) for name in Ellipse.__slots__]])
+    return [
+        Problem("implausible", f"{where}: {finding}; check pixel size and unit", fatal=False)
+        for finding, (is_found,) in zip(findings, _implausibility(numbers), strict=True)
+        if is_found
+    ]
+
+
+def _implausibility(numbers: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether circumference, axes and centre are none of a fetal head's, (n,) each; `numbers` are (n, 5) ellipses."""
+    low_mm, high_mm = PLAUSIBLE_CENTER_MM
+    centers_mm, axes_mm = numbers[:, :2], numbers[:, 2:4].T.tolist()
+    has_no_hc = [not is_plausible_hc(hc_mm) for hc_mm in map(circumference, *axes_mm)]
+    is_flat = list(map(is_too_flat, *axes_mm))
+    is_inside: NDArray[np.bool_] = np.all((centers_mm >= low_mm) & (centers_mm <= high_mm), axis=1)
+    return np.array(has_no_hc, dtype=bool), np.array(is_flat, dtype=bool), ~is_inside

@@ -16,6 +16,24 @@ from fetal_hc.errors import MeasurementError
 _AGM_TOLERANCE = 1e-9  # differences shrink quadratically: the next one is below the last digit
 
 
+def circumference(semi_axis_a: float, semi_axis_b: float) -> float:
+    """Length of the outline of an ellipse with semi-axes a >= b > 0, in their unit.
+
+    Exact form 4 * a * E(m) with m = 1 - (b / a)**2 by the arithmetic-geometric mean. `scipy.special.ellipe` gives
+    the same to the last digits, but loading it takes a fifth of the time in which a process of a batch starts.
+
+    References: NIST Digital Library of Mathematical Functions, sections 19.30(i) and 19.8(i).
+    """
+    mean, root = 1.0, semi_axis_b / semi_axis_a
+    rest, factor = 1.0 - (1.0 - root) * (1.0 + root) / 2.0, 0.5
+    while mean - root > _AGM_TOLERANCE:
+        half_difference = (mean - root) / 2.0
+        mean, root = (mean + root) / 2.0, math.sqrt(mean * root)
+        factor *= 2.0
+        rest -= factor * half_difference * half_difference
+    return 2.0 * math.pi * semi_axis_a * rest / ((mean + root) / 2.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Ellipse:
     """An ellipse in pixels, or in millimetres after `to_mm`.
@@ -112,21 +130,8 @@ class Ellipse:
         )
 
     def circumference(self) -> float:
-        """Length of the outline, in the unit of the semi-axes (px, or mm after `to_mm`).
-
-        Exact form 4 * a * E(m) with m = 1 - (b / a)**2 by the arithmetic-geometric mean. `scipy.special.ellipe` gives
-        the same to the last digits, but loading it takes a fifth of the time in which a process of a batch starts.
-
-        References: NIST Digital Library of Mathematical Functions, sections 19.30(i) and 19.8(i).
-        """
-        mean, root = 1.0, self.semi_axis_b / self.semi_axis_a
-        rest, factor = 1.0 - (1.0 - root) * (1.0 + root) / 2.0, 0.5
-        while mean - root > _AGM_TOLERANCE:
-            half_difference = (mean - root) / 2.0
-            mean, root = (mean + root) / 2.0, math.sqrt(mean * root)
-            factor *= 2.0
-            rest -= factor * half_difference * half_difference
-        return 2.0 * math.pi * self.semi_axis_a * rest / ((mean + root) / 2.0)
+        """Length of the outline, in the unit of the semi-axes (px, or mm after `to_mm`)."""
+        return circumference(self.semi_axis_a, self.semi_axis_b)
 
     def area(self) -> float:
         """Enclosed area pi * a * b, in the squared unit of the semi-axes."""

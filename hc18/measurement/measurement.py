@@ -81,7 +81,7 @@ def apply_pixel_size(
         interval_model: of the model that found the outline; without one there is no interval.
     """
     seen = set(outline.flags)
-    if outline.ellipse_px is not None and is_too_flat(outline.ellipse_px):
+    if outline.ellipse_px is not None and is_too_flat(outline.ellipse_px.semi_axis_a, outline.ellipse_px.semi_axis_b):
         seen.add(Flag.IMPLAUSIBLE_HC)
     ellipse_mm = to_mm(outline.ellipse_px, calibration)
     if ellipse_mm is None:

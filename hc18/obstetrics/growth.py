@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from scipy.special import ndtr, ndtri
 
-from hc18.geometry.ellipse import Ellipse
 from hc18.obstetrics.gestational_age import DAYS_PER_WEEK, age_text
 from hc18.obstetrics.growth_standards import INTERGROWTH_HC_2014, Standard
 
@@ -109,6 +108,6 @@ def is_plausible_hc(hc_mm: float) -> bool:
     return low_mm <= hc_mm <= high_mm
 
 
-def is_too_flat(ellipse: Ellipse) -> bool:
-    """Whether an ellipse, in any unit, is flatter than a fetal head can be."""
-    return ellipse.semi_axis_b < PLAUSIBLE_AXIS_RATIO * ellipse.semi_axis_a
+def is_too_flat(semi_axis_a: float, semi_axis_b: float) -> bool:
+    """Whether an ellipse with these semi-axes, in any unit, is flatter than a fetal head can be."""
+    return semi_axis_b < PLAUSIBLE_AXIS_RATIO * semi_axis_a

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.table_speed import (
+    CHECKED,
     MAX_MEGABYTES,
     MAX_SECONDS,
     MAX_SUBMISSION_MEGABYTES,
     SIZES,
     SUBMISSIONS,
+    check_submission_once,
     read_once,
     read_submission_once,
 )
@@ -97,5 +99,14 @@ def test_long_submission_is_read_in_bounded_time_and_memory(values: str, tmp_pat
     reading = read_submission_once(tmp_path / "submission.csv", n_rows, values)
     expected = (n_rows, 0) if values == SUBMISSIONS["good"] else (0, MOST_PROBLEMS + 1)
     assert (reading.n_rows, reading.n_problems) == expected
+    assert reading.seconds < MAX_SECONDS
+    assert reading.megabytes < MAX_SUBMISSION_MEGABYTES
+
+
+@pytest.mark.slow
+def test_long_submission_of_impossible_sizes_is_checked_in_bounded_time_and_memory(tmp_path: Path) -> None:
+    n_rows = N_ROWS // 4
+    reading = check_submission_once(tmp_path / "submission.csv", n_rows, list(CHECKED.values())[-1])
+    assert (reading.n_rows, reading.n_problems) == (n_rows, MOST_PROBLEMS + 1)
     assert reading.seconds < MAX_SECONDS
     assert reading.megabytes < MAX_SUBMISSION_MEGABYTES

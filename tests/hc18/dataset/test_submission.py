@@ -131,6 +131,16 @@ def test_missing_unknown_and_repeated_rows_are_listed_together(tmp_path: Path) -
     assert kinds(path) == ["duplicate_row", "bad_filename", "missing_row", "missing_row", "unknown_row"]
 
 
+def test_row_repeats_only_a_usable_one(tmp_path: Path) -> None:
+    bad, good = row("000_HC.png", "80,60,bad,40,0.5"), row("000_HC.png")
+    path = write_rows(tmp_path, bad, good, bad, row("006_HC.png"), row("012_HC.png"))
+    assert [(problem.kind, problem.row) for problem in check_submission(path, NAMES)] == [
+        ("bad_number", 2),
+        ("bad_number", 4),
+        ("duplicate_row", 4),
+    ]
+
+
 def test_another_order_is_reported_once(tmp_path: Path) -> None:
     path = write_rows(tmp_path, row("012_HC.png"), row("000_HC.png"), row("006_HC.png"))
     assert kinds(path) == ["row_order"]
