@@ -30,7 +30,8 @@ def _to_fhir(case: Report) -> str:
 
 
 def _to_dicom(case: Report) -> bytes:
-    from hc18.reports.dicom_sr import to_dicom_bytes, to_structured_report
+    from hc18.reports.dicom_document import to_dicom_bytes
+    from hc18.reports.dicom_sr import to_structured_report
 
     return to_dicom_bytes(to_structured_report(case))
 

@@ -20,7 +20,8 @@ from hc18.dicom import pixel_sha256, read_dicom, source_reference
 from hc18.geometry.ellipse import Ellipse
 from hc18.measurement.frames import open_frames
 from hc18.reports.case import Report
-from hc18.reports.dicom_sr import to_dicom_bytes, to_structured_report
+from hc18.reports.dicom_document import to_dicom_bytes
+from hc18.reports.dicom_sr import to_structured_report
 from hc18.reports.fhir import to_fhir_json
 from hc18.reports.pdf import to_pdf
 from hc18.reports.table import to_csv

@@ -16,7 +16,8 @@ from hc18.pacs.archive import Archive, NetworkArchive, WebArchive
 from hc18.pacs.outbox import Outbox, OutboxCounts, OutboxState
 from hc18.pacs.vault import KEY_VARIABLE
 from hc18.pacs.web import WebService
-from hc18.reports.dicom_sr import to_dicom_bytes, to_structured_report
+from hc18.reports.dicom_document import to_dicom_bytes
+from hc18.reports.dicom_sr import to_structured_report
 from tests.app.conftest import free_port
 from tests.hc18.pacs.orthanc_server import running_orthanc
 from tests.hc18.reports import reported

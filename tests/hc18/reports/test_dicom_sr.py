@@ -22,7 +22,8 @@ from hc18.geometry.outline_fit import fit_outline_points
 from hc18.obstetrics.gestational_age import hadlock_1984
 from hc18.obstetrics.growth import intergrowth_hc
 from hc18.reports.case import Report
-from hc18.reports.dicom_sr import ellipse_points, no_report_reason, to_dicom_bytes, to_structured_report
+from hc18.reports.dicom_document import ellipse_points, no_report_reason, to_dicom_bytes
+from hc18.reports.dicom_sr import to_structured_report
 from tests.hc18.reports import reported
 from tests.synthetic_dicom import dicom_file
 
@@ -127,7 +128,7 @@ def test_region_refers_to_the_image_and_frame() -> None:
 def test_report_is_complete_only_when_signed(is_signed: bool, flags: tuple[str, str]) -> None:
     report = read(reported.accepted(dicom_source=SOURCE, is_signed=is_signed))
     assert (report.CompletionFlag, report.PreliminaryFlag) == flags
-    assert report.VerificationFlag == "UNVERIFIED"
+    assert report.VerificationFlag == ("VERIFIED" if is_signed else "UNVERIFIED")
 
 
 def test_subject_is_a_fetus_and_nobody_is_named() -> None:
