@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from fetal_hc.errors import ImageError
+from fetal_hc.errors import ConfigError, ImageError
 from hc18.dicom import SourceReference, source_reference
 from hc18.dicom.identifiers import Identifiers, read_identifiers
 from hc18.pacs.inbox_tables import (
@@ -20,6 +20,7 @@ from hc18.pacs.inbox_tables import (
     LINKS,
     METADATA,
     RETURNS,
+    STORES,
     Begun,
     Finished,
     InboxError,
@@ -33,7 +34,8 @@ from hc18.pacs.vault import Vault
 from hc18.reviews.canonical import from_utc_text, to_utc_text
 from hc18.reviews.database import connect, reading, to_url, writing
 from hc18.reviews.models import CaseId
-from hc18.reviews.store import now_utc
+from hc18.reviews.store import ReviewStore, now_utc
+from hc18.reviews.worklist import first_event_hash
 
 _OTHER_PATIENT = (
     "The same picture is case {cases} of another patient, so this object was not linked to it and no report goes back "
@@ -70,6 +72,24 @@ class Inbox:
     def close(self) -> None:
         """Releases the database."""
         self._engine.dispose()
+
+    def bind(self, store: ReviewStore) -> None:
+        """Makes sure that the cases of this inbox are those of a store, so that no report goes to another patient.
+
+        Raises:
+            ConfigError: if they belong to another store.
+        """
+        with store.reader() as connection:
+            own = first_event_hash(connection)
+        with writing(self._engine) as connection:
+            known = connection.execute(select(STORES.c.first_event_hash)).scalar_one_or_none()
+            if known is None and own:
+                connection.execute(insert(STORES).values(first_event_hash=own))
+        if known is not None and known != own:
+            raise ConfigError(
+                f"{self._site.folder}: its objects became cases of another review store than {store.name}; name that "
+                "store, or another folder in the site's settings"
+            )
 
     def rows(self, *states: InstanceState) -> list[InstanceRow]:
         """The objects in some states, or all of them; the newest first."""

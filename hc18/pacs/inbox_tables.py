@@ -44,6 +44,8 @@ RETURNS = Table(
     Column("reason", Text, nullable=False),
 )
 
+STORES = Table("stores", METADATA, Column("first_event_hash", String(64), primary_key=True))
+
 
 class InboxError(FetalHCError):
     """An object that cannot belong to a case. No message names a patient."""

@@ -33,6 +33,7 @@ from hc18.reviews.canonical import from_utc_text, to_utc_text
 from hc18.reviews.database import connect, reading, to_url, writing
 from hc18.reviews.store import now_utc
 
+OUTBOX_NAME = "outbox.db"  # in the folder of the site
 MOST_ATTEMPTS = 12  # about three hours
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=1)
 _CLAIM = timedelta(minutes=5)  # longer than one attempt; after a crash the object is tried again then
@@ -154,7 +155,7 @@ class Outbox:
             ConfigError: if the key is not the one that an object was queued with.
         """
         due = (
-            select(_OUTBOX.c.id, _OUTBOX.c.attempts)
+            select(_OUTBOX.c.id, _OUTBOX.c.attempts, _OUTBOX.c.next_try_utc)
             .where(_OUTBOX.c.archive == archive.name, _OUTBOX.c.state == OutboxState.WAITING.value)
             .where(_OUTBOX.c.next_try_utc <= to_utc_text(self._clock()))
             .order_by(_OUTBOX.c.id)
@@ -162,13 +163,22 @@ class Outbox:
         with reading(self._engine) as connection:
             rows = connection.execute(due).all()
         for row in rows:
-            content = self._claim(row.id, row.attempts)
+            content = self._claim(row.id, row.next_try_utc)
             if content is None:
                 continue
             changes = self._attempt(archive, content, row.attempts + 1)
             with writing(self._engine) as connection:
                 connection.execute(update(_OUTBOX).where(_OUTBOX.c.id == row.id).values(changes))
         return self.counts()
+
+    def release(self) -> None:
+        """Makes everything that waits due at once: for the process that alone sends, when it starts.
+
+        What another one had begun to send when it was killed would wait longer otherwise.
+        """
+        waiting = update(_OUTBOX).where(_OUTBOX.c.state == OutboxState.WAITING.value)
+        with writing(self._engine) as connection:
+            connection.execute(waiting.values(next_try_utc=to_utc_text(self._clock())))
 
     def counts(self) -> OutboxCounts:
         """How the queue stands."""
@@ -197,15 +207,15 @@ class Outbox:
         with writing(self._engine) as connection:
             connection.execute(update(_OUTBOX).where(failed).values(values))
 
-    def _claim(self, row_id: int, attempts: int) -> bytes | None:
+    def _claim(self, row_id: int, next_try_utc: str) -> bytes | None:
         """Takes an object for this process and returns its content; None if another process has taken it meanwhile.
 
         Raises:
             ConfigError: if the key is not the one that it was queued with; it is then left as it is.
         """
-        free = (_OUTBOX.c.id == row_id) & (_OUTBOX.c.attempts == attempts)
+        free = (_OUTBOX.c.id == row_id) & (_OUTBOX.c.next_try_utc == next_try_utc)
         free &= _OUTBOX.c.state == OutboxState.WAITING.value
-        values = {"attempts": attempts + 1, "next_try_utc": to_utc_text(self._clock() + _CLAIM)}
+        values = {"next_try_utc": to_utc_text(self._clock() + _CLAIM)}
         with writing(self._engine) as connection:
             encrypted = connection.execute(select(_OUTBOX.c.content).where(free)).scalar_one_or_none()
             if encrypted is None:
@@ -219,7 +229,7 @@ class Outbox:
             deliver(archive, content)
         except ArchiveError as error:
             if attempts >= self._most_attempts:
-                return {"reason": str(error), "state": OutboxState.FAILED.value}
+                return {"attempts": attempts, "reason": str(error), "state": OutboxState.FAILED.value}
             wait = min(_FIRST_WAIT * 2 ** min(attempts - 1, 16), _LONGEST_WAIT)
-            return {"reason": str(error), "next_try_utc": to_utc_text(self._clock() + wait)}
-        return {"reason": "", "state": OutboxState.SENT.value, "content": b""}
+            return {"attempts": attempts, "reason": str(error), "next_try_utc": to_utc_text(self._clock() + wait)}
+        return {"attempts": attempts, "reason": "", "state": OutboxState.SENT.value, "content": b""}

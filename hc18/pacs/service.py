@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from fetal_hc import DISCLAIMER
+from fetal_hc.errors import ConfigError
 from hc18.pacs.inbox import Inbox
 from hc18.pacs.intake import Taken, take_in
+from hc18.pacs.outbox import OUTBOX_NAME, Outbox
 from hc18.pacs.receiver import receiving
+from hc18.pacs.returns import queue_reports
 from hc18.pacs.site import Site
 from hc18.pacs.vault import Vault
 from hc18.reviews.measuring import MOST_WORKERS, Model
@@ -20,6 +25,7 @@ from hc18.reviews.store import ReviewStore
 _IDLE_SECONDS = 0.2
 _BETWEEN_LINES_SECONDS = 2.0
 _AFTER_ERROR_SECONDS = 5.0
+_BETWEEN_REPORTS_SECONDS = 2.0
 
 
 def serve(
@@ -42,16 +48,54 @@ def serve(
     inbox = Inbox(site, vault)
     n_workers = min(os.cpu_count() or 1, MOST_WORKERS)
     try:
+        inbox.bind(store)
         with (
             inbox.spool.owned(),
             receiving(site.receiver, inbox.spool, vault, say),
             ThreadPoolExecutor(n_workers, thread_name_prefix="measure") as pool,
+            _sending(site, inbox, store, say),
         ):
             settings = site.receiver
             say(f"{DISCLAIMER} Receiving as {settings.ae_title} at {settings.address}:{settings.port}.")
             _work(inbox, store, model, pool, say, is_stopped)
     finally:
         inbox.close()
+
+
+@contextmanager
+def _sending(site: Site, inbox: Inbox, store: ReviewStore, say: Callable[[str], None]) -> Iterator[None]:
+    """Within the block a thread sends the reports of signed cases; nothing without a destination."""
+    archive = site.destination
+    if archive is None:
+        yield
+        return
+    outbox = Outbox(site.folder / OUTBOX_NAME, most_attempts=site.reports.attempts)
+    outbox.release()
+    is_over = threading.Event()
+
+    def send() -> None:
+        told = outbox.counts()
+        while not is_over.is_set():
+            try:
+                queue_reports(inbox, outbox, store, archive, site.reports)
+                counts = outbox.send_due(archive)
+            except (StoreError, ConfigError) as error:
+                say(f"no report was sent, everything is tried again: {error}")
+                is_over.wait(_AFTER_ERROR_SECONDS)
+                continue
+            if counts != told:
+                say(f"reports: sent {counts.sent}, waiting {counts.waiting}, failed {counts.failed}")
+                told = counts
+            is_over.wait(_BETWEEN_REPORTS_SECONDS)
+
+    thread = threading.Thread(target=send, name="send")
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+        outbox.close()
 
 
 def _work(

@@ -71,11 +71,13 @@ class ReportSettings:
         to: name of an archive; empty for none.
         kinds: what is sent.
         attempts: tries before a person has to look.
+        organization: of the people who sign, for the reports.
     """
 
     to: str = ""
     kinds: tuple[ReportKind, ...] = tuple(ReportKind)
     attempts: int = 12
+    organization: str = "not stated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,5 +289,6 @@ def _to_reports(section: _Section, archives: Mapping[str, Archive]) -> ReportSet
     if not kinds or not set(kinds) <= set(ReportKind):
         raise ConfigError(f"{section.place}: kinds is {kinds}; expected some of {', '.join(ReportKind)}")
     attempts = section.positive("attempts", default.attempts)
+    organization = section.take("organization", str, default.organization)
     section.finish()
-    return ReportSettings(to, tuple(map(ReportKind, kinds)), attempts)
+    return ReportSettings(to, tuple(map(ReportKind, kinds)), attempts, organization)

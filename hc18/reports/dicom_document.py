@@ -84,7 +84,7 @@ def to_dicom_bytes(report: Dataset) -> bytes:
 
 
 def to_document(
-    case: Report, content: hd.sr.ContainerContentItem, series: str, series_number: int, organization: str
+    case: Report, content: Dataset, series: str, series_number: int, organization: str
 ) -> hd.sr.ComprehensiveSR:
     """A structured report with its content; complete, final and verified by its signer only when signed.
 

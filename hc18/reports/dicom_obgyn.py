@@ -48,7 +48,7 @@ def to_obgyn_report(case: Report, organization: str = UNNAMED_ORGANIZATION) -> h
     root = hd.sr.ContainerContentItem(codes.DCM.OBGYNUltrasoundProcedureReport, template_id="5000")
     root.ContentSequence = _sequence(
         [
-            *hd.sr.LanguageOfContentItemAndDescendants(Code("en", "RFC5646", "English")),
+            *hd.sr.LanguageOfContentItemAndDescendants(hd.sr.CodedConcept("en", "RFC5646", "English")),
             *observation_context(case, is_of_fetus=False),
             _container(codes.DCM.ImageLibrary, [_image(reported.source, _CONTAINS)]),
             _container(codes.DCM.Summary, [_comment(text) for text in comment_texts(case)], "5002"),
@@ -71,7 +71,7 @@ def _biometry(case: Report, reported: Reported) -> list[hd.sr.ContentItem]:
     )
     region.ContentSequence = _sequence([_image(reported.source, _SELECTED_FROM)])
     circumference.ContentSequence = _sequence([region])
-    items = [circumference]
+    items: list[hd.sr.ContentItem] = [circumference]
     items += [
         _by_equation(codes.LN.GestationalAge, round(age.days, 1), codes.UCUM.Day, age.standard)
         for age in case.ages

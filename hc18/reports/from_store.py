@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from hc18.dicom import SourceReference
+from hc18.dicom.identifiers import Identifiers
 from hc18.reports.case import Report
 from hc18.reports.table import to_csv, to_submission
 from hc18.reviews.models import CaseId, Decision, ReviewCase
@@ -41,7 +42,12 @@ def submission_csv(store: ReviewStore, names: Mapping[str, CaseId]) -> str:
 
 
 def to_report(
-    store: ReviewStore, case: ReviewCase, source: SourceReference | None, *, with_picture: bool = True
+    store: ReviewStore,
+    case: ReviewCase,
+    source: SourceReference | None,
+    *,
+    with_picture: bool = True,
+    identifiers: Identifiers | None = None,
 ) -> Report:
     """A case of the store as a report.
 
@@ -50,6 +56,7 @@ def to_report(
         case: as stored.
         source: identifiers of the DICOM image; None for other files.
         with_picture: whether the report shows the image; tables do not.
+        identifiers: of the patient, where the site keeps them.
 
     Raises:
         StoreError: if the picture is damaged.
@@ -84,4 +91,5 @@ def to_report(
         independent_ga_days=None if state.age is None else state.age.days,
         ga_source="" if state.age is None else state.age.source,
         dicom_source=source,
+        identifiers=identifiers,
     )

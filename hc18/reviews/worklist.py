@@ -203,6 +203,21 @@ def _close_reading(connection: Connection, case_id: int, reader: str, now: datet
             return
 
 
+def signed_revisions(connection: Connection, case_ids: Iterable[int]) -> dict[CaseId, int]:
+    """Those of the cases that are signed, with their present revision; a number that no case has is left out."""
+    found: dict[CaseId, int] = {}
+    for chunk in _chunks(case_ids):
+        query = select(CASES.c.id, CASES.c.revision).where(CASES.c.is_signed, CASES.c.id.in_(chunk))
+        found |= {CaseId(row.id): row.revision for row in connection.execute(query)}
+    return found
+
+
+def first_event_hash(connection: Connection) -> str:
+    """The hash of the first event of the record, by which one store is told from another; empty for an empty store."""
+    query = select(EVENTS.c.hash).where(EVENTS.c.seq == 1)
+    return connection.execute(query).scalar_one_or_none() or ""
+
+
 def drop_requests(connection: Connection, case_ids: Iterable[int]) -> None:
     """Takes back all open requests for a reading of cases."""
     for chunk in _chunks(case_ids):
