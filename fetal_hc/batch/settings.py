@@ -92,18 +92,21 @@ class WorkerPlan:
     n_threads: int
 
 
-def plan_workers(settings: BatchSettings, n_tasks: int, threads_before: int | None = None) -> WorkerPlan:
+def plan_workers(
+    settings: BatchSettings, n_tasks: int, threads_before: int | None = None, *, n_cores: int | None = None
+) -> WorkerPlan:
     """Runner, processes and threads: one process with one thread per usable core where nothing else is asked.
 
     Args:
         settings: what was asked for.
         n_tasks: image files.
         threads_before: threads with which a batch was begun that is continued.
+        n_cores: cores to use; those that this process may use if None.
     """
     threads = settings.threads or threads_before
     if settings.runner == RAY:
         return WorkerPlan(RAY, settings.workers or 0, threads or 1)
-    cores = usable_cores()
+    cores = n_cores or usable_cores()
     n_workers = min(settings.workers or max(1, cores // (threads or 1)), max(1, n_tasks))
     runner = settings.runner or ("serial" if n_workers == 1 else "pool")
     if runner == "serial":

@@ -15,8 +15,9 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from hc18.reviews.models import StoreBusy, StoreDamaged, StoreError
 
 STORE_VARIABLE = "FETAL_HC_STORE"
-BUSY_TIMEOUT_MS = 5000
+BUSY_TIMEOUT_MS = 5000  # how long a writer waits for another one
 _WRITER_OPTION = "fetal_hc_writer"
+_TIMEOUT_OPTION = "fetal_hc_busy_timeout_ms"
 _WRITER_LOCK = 0x66_65_74_61_6C_68_63  # "fetalhc"; PostgreSQL's advisory locks are numbers
 # Codes of SQLite and SQLSTATEs of PostgreSQL.
 _LOCKED = frozenset({"SQLITE_BUSY", "SQLITE_BUSY_RECOVERY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED", "55P03"})
@@ -52,18 +53,20 @@ def to_url(store: str) -> URL:
     return url.set(drivername="sqlite+pysqlite")
 
 
-def connect(url: URL) -> Engine:
+def connect(url: URL, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
     """An engine whose transactions begin at once and whose writers wait for each other.
 
     Args:
         url: from `to_url`.
+        busy_timeout_ms: how long a writer waits for another one.
     """
+    options = {_TIMEOUT_OPTION: busy_timeout_ms}
     if url.get_backend_name() == "sqlite":
-        engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000.0})
+        engine = create_engine(url, connect_args={"timeout": busy_timeout_ms / 1000.0}, execution_options=options)
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return create_engine(url, pool_pre_ping=True)
+    return create_engine(url, pool_pre_ping=True, execution_options=options)
 
 
 @contextmanager
@@ -93,7 +96,8 @@ def writing(engine: Engine) -> Iterator[Connection]:
             connection = connection.execution_options(isolation_level="READ COMMITTED")
         with connection.begin():
             if engine.dialect.name == "postgresql":
-                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {BUSY_TIMEOUT_MS}")
+                timeout_ms = connection.get_execution_options()[_TIMEOUT_OPTION]
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {timeout_ms}")
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
             yield connection
 
@@ -135,12 +139,11 @@ def sqlite_path(url: URL) -> Path | None:
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
-    """Settings of a new connection; the busy timeout first, because the others may have to wait."""
+    """Settings of a new connection."""
     connection.isolation_level = None  # transactions begin where `_begin_sqlite` says
     connection.text_factory = _to_text
     cursor = connection.cursor()
     for pragma in (
-        f"busy_timeout = {BUSY_TIMEOUT_MS}",
         "journal_mode = WAL",
         "synchronous = FULL",  # a signature survives a power cut
         "foreign_keys = ON",

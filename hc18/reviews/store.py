@@ -20,7 +20,7 @@ from hc18.geometry.pixel_size import Calibration
 from hc18.obstetrics.gestational_age import IndependentAge
 from hc18.reviews import drafts, ledger
 from hc18.reviews import queue as work_queue
-from hc18.reviews.database import reading, to_url, writing
+from hc18.reviews.database import BUSY_TIMEOUT_MS, reading, to_url, writing
 from hc18.reviews.drafts import KeptDraft
 from hc18.reviews.models import (
     CaseId,
@@ -60,17 +60,25 @@ class ReviewStore:
         create: whether to create the tables or bring them up to date; otherwise the store must exist and is opened as
             it is, also with the schema of an earlier version.
         clock: gives the time of an event.
+        busy_timeout_ms: how long a writer waits for another one.
 
     Raises:
         StoreError: if the store cannot be opened, or was written by a newer version of this program.
     """
 
-    def __init__(self, store: str, *, create: bool = True, clock: Callable[[], datetime] = now_utc) -> None:
+    def __init__(
+        self,
+        store: str,
+        *,
+        create: bool = True,
+        clock: Callable[[], datetime] = now_utc,
+        busy_timeout_ms: int = BUSY_TIMEOUT_MS,
+    ) -> None:
         self._url = to_url(store)
         self._clock = clock
         self.name = self._url.render_as_string(hide_password=True)
         self._version = installed_version()
-        self._engine = open_database(self._url, create=create)
+        self._engine = open_database(self._url, create=create, busy_timeout_ms=busy_timeout_ms)
 
     def __enter__(self) -> Self:
         return self

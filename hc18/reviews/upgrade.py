@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.engine import URL
 
-from hc18.reviews.database import connect, reading, sqlite_path, writing
+from hc18.reviews.database import BUSY_TIMEOUT_MS, connect, reading, sqlite_path, writing
 from hc18.reviews.models import StoreBusy, StoreDamaged, StoreError
 from hc18.reviews.tables import METADATA
 
@@ -22,7 +22,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 OPEN_SECONDS = 60.0  # how long opening waits while other processes create or upgrade the same database
 
 
-def open_database(url: URL, *, create: bool) -> Engine:
+def open_database(url: URL, *, create: bool, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
     """An engine on a database that has the tables of a review store.
 
     A database that is up to date is only read, so that opening never waits for a writer.
@@ -30,6 +30,7 @@ def open_database(url: URL, *, create: bool) -> Engine:
     Args:
         url: from `to_url`.
         create: whether to create the tables or bring them up to date; otherwise the store is opened as it is.
+        busy_timeout_ms: how long a writer waits for another one.
 
     Raises:
         StoreError: if there is no store, or it cannot be brought up to date.
@@ -37,7 +38,7 @@ def open_database(url: URL, *, create: bool) -> Engine:
     path = sqlite_path(url)
     if path is not None:
         _prepare_file(path, create=create)
-    engine = connect(url)
+    engine = connect(url, busy_timeout_ms=busy_timeout_ms)
     give_up = time.monotonic() + OPEN_SECONDS
     while True:
         try:

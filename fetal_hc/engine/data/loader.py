@@ -88,9 +88,14 @@ class TrainLoader:
 
 
 def build_train_loader(
-    cfg: CfgNode, architecture: Architecture, records: Sequence[Record] | None = None
+    cfg: CfgNode,
+    architecture: Architecture,
+    records: Sequence[Record] | None = None,
+    place: distributed.Place | None = None,
 ) -> TrainLoader:
-    """Loader of DATASETS.TRAIN (or of given records) for this process, in batches of its share of IMS_PER_BATCH.
+    """Loader of DATASETS.TRAIN (or of given records) for a process, in batches of its share of IMS_PER_BATCH.
+
+    The process is this one unless a `place` in the group is given.
 
     Raises:
         ConfigError: if SOLVER.IMS_PER_BATCH does not divide among the processes, or as `load_training_records`.
@@ -98,7 +103,7 @@ def build_train_loader(
     """
     if records is None:
         records = load_training_records(cfg, architecture)
-    world_size = distributed.world_size()
+    rank, world_size = place or distributed.place()
     batch_size, rest = divmod(cfg.SOLVER.IMS_PER_BATCH, world_size)
     if rest or batch_size < 1:
         raise ConfigError(
@@ -114,7 +119,7 @@ def build_train_loader(
         len(records),
         batch_size,
         _shared_seed(cfg.SEED),
-        rank=distributed.rank(),
+        rank=rank,
         world_size=world_size,
         groups=groups,
     )
@@ -122,15 +127,19 @@ def build_train_loader(
 
 
 def build_test_loader(
-    cfg: CfgNode, architecture: Architecture, name: str, records: Sequence[Record] | None = None
+    cfg: CfgNode,
+    architecture: Architecture,
+    name: str,
+    records: Sequence[Record] | None = None,
+    place: distributed.Place | None = None,
 ) -> DataLoader[dict[str, Any]]:
-    """Loader of one evaluation dataset: this process's consecutive share, in order, in batches of TEST.IMS_PER_BATCH.
+    """Loader of one evaluation dataset: a process's consecutive share, in order, in batches of TEST.IMS_PER_BATCH.
 
-    Errors as `load_dataset_dicts`.
+    The process is this one unless a `place` in the group is given. Errors as `load_dataset_dicts`.
     """
     if records is None:
         records = load_dataset_dicts(cfg, architecture, name)
-    share = shard_range(len(records), distributed.rank(), distributed.world_size())
+    share = shard_range(len(records), *(place or distributed.place()))
     dataset = MappedDataset(records, architecture.mapper(cfg, is_train=False))
     items = [(index, index) for index in share]
     return _data_loader(
@@ -153,7 +162,7 @@ def build_loss_loader(
         architecture: of the configuration.
         records: of the dataset.
     """
-    share = shard_range(len(records), distributed.rank(), distributed.world_size())
+    share = shard_range(len(records), *distributed.place())
     dataset = MappedDataset(records, architecture.mapper(cfg, is_train=True, cache_limit_bytes=0))
     items = [(index, index) for index in share]
     return _data_loader(dataset, cfg.DATALOADER.NUM_WORKERS, sampler=items, batch_size=cfg.TEST.IMS_PER_BATCH)

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.queues import SimpleQueue
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -46,6 +46,18 @@ def rank() -> int:
 def world_size() -> int:
     """Number of processes in the group; 1 when alone."""
     return dist.get_world_size() if is_active() else 1
+
+
+class Place(NamedTuple):
+    """Number of a process in its group, and the number of processes in it."""
+
+    rank: int
+    world_size: int
+
+
+def place() -> Place:
+    """The place of this process."""
+    return Place(rank(), world_size())
 
 
 def is_main() -> bool:

@@ -51,7 +51,7 @@ def build_run_record(
         "n_processes": n_processes,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(sys.argv),
-        "git": _git_state(),
+        "git": git_state(Path(__file__).resolve().parent),
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "datasets": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in dataset_files},
@@ -87,9 +87,8 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _git_state() -> dict[str, Any] | None:
-    """Commit of the checkout and whether tracked files differ from it; None outside a repository."""
-    root = Path(__file__).resolve().parent
+def git_state(root: Path) -> dict[str, Any] | None:
+    """Commit of the checkout that holds a folder, and whether tracked files differ from it; None outside of one."""
     try:
         commit = _git(root, "rev-parse", "HEAD")
         return {"commit": commit, "has_local_changes": bool(_git(root, "status", "--porcelain", "-uno"))}

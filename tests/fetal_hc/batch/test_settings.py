@@ -2,9 +2,18 @@
 
 import pytest
 
-from fetal_hc.batch import settings
-from fetal_hc.batch.settings import BatchSettings, WorkerPlan, computing_versions, plan_workers
+from fetal_hc.batch.settings import (
+    MAX_WORKERS_PER_CORE,
+    MIN_MAX_WORKERS,
+    BatchSettings,
+    WorkerPlan,
+    computing_versions,
+    plan_workers,
+)
 from fetal_hc.errors import ConfigError
+from fetal_hc.model.cores import usable_cores
+
+MOST_WORKERS = max(MIN_MAX_WORKERS, MAX_WORKERS_PER_CORE * usable_cores())
 
 
 @pytest.mark.parametrize(
@@ -26,16 +35,14 @@ from fetal_hc.errors import ConfigError
     ],
 )
 def test_default_is_one_thread_per_process_and_a_process_per_core(
-    monkeypatch: pytest.MonkeyPatch, asked: dict[str, object], n_tasks: int, expected: tuple[str, int, int]
+    asked: dict[str, object], n_tasks: int, expected: tuple[str, int, int]
 ) -> None:
-    monkeypatch.setattr(settings, "usable_cores", lambda: 4)
-    assert plan_workers(BatchSettings(**asked), n_tasks) == WorkerPlan(*expected)  # type: ignore[arg-type]
+    assert plan_workers(BatchSettings(**asked), n_tasks, n_cores=4) == WorkerPlan(*expected)  # type: ignore[arg-type]
 
 
-def test_continued_batch_keeps_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "usable_cores", lambda: 4)
-    assert plan_workers(BatchSettings(), 100, threads_before=4) == WorkerPlan("serial", 1, 4)
-    assert plan_workers(BatchSettings(workers=3), 100, threads_before=4) == WorkerPlan("pool", 3, 4)
+def test_continued_batch_keeps_its_threads() -> None:
+    assert plan_workers(BatchSettings(), 100, threads_before=4, n_cores=4) == WorkerPlan("serial", 1, 4)
+    assert plan_workers(BatchSettings(workers=3), 100, threads_before=4, n_cores=4) == WorkerPlan("pool", 3, 4)
 
 
 def test_versions_of_the_libraries_that_decide_the_numbers_are_known() -> None:
@@ -46,15 +53,12 @@ def test_versions_of_the_libraries_that_decide_the_numbers_are_known() -> None:
     ("asked", "message"),
     [
         ({"threads": 999_999}, "threads is 999999; expected 1 to 256"),
-        ({"workers": 999_999}, "workers is 999999; expected 1 to 16"),
+        ({"workers": 999_999}, f"workers is 999999; expected 1 to {MOST_WORKERS}"),
         ({"workers": 999_999, "runner": "ray"}, "workers is 999999; expected 1 to 4096"),
         ({"checkpoint": "http://169.254.169.254/x", "runner": "ray"}, "'http://169.254.169.254/x' cannot be used"),
     ],
 )
-def test_numbers_that_would_eat_the_machine_are_refused(
-    monkeypatch: pytest.MonkeyPatch, asked: dict[str, object], message: str
-) -> None:
-    monkeypatch.setattr(settings, "usable_cores", lambda: 4)
+def test_numbers_that_would_eat_the_machine_are_refused(asked: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         BatchSettings(**asked)  # type: ignore[arg-type]
 

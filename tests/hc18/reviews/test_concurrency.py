@@ -134,12 +134,9 @@ def test_reader_sees_the_last_saved_state_while_somebody_writes(store: ReviewSto
         assert store.case(1).label == "Case 1"
 
 
-def test_writer_that_waits_too_long_says_so(
-    store: ReviewStore, engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 100)
-    store.register_case(new_case(1), "ann")
-    store.close()  # new connections get the shorter time
-    with database.writing(engine), pytest.raises(StoreError, match="being written by somebody else"):
-        store.append(1, 1, ReviewAction.ACCEPT, "bob")
-    assert store.append(1, 1, ReviewAction.ACCEPT, "bob").revision == 2
+def test_writer_that_waits_too_long_says_so(store_url: str, engine: Engine) -> None:
+    with ReviewStore(store_url, busy_timeout_ms=100) as store:
+        store.register_case(new_case(1), "ann")
+        with database.writing(engine), pytest.raises(StoreError, match="being written by somebody else"):
+            store.append(1, 1, ReviewAction.ACCEPT, "bob")
+        assert store.append(1, 1, ReviewAction.ACCEPT, "bob").revision == 2

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, event
 
 from hc18.reviews.database import BUSY_TIMEOUT_MS, connect, reading, to_url, writing
 from hc18.reviews.models import StoreError
@@ -59,20 +60,20 @@ def test_opening_again_changes_nothing(store_url: str) -> None:
             assert store.verify().problems == ()
 
 
-def test_interrupted_creation_leaves_an_empty_database(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hc18.reviews.migrations.versions import v0001_record_and_queue as first
-
-    assert first.down_revision is None
-    with monkeypatch.context() as patch:
-        patch.setattr("alembic.operations.base.Operations.create_index", _fail)
+def test_interrupted_creation_leaves_an_empty_database(store_url: str) -> None:
+    event.listen(Engine, "before_cursor_execute", _fail_at_an_index)
+    try:
         with pytest.raises(RuntimeError, match="power cut"):
             ReviewStore(store_url)
+    finally:
+        event.remove(Engine, "before_cursor_execute", _fail_at_an_index)
     with ReviewStore(store_url) as store:
         assert store.verify().problems == ()
 
 
-def _fail(*_arguments: object, **_values: object) -> None:
-    raise RuntimeError("power cut")
+def _fail_at_an_index(_connection: object, _cursor: object, statement: str, *_others: object) -> None:
+    if statement.lstrip().startswith("CREATE INDEX"):
+        raise RuntimeError("power cut")
 
 
 @pytest.mark.parametrize(
@@ -130,11 +131,10 @@ def test_opening_does_not_wait_for_a_writer(store_url: str) -> None:
     engine.dispose()
 
 
-def test_opening_a_new_store_waits_until_the_writer_is_done(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hc18.reviews.database.BUSY_TIMEOUT_MS", 100)
+def test_opening_a_new_store_waits_until_the_writer_is_done(store_url: str) -> None:
     engine = connect(to_url(store_url))
     with writing(engine):
-        opening = threading.Thread(target=lambda: ReviewStore(store_url).close())
+        opening = threading.Thread(target=lambda: ReviewStore(store_url, busy_timeout_ms=100).close())
         opening.start()
         opening.join(1.0)
         assert opening.is_alive()

@@ -51,8 +51,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-@reports_bad_input
-def main(argv: Sequence[str] | None = None) -> int:
+def read_job(argv: Sequence[str] | None = None) -> tuple[JobOptions, int, Machines]:
+    """The job that a command line asks for, the processes of this machine, and the machines.
+
+    Raises:
+        ConfigError: if the machines do not fit together.
+    """
     arguments = build_parser().parse_intermixed_args(argv)  # options may stand before and after KEY VALUE
     options = JobOptions(
         architectures=ARCHITECTURES,
@@ -65,7 +69,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         wants_gpus=arguments.num_gpus is not None,
     )
     machines = Machines(arguments.num_machines, arguments.machine_rank, arguments.dist_url)
-    return start_job(options, 1 if arguments.num_gpus is None else arguments.num_gpus, machines)
+    return options, 1 if arguments.num_gpus is None else arguments.num_gpus, machines
+
+
+@reports_bad_input
+def main(argv: Sequence[str] | None = None) -> int:
+    return start_job(*read_job(argv))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import torch
 from fetal_hc.engine.config import CfgNode
 from fetal_hc.engine.data.loader import Batch, TrainLoader, build_test_loader, build_train_loader
 from fetal_hc.engine.structures import CoverageMasks
-from fetal_hc.engine.train import distributed
+from fetal_hc.engine.train.distributed import Place
 from fetal_hc.errors import ConfigError
 from fetal_hc_cli.training.architectures import MASK_RCNN
 from hc18.geometry.ellipse import Ellipse
@@ -140,25 +140,20 @@ def test_grouped_batches_hold_one_orientation(small: CfgNode, records: list[dict
         assert len({sample["width"] > sample["height"] for sample in batch}) == 1
 
 
-def test_processes_split_the_batch(small: CfgNode, records: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch):
+def test_processes_split_the_batch(small: CfgNode, records: list[dict[str, Any]]):
     whole = ids(take(build_train_loader(small, MASK_RCNN, records), 3))
-    monkeypatch.setattr(distributed, "world_size", lambda: 2)
     parts = []
     for rank in range(2):
-        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
-        loader = build_train_loader(small, MASK_RCNN, records)
+        loader = build_train_loader(small, MASK_RCNN, records, Place(rank, 2))
         parts.append(ids(take(loader, 3)))
         assert loader.state_dict()["n_samples"] == 12
     for together, first, second in zip(whole, *parts, strict=True):
         assert together == [first[0], second[0], first[1], second[1]]
 
 
-def test_a_batch_that_does_not_divide_is_refused(
-    small: CfgNode, records: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(distributed, "world_size", lambda: 3)
+def test_a_batch_that_does_not_divide_is_refused(small: CfgNode, records: list[dict[str, Any]]):
     with pytest.raises(ConfigError, match=r"SOLVER\.IMS_PER_BATCH 4 does not divide among 3 processes"):
-        build_train_loader(small, MASK_RCNN, records)
+        build_train_loader(small, MASK_RCNN, records, Place(0, 3))
 
 
 def test_a_negative_seed_draws_a_new_one(small: CfgNode, records: list[dict[str, Any]]):
@@ -174,14 +169,10 @@ def test_test_loader_gives_each_image_once_in_order(cfg: CfgNode, records: list[
     assert ids(list(loader)) == [[index] for index in range(6)]
 
 
-def test_test_loader_splits_among_processes(
-    cfg: CfgNode, records: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(distributed, "world_size", lambda: 4)
+def test_test_loader_splits_among_processes(cfg: CfgNode, records: list[dict[str, Any]]):
     seen = []
     for rank in range(4):
-        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
-        seen += ids(list(build_test_loader(cfg, MASK_RCNN, "any", records)))
+        seen += ids(list(build_test_loader(cfg, MASK_RCNN, "any", records, Place(rank, 4))))
     assert seen == [[index] for index in range(6)]
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fetal_hc.engine.train import run_record
-from fetal_hc.engine.train.run_record import build_run_record, read_seed, write_run_record
+from fetal_hc.engine.train.run_record import build_run_record, git_state, read_seed, write_run_record
 from fetal_hc.errors import ConfigError
 
 
@@ -25,9 +24,8 @@ def test_missing_datasets_are_all_named(tmp_path: Path) -> None:
 
 
 def test_outside_a_repository_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_record, "__file__", str(tmp_path / "run_record.py"))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert build_run_record("builtin", 5, "cpu", 1, [])["git"] is None
+    assert git_state(tmp_path) is None
 
 
 def test_resumed_run_is_appended_to_the_first(tmp_path: Path) -> None:
