@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from fetal_hc import DISCLAIMER
-from fetal_hc.batch.batch import BatchInterrupted, BatchPlan, run_batch
+from fetal_hc.batch.batch import BatchPlan, run_batch
 from fetal_hc.batch.runners import RUNNERS
 from fetal_hc.batch.settings import RAY, BatchSettings, plan_workers
 from fetal_hc.batch.sources import ImageSource, Location
@@ -21,8 +21,6 @@ from hc18.measurement.pixel_size_rules import TablePixelSize, open_source
 from hc18.measurement.result_files import read_finished, write_results
 from hc18.measurement.rows import MeasurementRow
 from hc18.measurement.worker import MeasureWork
-
-__all__ = ["BatchInterrupted", "MeasureSettings", "measure_batch", "measure_files", "open_source"]
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,14 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fetal_hc.batch.batch import check_outputs
+from fetal_hc.batch.batch import BatchInterrupted, check_outputs
 from fetal_hc.batch.settings import RUNNER_NAMES
 from fetal_hc.io.interruption import stop_at_signals
 from fetal_hc_cli import new_parser, reports_bad_input
-from hc18.measurement.batches import BatchInterrupted, MeasureSettings, measure_batch, open_source
+from hc18.measurement.batches import MeasureSettings, measure_batch
 from hc18.measurement.details import read_details
 from hc18.measurement.groups import GroupBy, examination_column, summarize_groups, write_groups
+from hc18.measurement.pixel_size_rules import open_source
 
 INTERRUPTED = 130
 

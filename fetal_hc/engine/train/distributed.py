@@ -29,7 +29,7 @@ from fetal_hc.errors import ConfigError, FetalHCError
 
 # Processes are forked from a server that has imported these once; no name of this project, since the server knows only
 # the installed one. Windows has no such server.
-_PRELOADED = ["torch", "torchvision", "timm", "sklearn.metrics", "torch.utils.tensorboard"]
+_PRELOADED = ["torch", "torchvision", "timm", "torch.utils.tensorboard"]
 _START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 

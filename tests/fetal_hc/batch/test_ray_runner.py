@@ -23,7 +23,8 @@ from fetal_hc.batch.tasks import ImageTask, TaskResult
 from fetal_hc.errors import ConfigError, FetalHCError
 from fetal_hc.io.extras import import_scale_library
 from fetal_hc.io.storage import list_names
-from hc18.measurement.batches import MeasureSettings, measure_batch, measure_files, open_source
+from hc18.measurement.batches import MeasureSettings, measure_batch, measure_files
+from hc18.measurement.pixel_size_rules import open_source
 from hc18.measurement.rows import MEASUREMENT_TABLE, MeasurementRow
 from hc18.measurement.worker import HeadTask, MeasureWork
 from tests.synthetic_heads import HeadFolder, write_head_folder

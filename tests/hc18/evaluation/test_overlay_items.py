@@ -18,7 +18,8 @@ from hc18.evaluation.overlay_items import (
     worst_first,
 )
 from hc18.geometry.ellipse import Ellipse
-from hc18.measurement.batches import MeasureSettings, measure_batch, open_source
+from hc18.measurement.batches import MeasureSettings, measure_batch
+from hc18.measurement.pixel_size_rules import open_source
 from hc18.measurement.worker import MeasureWork
 from hc18.phantoms.folder import SMALL_IMAGE_HW, PhantomCase, write_phantom_folder
 from tests.synthetic_heads import HeadFolder, write_head_folder

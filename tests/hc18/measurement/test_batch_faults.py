@@ -21,8 +21,9 @@ from PIL import Image
 
 from fetal_hc.batch.checkpoint.storage_watch import FAILURES_IN_A_ROW
 from fetal_hc.errors import DatasetError, FetalHCError
-from hc18.measurement.batches import MeasureSettings, measure_batch, measure_files, open_source
+from hc18.measurement.batches import MeasureSettings, measure_batch, measure_files
 from hc18.measurement.details import read_details
+from hc18.measurement.pixel_size_rules import open_source
 from hc18.measurement.rows import MeasurementRow, RowStatus
 from tests.synthetic_heads import write_head_folder
 

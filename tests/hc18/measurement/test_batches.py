@@ -16,8 +16,9 @@ from fetal_hc.errors import ConfigError, DatasetError, FetalHCError, ModelError
 from fetal_hc.model.bundle import ModelBundle
 from fetal_hc.model.checksum import file_sha256
 from hc18.dataset.submission import check_submission, read_submission
-from hc18.measurement.batches import MeasureSettings, measure_batch, open_source
+from hc18.measurement.batches import MeasureSettings, measure_batch
 from hc18.measurement.head_model import MEASUREMENT
+from hc18.measurement.pixel_size_rules import open_source
 from tests.synthetic_heads import HeadFolder, write_head_folder
 from tests.synthetic_model import write_bright_object_model
 

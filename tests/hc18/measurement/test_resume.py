@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fetal_hc.batch.batch import BatchInterrupted
 from fetal_hc.batch.checkpoint.checkpoint_directory import CheckpointDirectory
 from fetal_hc.batch.sources import ImageSource
 from fetal_hc.batch.summary import BatchSummary
 from fetal_hc.batch.tasks import ImageTask
 from fetal_hc.errors import ConfigError, DatasetError, FetalHCError
 from fetal_hc.model.checksum import file_sha256
-from hc18.measurement.batches import BatchInterrupted, MeasureSettings, measure_batch, open_source
-from hc18.measurement.pixel_size_rules import TablePixelSize
+from hc18.measurement.batches import MeasureSettings, measure_batch
+from hc18.measurement.pixel_size_rules import TablePixelSize, open_source
 from hc18.measurement.rows import MEASUREMENT_TABLE
 from tests.synthetic_heads import write_head_folder
 from tests.synthetic_model import head_spec, write_bright_object_model
