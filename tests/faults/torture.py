@@ -169,8 +169,7 @@ def to_table(tallies: dict[str, Tally]) -> str:
     return "\n".join(lines)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code 0 if everything held, 1 if not."""
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=None, help="default: another one every time; it is printed")
@@ -179,7 +178,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=None, help="read these files in this process and stop")
     parser.add_argument("--seconds", type=float, default=math.inf, help="begin no file after this time, with --count")
     parser.add_argument("--chunk", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0 if everything held, 1 if not."""
+    options = build_parser().parse_args(argv)
     seed = random.SystemRandom().randrange(1 << 31) if options.seed is None else options.seed
     if options.count is not None:
         run_chunk(options.only, seed, options.first, options.count, options.seconds)

@@ -115,10 +115,14 @@ def _clipped_steps(clipping: tuple[str, ...]) -> dict[str, float]:
     return parity_measures.movements(model, optimizer, schedule, lambda: None)
 
 
-def main() -> int:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--detectron2-commit", required=True, metavar="HASH", help="recorded in the file")
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    arguments = build_parser().parse_args()
     torch.set_num_threads(1)
     origin = {"detectron2": arguments.detectron2_commit, "torch": torch.__version__.partition("+")[0]}
     content = json.dumps({"written_with": origin, **compute_numbers()}, indent=1)
