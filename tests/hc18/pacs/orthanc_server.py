@@ -31,11 +31,13 @@ class Orthanc:
         rest: address of its own interface, without a slash at the end.
         service: its DICOMweb.
         dicom_port: of the DICOM network.
+        folder: of its files and its log.
     """
 
     rest: str
     service: WebService
     dicom_port: int
+    folder: Path
 
     @property
     def web(self) -> WebArchive:
@@ -70,7 +72,7 @@ def running_orthanc(folder: Path, *, user: str = "", password: str = "", **setti
     rest = f"http://127.0.0.1:{web}"
     try:
         _wait_for(f"{rest}/system", server, (user, password) if user else None)
-        yield Orthanc(rest, WebService(f"{rest}/dicom-web", user=user, password=password), network)
+        yield Orthanc(rest, WebService(f"{rest}/dicom-web", user=user, password=password), network, folder)
     finally:
         server.terminate()
         server.wait(timeout=20)
