@@ -45,6 +45,7 @@ _CHROMIUM_VARIABLE = "FETAL_HC_CHROMIUM"
 _CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 _CHROMIUM_ARGUMENTS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking")
 _ROOT = Path(__file__).resolve().parents[1]
+_PACKAGES = (_ROOT, _ROOT / "app", _ROOT / "tools")  # this checkout, whatever is installed
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -178,7 +179,7 @@ def running_app(store: Path) -> Iterator[str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "streamlit", "run", "app/fetal_hc_app/start/review.py", "--server.port", str(port)],
         cwd=_ROOT,
-        env={**os.environ, "FETAL_HC_STORE": str(store)},
+        env={**os.environ, "FETAL_HC_STORE": str(store), "PYTHONPATH": os.pathsep.join(map(str, _PACKAGES))},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

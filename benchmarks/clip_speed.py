@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundMultiFrameImageStorage
 
@@ -33,14 +34,14 @@ _N_PHANTOMS = 20
 _WARM_UP_FRAMES = 3
 
 
-def write_clip(path: Path, n_frames: int) -> None:
-    """Writes a multi-frame DICOM file, 8-bit grey, uncompressed, whose frames are phantoms of heads in turn."""
-    with tempfile.TemporaryDirectory() as folder:
-        cases = write_phantom_folder(Path(folder), min(_N_PHANTOMS, n_frames), 0, 0)
-        pictures = [to_grey(read_image(Path(folder) / case.folder / case.filename)) for case in cases]
-    size_hw = pictures[0].shape
-    same = [picture for picture in pictures if picture.shape == size_hw]
-    frames = np.stack([same[index % len(same)] for index in range(n_frames)]).astype(np.uint8)
+def write_clip(path: Path, frames: NDArray[np.uint8], pixel_size_mm: float | None = None) -> None:
+    """Writes a multi-frame DICOM file, 8-bit grey, uncompressed.
+
+    Args:
+        path: file to write.
+        frames: (N, H, W).
+        pixel_size_mm: of an ultrasound region that covers the whole frame; no region if None.
+    """
     clip = Dataset()
     clip.file_meta = FileMetaDataset()
     clip.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -49,7 +50,24 @@ def write_clip(path: Path, n_frames: int) -> None:
     clip.SamplesPerPixel, clip.PhotometricInterpretation, clip.PixelRepresentation = 1, "MONOCHROME2", 0
     clip.BitsAllocated = clip.BitsStored = 8
     clip.HighBit, clip.PixelData = 7, frames.tobytes()
+    if pixel_size_mm is not None:
+        region = Dataset()
+        region.RegionSpatialFormat, region.RegionDataType, region.RegionFlags = 1, 1, 0  # 2D, tissue
+        region.RegionLocationMinX0 = region.RegionLocationMinY0 = 0
+        region.RegionLocationMaxX1, region.RegionLocationMaxY1 = clip.Columns - 1, clip.Rows - 1
+        region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = 3  # centimetres
+        region.PhysicalDeltaX = region.PhysicalDeltaY = pixel_size_mm / 10.0
+        clip.SequenceOfUltrasoundRegions = [region]
     clip.save_as(path, enforce_file_format=True)
+
+
+def _phantom_frames(n_frames: int) -> NDArray[np.uint8]:
+    """Phantoms of heads in turn, (N, H, W)."""
+    with tempfile.TemporaryDirectory() as folder:
+        cases = write_phantom_folder(Path(folder), min(_N_PHANTOMS, n_frames), 0, 0)
+        pictures = [to_grey(read_image(Path(folder) / case.folder / case.filename)) for case in cases]
+    same = [picture for picture in pictures if picture.shape == pictures[0].shape]
+    return np.stack([same[index % len(same)] for index in range(n_frames)]).astype(np.uint8)
 
 
 def time_frames(model: HeadModel, clip: Path) -> tuple[int, int, float, float]:
@@ -88,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         clip = options.clip or Path(folder) / "clip.dcm"
         if options.clip is None:
-            write_clip(clip, options.frames)
+            write_clip(clip, _phantom_frames(options.frames))
         n_frames, n_heads, wall, processor = time_frames(model, clip)
     print(
         f"{n_frames} frames, a head in {n_heads}: {n_frames / wall:.1f} frames per second; "

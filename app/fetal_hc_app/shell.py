@@ -24,9 +24,9 @@ _STYLE = """
   .st-key-case-columns .stHorizontalBlock:has(.st-key-editor) { flex-direction: row-reverse; }
   @media (max-width: 1000px) {
     .st-key-case-columns .stHorizontalBlock:has(.st-key-editor) { flex-direction: column-reverse; }
-    .stColumn:has(.st-key-editor), .stColumn:has(.st-key-decision), .st-key-agreement-columns .stColumn
+    .stColumn:has(.st-key-editor), .stColumn:has(.st-key-decision), [class*="st-key-stacked-columns"] .stColumn
     { width: 100%; flex: 1 1 auto; }
-    .st-key-agreement-columns .stHorizontalBlock { flex-direction: column; }
+    [class*="st-key-stacked-columns"] .stHorizontalBlock { flex-direction: column; }
     .stMetric { min-width: 7rem; }
   }
   .st-key-decision .stButton button { padding-left: 0.4rem; padding-right: 0.4rem; }

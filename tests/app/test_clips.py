@@ -1,5 +1,6 @@
 """Clips in a real browser: play, best frames, several frames of one clip as one examination."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,7 @@ def test_best_frames_of_a_clip_become_cases_of_one_examination(
         person.press("Find the best frames")
         expect(person.metric("Median HC of the best frames")).to_contain_text("mm", timeout=TIMEOUT_MS)
         expect(page.locator(".strip button.best")).to_have_count(5)
+        expect(strip.last).to_have_class(re.compile("best"))  # the frame without noise
         assert problems(page) == []
         with ReviewStore(server.store) as store:
             assert store.progress().n_cases == 0

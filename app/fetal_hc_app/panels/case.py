@@ -63,6 +63,8 @@ def show_case(case: ReviewCase, following: CaseId | None) -> None:
     is_locked = is_read_only or not access.reviewer()
     with st.container(key="case-columns"):  # the decision comes first for the keyboard; the style puts it on the right
         right, left = st.columns([37, 63], gap="medium")
+    with left:  # first, so that the browser has the picture while the rest is computed
+        drawing_panel(case, draft, picture, _next_picture(following), reference, is_read_only=is_read_only)
     with right:
         has_size_fields = _decision(case, draft, is_stale=is_stale, is_locked=is_locked)
         _numbers(case, draft, picture, reference)
@@ -71,7 +73,6 @@ def show_case(case: ReviewCase, following: CaseId | None) -> None:
             case.state.flags, measurement.status, measurement.reason, measurement.confidence, case.state.calibration
         )
     with left:
-        drawing_panel(case, draft, picture, _next_picture(following), reference, is_read_only=is_read_only)
         fields_panel(case, draft, is_read_only=is_read_only)
     _sections(case, draft, has_size_fields=has_size_fields, is_locked=is_locked)
 

@@ -34,7 +34,7 @@ def readers_panel(*, is_within: bool) -> None:
         return
     agreement = score_readers(pairs)
     _figures(agreement)
-    with st.container(key="agreement-columns"):  # one under the other in a narrow window
+    with st.container(key="stacked-columns-agreement"):  # one under the other in a narrow window
         left, right = st.columns([3, 2], gap="medium")
     with left:
         st.image(_diagram_png(agreement), alt=text("Differences of the readings over their means"))

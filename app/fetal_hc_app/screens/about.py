@@ -29,7 +29,8 @@ names of files, are not stored. A picture (PNG, JPEG, TIFF, BMP) is stored as yo
 
 def about_page() -> None:
     """The model card and how to use the app."""
-    left, right = st.columns([1, 1], gap="large")
+    with st.container(key="stacked-columns-about"):
+        left, right = st.columns([1, 1], gap="large")
     with left:
         names = languages()
         st.segmented_control(

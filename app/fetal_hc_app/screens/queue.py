@@ -83,7 +83,8 @@ def _progress_panel(progress: Progress) -> None:
 
 def _view_fields(progress: Progress) -> QueueView:
     """Filter, search, order and reader, and the button that opens the first case of the list."""
-    left, right = st.columns([5, 1.6], vertical_alignment="center")
+    with st.container(key="stacked-columns-queue"):
+        left, right = st.columns([5, 1.6], vertical_alignment="center")
     kept = worklist.view()
     name = left.segmented_control(
         text("Show"),

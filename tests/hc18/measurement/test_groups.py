@@ -24,6 +24,7 @@ from hc18.measurement.groups import (
 )
 from hc18.measurement.interval_model import Interval
 from hc18.measurement.rows import MeasurementRow, RowStatus
+from tests.synthetic_heads import draw_head
 
 
 def make_row(name: str, hc_mm: float, **values: object) -> MeasurementRow:
@@ -103,11 +104,23 @@ def test_manifest_without_the_column_leaves_it_to_the_names(tmp_path: Path) -> N
     assert examination_column(str(manifest), GroupBy.EXAMINATION) is None
 
 
-def test_blurred_picture_is_less_sharp() -> None:
-    picture = np.random.default_rng(0).integers(0, 255, (200, 300), dtype=np.uint8)
-    ellipse = Ellipse.from_axes(150.0, 100.0, 120.0, 80.0, 0.3)
-    blurred = cv2.GaussianBlur(picture, (5, 5), 0)
-    assert sharpness(np.asarray(blurred, np.uint8), ellipse) < 0.5 * sharpness(picture, ellipse)
+def test_blur_and_noise_make_a_picture_less_sharp_and_gain_does_not() -> None:
+    ellipse = Ellipse.from_axes(150.0, 100.0, 110.0, 75.0, 0.3)
+    picture = (60 + draw_head(ellipse, (200, 300)) // 2).astype(np.uint8)
+    rng = np.random.default_rng(0)
+    noisy = np.clip(picture + rng.normal(0.0, 30.0, picture.shape), 0, 255).astype(np.uint8)
+    blurred = np.asarray(cv2.GaussianBlur(picture, (9, 9), 0), np.uint8)
+    darker = (0.6 * picture).astype(np.uint8)
+    of_picture = sharpness(picture, ellipse)
+    assert sharpness(noisy, ellipse) < of_picture
+    assert sharpness(blurred, ellipse) < 0.9 * of_picture
+    assert sharpness(darker, ellipse) == pytest.approx(of_picture, rel=0.1)
+
+
+def test_noise_alone_is_not_sharp() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (200, 300), dtype=np.uint8)
+    ellipse = Ellipse.from_axes(150.0, 100.0, 110.0, 75.0, 0.3)
+    assert sharpness(noise, ellipse) < 0.2 * sharpness(draw_head(ellipse, (200, 300)), ellipse)
 
 
 def test_ellipse_outside_the_picture_has_no_sharpness() -> None:
