@@ -88,7 +88,7 @@ def _take_pictures(page: Page, output: Path, clip: Path) -> None:
     _open_reading(page)
     _write(page, output / "app_reading.png")
     _open_section(page, "Examination")
-    _write(page, output / "app_examination.png", shown="[data-testid=stFullScreenFrame]")
+    _write(page, output / "app_examination.png", shown="[data-testid=stDataFrame]")
     _open_clip(page, clip)
     _write(page, output / "app_clip.png", shown=".strip")
 
@@ -163,12 +163,12 @@ def _open_clip(page: Page, clip: Path) -> None:
 
 
 def _write(page: Page, path: Path, shown: str = "") -> None:
-    """Takes a picture of the window, from the top of the page or with an element in it."""
+    """Takes a picture of the window, from the top of the page or with an element in the middle."""
     _settle(page)
     page.wait_for_function("document.querySelectorAll('[data-testid=stSkeleton]').length === 0")
     page.evaluate("document.querySelector('.stMain').scrollTo(0, 0)")
     if shown:
-        page.locator(shown).first.scroll_into_view_if_needed()
+        page.locator(shown).first.evaluate("element => element.scrollIntoView({block: 'center'})")
     page.wait_for_timeout(2000)
     page.screenshot(path=str(path))
 
