@@ -96,3 +96,11 @@ def test_secret_that_is_not_set_is_named(tmp_path: Path) -> None:
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere.toml: cannot be read \(No such file"):
         read_site({SITE_VARIABLE: str(tmp_path / "nowhere.toml")})
+
+
+def test_file_of_the_docs_is_read(tmp_path: Path, repository_root: Path) -> None:
+    _, _, rest = (repository_root / "docs" / "pacs.md").read_text(encoding="utf-8").partition("```toml\n")
+    (tmp_path / "site.toml").write_text(rest.partition("```")[0], encoding="utf-8")
+    site = read_site({SITE_VARIABLE: str(tmp_path / "site.toml"), "WEB_PASSWORD": "geheim", "FHIR_TOKEN": "marke"})
+    assert site is not None
+    assert (sorted(site.archives), list(site.searchable)) == (["pacs", "web"], ["web"])
