@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from benchmarks.app_speed import browser_and_folder, new_page, open_app, running_app
 from benchmarks.clip_speed import write_clip
+from experiments.app_pictures_site import fill_site
 from fetal_hc.model.checksum import file_sha256
 from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.geometry.ellipse import Ellipse
@@ -58,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with browser_and_folder() as (browser, folder):
         store = folder / "reviews.db"
         _fill(store)
+        fill_site(folder, store)
         with running_app(store) as url:
             page = new_page(browser)
             open_app(page, url, "Start here")
@@ -91,6 +93,8 @@ def _take_pictures(page: Page, output: Path, clip: Path) -> None:
     _write(page, output / "app_examination.png", shown="[data-testid=stDataFrame]")
     _open_clip(page, clip)
     _write(page, output / "app_clip.png", shown=".strip")
+    _open_worklist(page)
+    _write(page, output / "app_worklist.png")
 
 
 def _take_all_pages(page: Page, output: Path, widths: Sequence[int], clip: Path) -> None:
@@ -100,6 +104,8 @@ def _take_all_pages(page: Page, output: Path, widths: Sequence[int], clip: Path)
         "case": _open_case,
         **{f"case-{name.partition(' ')[0].lower()}": partial(_open_section, name=name) for name in _SECTIONS},
         "reading": _open_reading,
+        "worklist": _open_worklist,
+        "archive": partial(_open_link, name="Archive"),
         "agreement": partial(_open_link, name="Agreement"),
         "faces": partial(_open_link, name="Faces"),
         "about": partial(_open_link, name="About"),
@@ -125,6 +131,11 @@ def _open_link(page: Page, name: str) -> None:
 def _open_queue(page: Page) -> None:
     _open_link(page, "Queue")
     page.get_by_text("Click a case").wait_for()
+
+
+def _open_worklist(page: Page) -> None:
+    _open_link(page, "Worklist")
+    page.get_by_text("Click a row").wait_for()
 
 
 def _open_case(page: Page, case_id: int | None = None) -> None:
@@ -214,7 +225,8 @@ def _fill(path: Path) -> None:
         if read is not None:
             for step, (reader, more) in enumerate((("Dr. Other", 0.5), ("Dr. Third", 3.0)), start=2):
                 store.append(ids[1], step, ReviewAction.READ, reader, ellipse_px=_wider(read, more))
-        store.append(ids[2], 2, ReviewAction.SIGN, "Dr. Lead")
+        for case_id in ids[2:4]:
+            store.append(case_id, 2, ReviewAction.SIGN, "Dr. Lead")
         drawn = store.state(ids[4]).model_outline.ellipse_px
         if drawn is not None:
             store.append(ids[4], 1, ReviewAction.CORRECT, "Dr. Other", ellipse_px=_wider(drawn, 4.0))

@@ -5,17 +5,22 @@ from __future__ import annotations
 import ipaddress
 import os
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 from streamlit.errors import StreamlitSecretNotFoundError
 
-from fetal_hc_app import wording
+from fetal_hc_app import roles, wording
+from fetal_hc_app.roles import CONFIRM, AccessRules, Role, SignIn
 from fetal_hc_app.texts import text
+from hc18.reviews.models import CaseId
 
-_NAME_KEY = "reviewer_name"
+_NAME_KEY, _LOGIN_KEY, _ROLE_KEY, _SIGN_IN_KEY = "reviewer_name", "login", "role", "sign_in"
+_RULES_KEY = "access_rules"
+_ROLE_NAMES = {Role.READER: "reader", Role.ADJUDICATOR: "adjudicator", Role.ADMIN: "admin"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +64,111 @@ def require_access() -> None:
         st.stop()
     if not is_configured:
         return
-    if not st.user.to_dict().get("is_logged_in"):
-        st.subheader(text("Please log in"))
-        st.write(text("This reviewer is open to the people on its list."))
-        st.button(text("Log in"), type="primary", on_click=st.login)
-        st.stop()
-    admission = admit(st.user.to_dict(), _allow_list(secrets))
+    rules = st.session_state[_RULES_KEY] = roles.to_rules(secrets.get("access"))
+    user = st.user.to_dict()
+    if not user.get("is_logged_in"):
+        _ask_to_log_in(text("Please log in"), text("This reviewer is open to the people on its list."), st.login)
+    admission = admit(user, rules.allow)
     if admission.refusal:
         st.error(wording.plain(admission.refusal), icon=":material/block:")
         st.button(text("Log out"), on_click=st.logout)
         st.stop()
-    st.session_state["login"] = admission.reviewer
+    sign_in = roles.sign_in_of(user)
+    if roles.is_over(rules, sign_in, _last_used().get(sign_in.key), time.time()):
+        words = text("It was not used for {minutes:g} minutes. Nothing was lost.", minutes=rules.idle_minutes)
+        _ask_to_log_in(text("The session has ended"), words, _log_in_again)
+    _last_used()[sign_in.key] = time.time()
+    st.session_state[_LOGIN_KEY] = admission.reviewer
+    st.session_state[_ROLE_KEY] = roles.role_of(user, admission.reviewer, rules)
+    st.session_state[_SIGN_IN_KEY] = sign_in
+
+
+def keep_alive() -> None:
+    """Notes that this session is used; called where a part of a page runs alone. Ends the run if it is over."""
+    sign_in = st.session_state.get(_SIGN_IN_KEY)
+    if isinstance(sign_in, SignIn):
+        if is_session_over():
+            st.rerun()
+        _last_used()[sign_in.key] = time.time()
+
+
+def is_session_over() -> bool:
+    """Whether this session was not used for longer than the site allows."""
+    sign_in = st.session_state.get(_SIGN_IN_KEY)
+    if not isinstance(sign_in, SignIn):
+        return False
+    return roles.is_over(_rules(), sign_in, _last_used().get(sign_in.key), time.time())
+
+
+def has_logged_in() -> bool:
+    """Whether this session has a login."""
+    return bool(st.session_state.get(_LOGIN_KEY))
+
+
+def ends_by_itself() -> bool:
+    """Whether sessions end when they are not used."""
+    return _rules().idle_minutes > 0.0
+
+
+def may(role: Role) -> bool:
+    """Whether this session has a role, or a higher one; without a login everybody has all."""
+    return bool(st.session_state.get(_ROLE_KEY, Role.ADMIN) >= role)
+
+
+def needs_sign_in() -> bool:
+    """Whether this person must log in again before they sign."""
+    sign_in, known = st.session_state.get(_SIGN_IN_KEY), None
+    if isinstance(sign_in, SignIn):
+        known = sign_in
+    return roles.needs_sign_in(_rules(), known, time.time(), has_confirm=_has_confirm())
+
+
+def sign_in_again(case_id: CaseId) -> None:
+    """Sends the browser to the login, and back to a case."""
+    _cases_to_sign()[reviewer()] = case_id
+    _log_in_again()
+
+
+def take_case_to_sign() -> CaseId | None:
+    """The case for which this person has just logged in again; None without, and asked once."""
+    return _cases_to_sign().pop(reviewer(), None) if reviewer() and not needs_sign_in() else None
+
+
+def _ask_to_log_in(title: str, words: str, log_in: Callable[[], None]) -> None:
+    """A button to the login, and the end of the run."""
+    for key in (_LOGIN_KEY, _ROLE_KEY, _SIGN_IN_KEY):
+        st.session_state.pop(key, None)
+    st.subheader(title)
+    st.write(words)
+    st.button(text("Log in"), type="primary", on_click=log_in)
+    st.stop()
+
+
+def _log_in_again() -> None:
+    st.login(CONFIRM) if _has_confirm() else st.login()
+
+
+def _has_confirm() -> bool:
+    """Whether the site has a login that asks for the password even if somebody is logged in."""
+    return CONFIRM in _read_secrets().get("auth", {})
+
+
+def _rules() -> AccessRules:
+    """The rules of this session; without a login there are none."""
+    found = st.session_state.get(_RULES_KEY)
+    return found if isinstance(found, AccessRules) else AccessRules()
+
+
+@st.cache_resource(show_spinner=False)
+def _last_used() -> dict[str, float]:
+    """When each login was last used, seconds since 1970."""
+    return {}
+
+
+@st.cache_resource(show_spinner=False)
+def _cases_to_sign() -> dict[str, CaseId]:
+    """The case that each person was about to sign when they were sent to the login."""
+    return {}
 
 
 def binding_refusal(address: str | None, has_login: bool) -> str:
@@ -100,22 +199,26 @@ def admit(user: Mapping[str, Any], allowed: Sequence[str]) -> Admission:
     email = str(user.get("email") or "").strip().lower()
     if not email or user.get("email_verified") is False:
         return Admission("The login gave no verified e-mail address, so it cannot be compared with the list.")
-    entries = {entry.strip().lower() for entry in allowed}
-    if email in entries or f"@{email.rpartition('@')[2]}" in entries:
+    if roles.is_listed(email, allowed):
         return Admission("", email)
     return Admission(f"{email} is not on the list of this reviewer. Ask its operator.")
 
 
 def reviewer() -> str:
-    """Who decides in this session: from the login, else as typed; empty if nobody has said."""
-    return str(st.session_state.get("login") or st.session_state.get(_NAME_KEY) or "").strip()
+    """Who decides in this session: from the login, else as typed; empty if nobody has said, or the session is over."""
+    if is_session_over():
+        return ""
+    return str(st.session_state.get(_LOGIN_KEY) or st.session_state.get(_NAME_KEY) or "").strip()
 
 
 def reviewer_panel() -> None:
     """Name of the reviewer: shown after a login, typed without one."""
-    login = st.session_state.get("login")
+    login = st.session_state.get(_LOGIN_KEY)
     if login:
-        st.button(text("Log out {name}", name=wording.plain(str(login))), on_click=st.logout, icon=":material/logout:")
+        name = wording.plain(str(login))
+        if _rules().has_roles:
+            name = f"{name} ({text(_ROLE_NAMES[st.session_state[_ROLE_KEY]])})"
+        st.button(text("Log out {name}", name=name), on_click=st.logout, icon=":material/logout:")
         return
     st.text_input(
         text("Your name"),
@@ -143,9 +246,3 @@ def _read_secrets() -> Mapping[str, Any]:
         return st.secrets.to_dict()
     except StreamlitSecretNotFoundError:
         return {}
-
-
-def _allow_list(secrets: Mapping[str, Any]) -> list[str]:
-    access = secrets.get("access")
-    allowed = access.get("allow") if isinstance(access, Mapping) else None
-    return [str(entry) for entry in allowed] if isinstance(allowed, list) else []

@@ -14,6 +14,7 @@ import streamlit as st
 from fetal_hc.errors import MeasurementError
 from fetal_hc_app import access, drafts, session, undo, wording, worklist
 from fetal_hc_app.resources import store
+from fetal_hc_app.roles import Role
 from fetal_hc_app.texts import text
 from hc18.geometry.ellipse import Ellipse
 from hc18.geometry.pixel_size import Calibration, from_user
@@ -58,6 +59,10 @@ def _act(case_id: CaseId, revision: int, action: ReviewAction, *, can_be_undone:
     """As `act`, within one step of undo; whether it was recorded."""
     try:
         before = store().state(case_id)
+        refusal = _refusal(action, before)
+        if refusal:
+            tell_error(case_id, refusal)
+            return False
         state = store().append(case_id, revision, action, access.reviewer(), **values)
     except ReviewConflict as conflict:
         _tell(case_id, Notice(wording.sentence(str(conflict)), is_error=True, is_conflict=True))
@@ -70,6 +75,22 @@ def _act(case_id: CaseId, revision: int, action: ReviewAction, *, can_be_undone:
         undo.steps().add(case_id, before.calibration, state.calibration)
     _after_action(case_id, state, action, keeps_drawing=not can_be_undone and action is ReviewAction.WITHDRAW)
     return True
+
+
+def may_reopen(state: CaseState) -> bool:
+    """Whether this person may reopen a signed case: their own, or anybody's as an adjudicator."""
+    return access.may(Role.ADJUDICATOR) or access.reviewer() in (state.signed_by, state.reviewer)
+
+
+def _refusal(action: ReviewAction, state: CaseState) -> str:
+    """Why this person may not do this, as a sentence; empty if they may."""
+    if action is ReviewAction.SIGN and access.needs_sign_in():
+        return text("Log in again to sign.")
+    if action is ReviewAction.ADJUDICATE and not access.may(Role.ADJUDICATOR):
+        return text("Only adjudicators settle disagreements.")
+    if action is ReviewAction.REOPEN and not may_reopen(state):
+        return text("Only adjudicators reopen what somebody else has signed.")
+    return ""
 
 
 def settle(case_id: CaseId, draft: drafts.Draft, reason_key: str) -> None:

@@ -15,6 +15,7 @@ from fetal_hc_app.screens.case import case_page
 from fetal_hc_app.screens.measure import measure_page
 from fetal_hc_app.screens.queue import queue_page
 from fetal_hc_app.screens.reading import reading_page
+from fetal_hc_app.site import has_site
 from fetal_hc_app.texts import text
 
 _ICON = Path(__file__).resolve().parent / "icon.svg"
@@ -61,6 +62,7 @@ def run() -> None:
         "measure": st.Page(
             measure_page, title=text("Measure"), icon=":material/straighten:", url_path="measure", default=True
         ),
+        **_site_pages(),
         "queue": st.Page(queue_page, title=text("Queue"), icon=":material/list:", url_path="queue"),
         "case": st.Page(case_page, title=text("Case"), icon=":material/image_search:", url_path="case"),
         "reading": st.Page(
@@ -79,14 +81,43 @@ def run() -> None:
     left, right = st.columns([4, 1.25], vertical_alignment="center")
     left.html(f'<div class="research-banner" role="note">{text(DISCLAIMER)}</div>')
     access.require_access()
+    if access.ends_by_itself():
+        _end_when_idle()
     with right:
         access.reviewer_panel()
+    to_sign = access.take_case_to_sign()
+    if to_sign is not None:
+        session.open_case(to_sign)
     try:
         resources.model()
         resources.store()
         page.run()
     except FetalHCError as error:
         st.error(wording.plain(wording.sentence(str(error))), icon=":material/error:")
+
+
+def _site_pages() -> dict[str, st.Page]:
+    """The pages of a hospital that has configured its archive."""
+    if not has_site():
+        return {}
+    return {
+        "archive": st.Page(_archive_page, title=text("Archive"), icon=":material/dns:", url_path="archive"),
+        "worklist": st.Page(_worklist_page, title=text("Worklist"), icon=":material/assignment:", url_path="worklist"),
+    }
+
+
+def _archive_page() -> None:
+    """Loads the libraries for archives when they are needed."""
+    from fetal_hc_app.screens.archive import archive_page
+
+    archive_page()
+
+
+def _worklist_page() -> None:
+    """Likewise."""
+    from fetal_hc_app.screens.worklist import worklist_page
+
+    worklist_page()
 
 
 @st.fragment(run_every=timedelta(hours=1))
@@ -96,6 +127,13 @@ def _run_after_reconnecting() -> None:
     Streamlit's page does that only if something on it runs by the clock. Without it, a restarted server does not know
     the fragments that the page's buttons and the editor belong to, and drops what they send.
     """
+
+
+@st.fragment(run_every=timedelta(seconds=10))
+def _end_when_idle() -> None:
+    """Takes patients off the screen of somebody who has left."""
+    if access.is_session_over():
+        st.rerun()
 
 
 def _agreement_page() -> None:

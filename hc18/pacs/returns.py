@@ -1,4 +1,4 @@
-"""Reports go back to the archive: those of signed cases are queued, once for each signature.
+"""Reports go back to the archive and the FHIR server: those of signed cases are queued, once for each signature.
 
 The app does nothing for it: whoever signs needs neither the key nor the archive. Every object has a UID that follows
 from its content, so queueing it again after a crash changes nothing.
@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping
 from pydicom.dataset import Dataset
 
 from fetal_hc.errors import MeasurementError
+from hc18.dicom import SourceReference
 from hc18.dicom.identifiers import Identifiers
 from hc18.pacs.archive import Archive
+from hc18.pacs.fhir_server import FhirServer, to_bundle
 from hc18.pacs.inbox import Inbox
 from hc18.pacs.inbox_tables import Origin
 from hc18.pacs.outbox import Outbox
@@ -32,18 +34,27 @@ _MAKERS: Mapping[ReportKind, Callable[[Report, str], Dataset]] = {
     ReportKind.TID1500: to_structured_report,
     ReportKind.PICTURE: lambda case, _organization: to_picture(case),
 }
+FHIR_KIND = "fhir"
 _RETRACT = "An earlier report of this case is in the archive; retract it there."
 
 
-def queue_reports(inbox: Inbox, outbox: Outbox, store: ReviewStore, archive: Archive, settings: ReportSettings) -> int:
+def queue_reports(
+    inbox: Inbox,
+    outbox: Outbox,
+    store: ReviewStore,
+    archive: Archive | None,
+    settings: ReportSettings,
+    fhir: FhirServer | None = None,
+) -> int:
     """Queues the reports of all cases that were signed since the last call, and says of how many cases.
 
     Args:
         inbox: knows where cases come from.
         outbox: the queue.
         store: of the cases.
-        archive: that the reports go to.
+        archive: that the reports go to; None for none.
         settings: what is sent.
+        fhir: server that the Observations go to; None for none.
 
     Raises:
         ConfigError: if the key is another one, or the inbox belongs to another store.
@@ -59,9 +70,12 @@ def queue_reports(inbox: Inbox, outbox: Outbox, store: ReviewStore, archive: Arc
         if not case.state.is_signed:  # reopened meanwhile
             continue
         try:
+            origins = inbox.origins(case.case_id)
             reasons = [
-                _queue_case(outbox, store, archive, settings, case, origin) for origin in inbox.origins(case.case_id)
+                _queue_case(outbox, store, archive, settings, case, origin) for origin in origins if archive is not None
             ]
+            if fhir is not None:
+                reasons.append(queue_observation(outbox, store, fhir, case, next(iter(origins), None)))
         except StoreError as error:  # such as a damaged picture: the other cases must not wait for it
             failure = failure or error
             continue
@@ -70,6 +84,35 @@ def queue_reports(inbox: Inbox, outbox: Outbox, store: ReviewStore, archive: Arc
     if failure is not None:
         raise failure
     return n_queued
+
+
+def queue_observation(
+    outbox: Outbox, store: ReviewStore, fhir: FhirServer, case: ReviewCase, origin: Origin | None
+) -> str:
+    """Queues the FHIR Observation of a case; why there is none, empty if there is.
+
+    Args:
+        outbox: the queue.
+        store: of the case.
+        fhir: where it goes.
+        case: as stored.
+        origin: where its image comes from; None for an image of no archive.
+    """
+    reference, identifiers = _known(origin)
+    try:
+        report = to_report(store, case, reference, with_picture=False, identifiers=identifiers)
+        content = to_bundle(report)
+    except MeasurementError as error:
+        return str(error)
+    outbox.add(fhir, content, case_id=case.case_id, kind=FHIR_KIND)
+    return ""
+
+
+def _known(origin: Origin | None) -> tuple[SourceReference | None, Identifiers | None]:
+    """The image of an origin, and its patient where the site keeps it."""
+    if origin is None:
+        return None, None
+    return origin.reference, None if origin.identifiers == Identifiers() else origin.identifiers
 
 
 def _queue_case(
@@ -81,9 +124,9 @@ def _queue_case(
     origin: Origin,
 ) -> str:
     """Queues the reports of a case about one of its images; why there is none, empty if there is."""
-    identifiers = None if origin.identifiers == Identifiers() else origin.identifiers
+    reference, identifiers = _known(origin)
     try:
-        report = to_report(store, case, origin.reference, identifiers=identifiers)
+        report = to_report(store, case, reference, identifiers=identifiers)
     except MeasurementError as error:
         return str(error)
     reason = no_report_reason(report)

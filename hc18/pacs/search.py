@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pydicom
+from PIL import Image
 from pydicom.dataset import Dataset
 
 from fetal_hc.io.quiet import quiet_decoders
@@ -23,6 +24,7 @@ from hc18.pacs.web import ArchiveError, WebService
 
 MOST_STUDIES = 100  # of one search; a person narrows it down
 _MODALITY = "US"
+_THUMBNAIL_PX = 480
 _WILDCARDS = "*?"
 _NOT_ASCII = re.compile(r"[^\x00-\x7F]+")
 _ENCODED = re.compile(r"[^A-Za-z0-9._~*?-]")
@@ -163,8 +165,10 @@ def fetch_thumbnail(service: WebService, image: FoundImage, frame: int = 1) -> b
     with service.asking():
         client, uids = service.dicomweb(), (image.study_uid, image.series_uid, image.uid)
         if image.n_frames == 1:
-            return client.retrieve_instance_rendered(*uids, media_types=("image/jpeg",))
-        return client.retrieve_instance_frames_rendered(*uids, [frame], media_types=("image/jpeg",))
+            drawn = client.retrieve_instance_rendered(*uids, media_types=("image/jpeg",))
+        else:
+            drawn = client.retrieve_instance_frames_rendered(*uids, [frame], media_types=("image/jpeg",))
+        return _shrunk(drawn)
 
 
 def fetch_file(service: WebService, image: FoundImage) -> bytes:
@@ -190,6 +194,16 @@ def _matches(answer: Dataset, patterns: dict[str, str]) -> bool:
     """Whether an answer fits what was typed, where the archive was asked for less."""
     asked = {keyword: text for keyword, text in patterns.items() if _ENCODED.search(text)}
     return all(fnmatchcase(_text(answer, keyword).casefold(), text.casefold()) for keyword, text in asked.items())
+
+
+def _shrunk(content: bytes) -> bytes:
+    """A picture of at most `_THUMBNAIL_PX` as a JPEG; raises `OSError` if it cannot be read."""
+    with Image.open(io.BytesIO(content)) as picture:
+        small = picture.convert("RGB")
+    small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
+    stream = io.BytesIO()
+    small.save(stream, "JPEG", quality=85)
+    return stream.getvalue()
 
 
 def _to_study(answer: Dataset) -> FoundStudy:

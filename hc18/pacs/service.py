@@ -11,6 +11,8 @@ from contextlib import contextmanager
 
 from fetal_hc import DISCLAIMER
 from fetal_hc.errors import ConfigError
+from hc18.pacs.archive import Archive
+from hc18.pacs.fhir_server import FhirServer
 from hc18.pacs.inbox import Inbox
 from hc18.pacs.intake import Taken, take_in
 from hc18.pacs.outbox import OUTBOX_NAME, Outbox
@@ -65,8 +67,9 @@ def serve(
 @contextmanager
 def _sending(site: Site, inbox: Inbox, store: ReviewStore, say: Callable[[str], None]) -> Iterator[None]:
     """Within the block a thread sends the reports of signed cases; nothing without a destination."""
-    archive = site.destination
-    if archive is None:
+    archive, fhir = site.destination, None if site.fhir is None else FhirServer(site.fhir)
+    targets: list[Archive] = [target for target in (archive, fhir) if target is not None]
+    if not targets:
         yield
         return
     outbox = Outbox(site.folder / OUTBOX_NAME, most_attempts=site.reports.attempts)
@@ -77,8 +80,10 @@ def _sending(site: Site, inbox: Inbox, store: ReviewStore, say: Callable[[str], 
         told = outbox.counts()
         while not is_over.is_set():
             try:
-                queue_reports(inbox, outbox, store, archive, site.reports)
-                counts = outbox.send_due(archive)
+                queue_reports(inbox, outbox, store, archive, site.reports, fhir)
+                for target in targets:
+                    outbox.send_due(target)
+                counts = outbox.counts()
             except (StoreError, ConfigError) as error:
                 say(f"no report was sent, everything is tried again: {error}")
                 is_over.wait(_AFTER_ERROR_SECONDS)

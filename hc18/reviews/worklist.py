@@ -212,6 +212,39 @@ def signed_revisions(connection: Connection, case_ids: Iterable[int]) -> dict[Ca
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class CaseStage:
+    """How far a case is.
+
+    Attributes:
+        case_id: the case.
+        label: of the case.
+        revision: its present one.
+        decision: in force.
+        is_signed: whether that is signed.
+        hc_mm: the circumference in force; None without millimetres.
+    """
+
+    case_id: CaseId
+    label: str
+    revision: int
+    decision: Decision
+    is_signed: bool
+    hc_mm: float | None
+
+
+def read_stages(connection: Connection, case_ids: Iterable[int]) -> dict[CaseId, CaseStage]:
+    """How far cases are; a number that no case has is left out."""
+    found: dict[CaseId, CaseStage] = {}
+    columns = (CASES.c.id, CASES.c.label, CASES.c.revision, CASES.c.decision, CASES.c.is_signed, CASES.c.hc_mm)
+    for chunk in _chunks(case_ids):
+        for row in connection.execute(select(*columns).where(CASES.c.id.in_(chunk))):
+            case_id = CaseId(row.id)
+            decision = Decision(row.decision)
+            found[case_id] = CaseStage(case_id, row.label, row.revision, decision, row.is_signed, row.hc_mm)
+    return found
+
+
 def first_event_hash(connection: Connection) -> str:
     """The hash of the first event of the record, by which one store is told from another; empty for an empty store."""
     query = select(EVENTS.c.hash).where(EVENTS.c.seq == 1)

@@ -9,9 +9,11 @@ import pytest
 
 from fetal_hc import DISCLAIMER
 from fetal_hc_app import wording
+from fetal_hc_app.access import _ROLE_NAMES
 from fetal_hc_app.editor import _LABELS, _TITLES
 from fetal_hc_app.panels.keys import _KEYS
 from fetal_hc_app.screens.queue import _ORDERS
+from fetal_hc_app.screens.worklist import _GROUPS, _NAMES, _REPORT_NAMES
 from fetal_hc_app.texts import ENGLISH, catalogue, languages
 from hc18.measurement.flags import FLAG_TEXTS, Flag
 
@@ -24,6 +26,10 @@ TABLES = (
     _LABELS,
     _KEYS,
     _ORDERS,
+    _NAMES,
+    _REPORT_NAMES,
+    _ROLE_NAMES,
+    dict(enumerate(_GROUPS)),
 )
 
 

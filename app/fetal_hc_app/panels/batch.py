@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import streamlit as st
 
 from fetal_hc.errors import FetalHCError
-from fetal_hc_app import batches, resources, session, wording
+from fetal_hc_app import access, batches, resources, session, wording
+from fetal_hc_app.roles import Role
 from fetal_hc_app.texts import text
 
 _RESULT_KEY = "batch_result"
@@ -17,7 +18,7 @@ _SHOWN_EVERY = 10  # images between two messages
 def batch_panel(reviewer: str) -> None:
     """Paths of a batch and a button; on a network only below the folder that the operator names."""
     allowed = resources.settings().batches
-    if allowed is None and st.session_state.get("login"):
+    if (allowed is None and access.has_logged_in()) or not access.may(Role.ADMIN):
         return
     is_open = st.toggle(text("Open a folder of images or a scored batch"), key="batch_open", persist_state="session")
     if not is_open:

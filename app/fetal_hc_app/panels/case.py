@@ -34,6 +34,7 @@ _SECTIONS = (_GROWTH, _SIZE, _EXPORTS, _HISTORY)
 @st.fragment
 def case_panel(case_id: CaseId) -> None:
     """One case under a list that shows its state. A fragment: drawing runs nothing else of the page again."""
+    access.keep_alive()
     if case_session.needs_whole_page():
         st.rerun()
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from fetal_hc_app import case_session, drafts, undo, wording, worklist
+from fetal_hc_app import access, case_session, drafts, undo, wording, worklist
 from fetal_hc_app.case_session import Notice
 from fetal_hc_app.drafts import Draft
 from fetal_hc_app.texts import text
@@ -101,7 +101,7 @@ def decision_panel(case: ReviewCase, draft: Draft, reviewer: str, *, is_stale: b
         st.info(hint, icon=":material/person:")
     is_disabled = not reviewer or is_stale
     if case.state.is_signed:
-        _reopen_popover(case, draft, is_disabled)
+        _reopen_popover(case, draft, is_disabled or not case_session.may_reopen(case.state))
     elif draft.is_changed:
         _correction_buttons(case, draft, is_disabled or not is_shown)
     else:
@@ -153,15 +153,16 @@ def _decision_buttons(case: ReviewCase, draft: Draft, is_disabled: bool, *, is_u
             width="stretch",
         )
     with columns[2]:
+        must_log_in = access.needs_sign_in()
         st.button(
-            text("Sign"),
+            text("Log in to sign") if must_log_in else text("Sign"),
             key=f"sign-{case.case_id}",
             type="primary" if is_decided else "secondary",
-            icon=":material/verified:",
+            icon=":material/login:" if must_log_in else ":material/verified:",
             shortcut=SIGN_KEY,
             disabled=is_disabled or is_unseen or not is_decided,
-            on_click=case_session.act,
-            args=(case.case_id, draft.revision, ReviewAction.SIGN),
+            on_click=access.sign_in_again if must_log_in else case_session.act,
+            args=(case.case_id,) if must_log_in else (case.case_id, draft.revision, ReviewAction.SIGN),
             width="stretch",
         )
     if st.session_state.get(_reasons_key(case.case_id)) and not is_disabled:

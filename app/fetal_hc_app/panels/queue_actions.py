@@ -11,6 +11,7 @@ import streamlit as st
 from fetal_hc.errors import FetalHCError
 from fetal_hc_app import access, resources, wording
 from fetal_hc_app.panels.codes import note, tag_fields
+from fetal_hc_app.roles import Role
 from fetal_hc_app.texts import text
 from hc18.reviews import worklist as notes
 from hc18.reviews.models import CaseId
@@ -24,9 +25,8 @@ _SIGN, _ASSIGN, _READ, _TAGS = "Sign", "Give to readers", "Second reading", "Exa
 def actions_panel(view: QueueView, ticked: Sequence[CaseId], n_listed: int) -> None:
     """The actions on the ticked cases, or on all of the list if none is ticked."""
     reviewer = access.reviewer()
-    chosen = st.segmented_control(
-        text("With these cases"), [_SIGN, _ASSIGN, _READ, _TAGS], format_func=text, key="queue_action"
-    )
+    actions = [_SIGN, _ASSIGN, _READ, _TAGS] if access.may(Role.ADJUDICATOR) else [_SIGN, _TAGS]
+    chosen = st.segmented_control(text("With these cases"), actions, format_func=text, key="queue_action")
     answer = st.session_state.pop(_ANSWER_KEY, "")
     if answer:
         st.success(wording.plain(answer), icon=":material/check_circle:")
@@ -57,6 +57,16 @@ def _sign_fields(cases: Callable[[], list[CaseId]], reviewer: str) -> None:
             "be signed together. Open the others first."
         )
     )
+    if access.needs_sign_in():
+        st.button(
+            text("Log in to sign"),
+            key="log-in-to-sign",
+            icon=":material/login:",
+            disabled=not ready,
+            on_click=access.sign_in_again,
+            args=(next(iter(ready), None),),
+        )
+        return
     st.button(
         text("Sign {count} cases", count=len(ready)),
         key="sign-many",
@@ -69,6 +79,9 @@ def _sign_fields(cases: Callable[[], list[CaseId]], reviewer: str) -> None:
 
 
 def _sign(ready: dict[CaseId, int], reviewer: str) -> None:
+    if access.needs_sign_in():
+        _answer(text("Log in again to sign."))
+        return
     try:
         refused = resources.store().sign_cases(ready, reviewer)
     except FetalHCError as error:

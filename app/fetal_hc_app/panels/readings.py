@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from fetal_hc_app import case_session, drafts, wording
+from fetal_hc_app import access, case_session, drafts, wording
 from fetal_hc_app.drafts import Draft
+from fetal_hc_app.roles import Role
 from fetal_hc_app.texts import text
 from hc18.reviews.models import ReviewCase
 from hc18.reviews.state import to_outline
@@ -35,6 +36,9 @@ def readings_panel(case: ReviewCase, draft: Draft, *, is_disabled: bool) -> None
         )
     if state.is_signed:
         st.caption(text("Reopen the case to settle a disagreement."))
+        return
+    if not access.may(Role.ADJUDICATOR):
+        st.caption(text("Only adjudicators settle disagreements."))
         return
     key = f"settle-{case.case_id}"
     st.text_input(text("Why this ellipse counts"), key=f"{key}-words", max_chars=500, disabled=is_disabled)

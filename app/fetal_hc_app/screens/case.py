@@ -21,6 +21,7 @@ def case_page() -> None:
 @st.fragment
 def _case_in_its_list() -> None:
     """A fragment: deciding and going on run nothing else of the page again."""
+    access.keep_alive()
     case_id = session.chosen_case()
     if case_id is None:
         case_id = resources.store().neighbours(worklist.view()).following

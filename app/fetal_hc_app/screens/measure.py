@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import streamlit as st
-from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from fetal_hc.errors import FetalHCError
-from fetal_hc_app import access, drafts, resources, session, wording
-from fetal_hc_app.measuring import NOBODY, UploadSource, register_many, register_still
+from fetal_hc_app import access, drafts, intake, resources, session, wording
+from fetal_hc_app.intake import NewFile
+from fetal_hc_app.measuring import NOBODY
 from fetal_hc_app.panels.batch import batch_panel
 from fetal_hc_app.panels.case import case_panel
-from fetal_hc_app.panels.codes import NO_TAGS, note_upload_codes
+from fetal_hc_app.panels.codes import NO_TAGS
 from fetal_hc_app.panels.dicom import dicom_panel
-from fetal_hc_app.panels.hiding import HIDE_KEY, hiding_panel
+from fetal_hc_app.panels.hiding import hiding_panel
 from fetal_hc_app.panels.queue_exports import session_exports_panel
 from fetal_hc_app.panels.uploads import (
     clip_messages,
@@ -25,18 +25,17 @@ from fetal_hc_app.panels.uploads import (
     uploaded_files,
 )
 from fetal_hc_app.texts import text
-from fetal_hc_app.uploads import Annotation, PixelTable, Refusal, from_upload
-from hc18.reviews.images import DicomToPrepare, StillImage, clip_code
+from fetal_hc_app.uploads import Refusal
+from hc18.reviews.images import clip_code
 from hc18.reviews.models import CaseId, ReviewAction, ReviewCase
 from hc18.reviews.worklist import CaseTags
-
-_FEW = 3  # images that are measured one after the other
 
 
 def measure_page() -> None:
     """Files on top, then the result of the chosen image."""
     uploads = session.uploads()
-    _import_files(uploaded_files(uploads.generation))
+    files = [file for file in uploaded_files(uploads.generation) if file.file_id not in uploads.seen]
+    intake.take_files(NewFile(file.file_id, file.name, file.getvalue()) for file in files)
     with st.expander(text("Images and pixel size"), expanded=not uploads.sources, icon=":material/upload_file:"):
         upload_fields(uploads.generation)
         batch_panel(access.reviewer())
@@ -45,14 +44,14 @@ def measure_page() -> None:
     for key, prepared in uploads.to_prepare.items():
         stills = dicom_panel(key, prepared, is_open=key not in uploads.prepared)
         if stills:
-            _measure_all(stills, CaseTags(clip_code(prepared)) if prepared.dicom.n_frames > 1 else NO_TAGS)
+            intake.measure_all(stills, CaseTags(clip_code(prepared)) if prepared.dicom.n_frames > 1 else NO_TAGS)
             uploads.prepared.add(key)
             st.rerun()
     if uploads.to_hide:
         ready = hiding_panel(uploads.to_hide)
         if not ready:
             return
-        _measure_all(ready)
+        intake.measure_all(ready)
         st.rerun()
     cases = list(resources.store().cases(uploads.sources))
     if not cases:
@@ -62,84 +61,6 @@ def measure_page() -> None:
     if len(uploads.names) > 1 or uploads.refusals or uploads.to_prepare:
         _list_buttons(cases)
     case_panel(cases[0].case_id if len(uploads.names) == 1 else results_table(uploads, cases))
-
-
-def _import_files(files: Sequence[UploadedFile]) -> None:
-    """Reads and measures what was not seen before; one bad file does not stop the others."""
-    uploads = session.uploads()
-    new = [file for file in files if file.file_id not in uploads.seen]
-    stills = []
-    for file in new:
-        uploads.seen.add(file.file_id)
-        item = from_upload(file.name, file.getvalue())
-        match item:
-            case StillImage():
-                stills.append(item)
-            case DicomToPrepare():
-                uploads.to_prepare[file.file_id] = item
-            case PixelTable():
-                uploads.tables.append(item)
-            case Annotation():
-                uploads.annotations.append(item)
-            case Refusal():
-                uploads.refusals.append(item)
-    if st.session_state.get(HIDE_KEY):
-        uploads.to_hide += stills
-    else:
-        _measure_all(stills)
-
-
-def _measure_all(stills: Sequence[StillImage], codes: CaseTags = NO_TAGS) -> None:
-    """Measures images, many of them side by side.
-
-    Args:
-        stills: the images.
-        codes: noted for them if nobody has typed others.
-    """
-    if len(stills) > _FEW:
-        _measure_many(stills, codes)
-        return
-    for still in stills:
-        _measure(still, codes)
-
-
-def _measure_many(stills: Sequence[StillImage], codes: CaseTags) -> None:
-    """Measures images side by side, with a bar; a failure becomes a sentence."""
-    uploads, reviewer = session.uploads(), access.reviewer()
-    progress, n_done = st.progress(0.0), 0
-    try:
-        parts = register_many(resources.store(), resources.model_for_many(), stills, session.sizes(reviewer), reviewer)
-        for part in parts:
-            for still, found in part:
-                if isinstance(found, FetalHCError):
-                    uploads.refusals.append(Refusal(still.file.name, wording.sentence(str(found))))
-                else:
-                    uploads.add_image(*found)
-            _note_codes([found for _, found in part if not isinstance(found, FetalHCError)], codes)
-            n_done += len(part)
-            words = text("Measured {done} of {all}", done=n_done, all=len(stills))
-            progress.progress(n_done / len(stills), words)
-    except FetalHCError as error:
-        uploads.refusals += [Refusal(still.file.name, wording.sentence(str(error))) for still in stills[n_done:]]
-    progress.empty()
-
-
-def _measure(still: StillImage, codes: CaseTags) -> None:
-    """Measures one image; a failure becomes a sentence."""
-    uploads = session.uploads()
-    reviewer = access.reviewer()
-    try:
-        case_id, source = register_still(resources.store(), resources.model(), still, session.sizes(reviewer), reviewer)
-    except FetalHCError as error:
-        uploads.refusals.append(Refusal(still.file.name, wording.sentence(str(error))))
-        return
-    uploads.add_image(case_id, source)
-    _note_codes([(case_id, source)], codes)
-
-
-def _note_codes(found: Sequence[tuple[CaseId, UploadSource]], codes: CaseTags) -> None:
-    """Notes the codes that were typed for what is uploaded, or the given ones."""
-    note_upload_codes(session.uploads().generation, [case_id for case_id, _ in found], codes)
 
 
 def _list_buttons(cases: Sequence[ReviewCase]) -> None:

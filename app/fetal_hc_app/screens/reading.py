@@ -24,6 +24,7 @@ def reading_page() -> None:
 
 @st.fragment
 def _reading() -> None:
+    access.keep_alive()
     reviewer = access.reviewer()
     answer = st.session_state.pop(_ANSWER_KEY, "")
     if answer:

@@ -11,14 +11,17 @@ from pydicom.dataset import Dataset
 
 from fetal_hc.errors import ConfigError
 from hc18.pacs.archive import NetworkArchive
+from hc18.pacs.fhir_server import FhirServer
 from hc18.pacs.inbox import Inbox
 from hc18.pacs.outbox import Outbox
 from hc18.pacs.returns import queue_reports
 from hc18.pacs.site import ReportKind, ReportSettings, Site
 from hc18.pacs.vault import Vault
+from hc18.pacs.web import WebService
 from hc18.reviews.models import CaseId, ReviewAction
 from hc18.reviews.store import ReviewStore
 from tests.hc18.pacs.objects import scanned
+from tests.hc18.pacs.strict_fhir_server import running_fhir_server
 from tests.hc18.reviews.cases import new_case
 from tests.synthetic_dicom import to_bytes
 
@@ -145,3 +148,25 @@ def test_another_review_store_is_refused(desk: Desk, tmp_path: Path) -> None:
         other.register_case(new_case(5), "somebody")
         with pytest.raises(ConfigError, match="became cases of another review store"):
             queue_reports(desk.inbox, desk.outbox, other, ARCHIVE, ReportSettings("pacs"))
+
+
+def test_observation_goes_to_the_fhir_server_with_the_patient_that_the_site_keeps(
+    site: Site, review_store: ReviewStore
+) -> None:
+    known = replace(site, keep_references=True, keep_patient=True)
+    inbox, outbox = Inbox(known, Vault()), Outbox(site.folder / "outbox.db")
+    desk = Desk(inbox, outbox, review_store)
+    accepted, rejected = desk.case_of(scanned(1)), desk.case_of(scanned(2), number=2)
+    desk.act(accepted, ReviewAction.ACCEPT, ReviewAction.SIGN)
+    desk.act(rejected, ReviewAction.REJECT, reason="not the plane")
+    desk.act(rejected, ReviewAction.SIGN)
+    with running_fhir_server() as server:
+        fhir = FhirServer(WebService(server.url))
+        for _ in range(2):
+            queue_reports(inbox, outbox, review_store, None, known.reports, fhir)
+            outbox.send_due(fhir)
+        assert sorted(one["status"] for one in server.held.values()) == ["cancelled", "final"]
+        assert all(one["subject"]["identifier"]["value"] for one in server.held.values())
+        assert server.n_posts == 2
+    inbox.close()
+    outbox.close()
