@@ -32,7 +32,6 @@ CHROMIUM_ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--js-flags=--no-opt",  # a page lives too briefly for optimised code to pay: a tenth of the time of these tests
 )
 START_SECONDS = 120.0  # of a server on a busy machine; it takes a few
 

@@ -23,7 +23,7 @@ from hc18.geometry.ellipse import Ellipse
 _FOLDER = Path(__file__).resolve().parent
 _FIELDS = ("center_x", "center_y", "semi_axis_a", "semi_axis_b", "angle_rad")
 
-_SCRIPTS = ("geometry.js", "drawing.js", "keys.js", "handles.js", "view.js", "tools.js", "editor.js")
+SCRIPTS = ("geometry.js", "drawing.js", "keys.js", "handles.js", "view.js", "tools.js", "editor.js")
 KEY = "editor"  # one editor of a session shows one case after the other
 CALIPER, SCALE, BOX = "caliper", "scale", "box"
 
@@ -31,7 +31,7 @@ _mount = st.components.v2.component(
     "fetal_hc_ellipse_editor",
     html=(_FOLDER / "editor.html").read_text(encoding="utf-8"),
     css=(_FOLDER / "editor.css").read_text(encoding="utf-8"),
-    js="".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS),
+    js="".join((_FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS),
     isolate_styles=True,
 )
 
@@ -144,7 +144,7 @@ def ellipse_editor(view: EditorView) -> None:
     """Shows the editor; what is drawn in it comes back through `read_edit` in the next run."""
     _mount(
         key=KEY,
-        data=_to_payload(view),
+        data=to_payload(view),
         on_edit_change=_nothing,
         on_shown_change=_nothing,
         on_scale_change=_nothing,
@@ -168,7 +168,8 @@ def _nothing() -> None:
     """Streamlit keeps a state of a component only if it has a callback."""
 
 
-def _to_payload(view: EditorView) -> dict[str, Any]:
+def to_payload(view: EditorView) -> dict[str, Any]:
+    """What the script of the editor gets as `data`."""
     height, width = view.image_hw
     return {
         "image": view.image_url,

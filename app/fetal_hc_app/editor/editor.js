@@ -26,7 +26,9 @@ export default function (component) {
     editors.set(parentElement, editor);
   }
   editor.update(component.data, (name, value) => component.setStateValue(name, value));
+  const call = ++editor.calls;
   return () => {
+    if (call !== editor.calls) return;   // Streamlit also cleans up after a call that a newer one has overtaken
     editor.close();
     editors.delete(parentElement);
   };
@@ -35,6 +37,7 @@ export default function (component) {
 class Editor {
   constructor(root) {
     this.root = root;
+    this.calls = 0;
     this.sent = 0;
     this.pending = false;      // whether the last edit was not confirmed by the server yet
     this.loaded = false;       // whether the picture is on the screen
@@ -57,6 +60,7 @@ class Editor {
     clearTimeout(this.timer);
     this.observer.disconnect();
     this.abort.abort();
+    Object.values(this.handles).forEach((handle) => handle.remove());   // the next editor may get the same page
   }
 
   // --- what comes from Python ---

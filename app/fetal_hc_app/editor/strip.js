@@ -14,7 +14,9 @@ export default function (component) {
     players.set(parentElement, player);
   }
   player.update(component.data, (value) => component.setStateValue("frame", value));
+  const call = ++player.calls;
   return () => {
+    if (call !== player.calls) return;   // Streamlit also cleans up after a call that a newer one has overtaken
     player.pause();
     players.delete(parentElement);
   };
@@ -23,8 +25,9 @@ export default function (component) {
 class Player {
   constructor(root) {
     this.part = (name) => root.querySelector(`[data-part="${name}"]`);
+    this.calls = 0;
     this.seq = 0;
-    this.part("play").addEventListener("click", () => (this.timer ? this.stop() : this.play()));
+    this.part("play").onclick = () => (this.timer ? this.stop() : this.play());   // replaces that of an earlier player
   }
 
   update(data, send) {
