@@ -16,7 +16,6 @@ from hc18.reviews.models import CaseId
 
 if TYPE_CHECKING:
     from hc18.pacs.inbox import Inbox
-    from hc18.pacs.inbox_tables import Origin
     from hc18.pacs.outbox import Outbox
     from hc18.pacs.site import Site
 
@@ -119,9 +118,3 @@ def note_origin(case_id: CaseId, image: ImageFile) -> str:
     except FetalHCError as error:
         return wording.sentence(str(error))
     return ""
-
-
-def origin_of(case_id: CaseId) -> Origin | None:
-    """Where a case comes from: identifiers of its image, and of its patient if the site keeps them; None if unknown."""
-    known = inbox()
-    return next(iter(known.origins(case_id)), None) if known is not None else None
