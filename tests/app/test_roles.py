@@ -4,6 +4,9 @@ import pytest
 
 from fetal_hc.errors import ConfigError
 from fetal_hc_app.roles import AccessRules, Role, SignIn, is_over, needs_sign_in, role_of, sign_in_of, to_rules
+from hc18.reviews import worklist as notes
+from hc18.reviews.store import ReviewStore
+from tests.app.test_screens import page, register, texts
 
 LISTS = AccessRules(adjudicators=("Lead@clinic.example",), admins=("@it.example",))
 CLAIM = AccessRules(role_claim="groups")
@@ -76,3 +79,17 @@ def test_rules_are_read() -> None:
 def test_wrong_rule_is_named(section: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         to_rules(section)
+
+
+@pytest.mark.slow
+def test_page_of_an_adjudicator_who_became_a_reader_shares_nothing_out(store: ReviewStore) -> None:
+    case_id = register(store)
+    with store.writer() as connection:
+        notes.assign(connection, [case_id], ["Dr. Given"])
+    test = page("queue").run()
+    test.segmented_control(key="queue_action").set_value("Give to readers").run()
+    test.session_state["role"] = Role.READER
+    test.button(key="assign-many").click().run()
+    assert "Only adjudicators share out cases and readings" in texts(test)
+    with store.reader() as connection:
+        assert notes.people(connection) == ["Dr. Given"]

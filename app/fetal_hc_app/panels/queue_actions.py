@@ -117,7 +117,17 @@ def _reader_choice(key: str, reviewer: str) -> list[str]:
     )
 
 
+def _is_refused() -> bool:
+    """Whether this person may not share out work; says so."""
+    if access.may(Role.ADJUDICATOR):
+        return False
+    _answer(text("Only adjudicators share out cases and readings."))
+    return True
+
+
 def _assign(cases: Callable[[], list[CaseId]], readers: list[str]) -> None:
+    if _is_refused():
+        return
     chosen = cases()
     with resources.store().writer() as connection:
         notes.assign(connection, chosen, readers)
@@ -150,6 +160,8 @@ def _reading_fields(cases: Callable[[], list[CaseId]], reviewer: str) -> None:
 
 def _ask(cases: Callable[[], list[CaseId]], share_percent: int, readers: list[str]) -> None:
     """Draws the share by lot, so that nobody chooses the easy ones."""
+    if _is_refused():
+        return
     chosen = cases()
     lot = random.SystemRandom().sample(chosen, max(1, round(len(chosen) * share_percent / 100.0)))
     with resources.store().writer() as connection:
@@ -161,6 +173,8 @@ def _ask(cases: Callable[[], list[CaseId]], share_percent: int, readers: list[st
 
 
 def _drop(cases: Callable[[], list[CaseId]]) -> None:
+    if _is_refused():
+        return
     with resources.store().writer() as connection:
         notes.drop_requests(connection, cases())
     _answer(text("Open requests were taken back."))
