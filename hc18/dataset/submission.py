@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -185,6 +186,9 @@ def to_submission_row(filename: str, ellipse: Ellipse) -> list[str]:
     ]
 
 
+_EMPTY_LINE = re.compile(r"^,*\r?\n", re.MULTILINE)  # a spreadsheet writes an empty row as commas
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Rows:
     """The usable rows of a submission: their `names`, and their `numbers` (n, 5) as the columns have them."""
@@ -290,7 +294,7 @@ def _text_problems(path: Path, text: str) -> list[Problem]:
         problems.append(Problem("line_ends", f"{path}: has carriage returns; expected LF line ends"))
     elif text and not text.endswith("\n"):
         problems.append(Problem("line_ends", f"{path}: does not end with a line end; the file may be cut off"))
-    if "\n\n" in text or text.startswith("\n"):
+    if _EMPTY_LINE.search(text):
         problems.append(Problem("empty_line", f"{path}: has empty lines; expected one row per image; remove them"))
     return problems
 

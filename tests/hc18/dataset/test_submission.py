@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fetal_hc.errors import DatasetError, FetalHCError
@@ -214,11 +214,19 @@ CELLS = st.sampled_from(["1", "-3.5", "1e2", "3.2", "0", " 2", "+4", "1_0", "nan
 FILES = st.sampled_from(["a.png", "..", ".", "", " a.png", "b/a.png", "a.png "])
 
 
+@pytest.mark.parametrize("line", ["", ",,,,,"])
+def test_empty_line_is_a_problem_of_the_format_and_no_row(line: str, tmp_path: Path) -> None:
+    path = write_rows(tmp_path, row("a.png", "80,60,50,40,0.5"), line, row("b.png", "80,60,50,40,0.5"))
+    assert list(read_submission(path)) == ["a.png", "b.png"]
+    assert "empty_line" in [problem.kind for problem in check_submission(path, ["a.png", "b.png"])]
+
+
 @settings(max_examples=150, deadline=None)
 @given(name=FILES, cells=st.lists(CELLS, min_size=5, max_size=5))
 def test_every_row_is_an_ellipse_or_has_a_problem(
     tmp_path_factory: pytest.TempPathFactory, name: str, cells: list[str]
 ) -> None:
+    assume(name or any(cells))  # a row of commas alone is an empty line
     path = write_rows(tmp_path_factory.getbasetemp(), row(name, ",".join(cells)))
     with suppress(DatasetError):  # without a problem nothing is raised
         assert list(read_submission(path)) == [name]
