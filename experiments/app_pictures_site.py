@@ -10,11 +10,12 @@ from cryptography.fernet import Fernet
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage
 
+from hc18.pacs import SITE_VARIABLE
 from hc18.pacs.inbox import Inbox
 from hc18.pacs.inbox_tables import Finished, InstanceState
 from hc18.pacs.outbox import OUTBOX_NAME, Outbox
 from hc18.pacs.returns import queue_reports
-from hc18.pacs.site import SITE_VARIABLE, read_site
+from hc18.pacs.site import read_site
 from hc18.pacs.spool import Arrival, key_of
 from hc18.pacs.vault import KEY_VARIABLE, Vault
 from hc18.reviews.models import CaseId

@@ -18,7 +18,7 @@ class Role(IntEnum):
 
     READER = 1  # measures, decides, signs, reads a second time
     ADJUDICATOR = 2  # settles disagreements, reopens what others signed, gives cases to readers, asks for readings
-    ADMIN = 3  # opens folders of the server, sends again, forgets where cases come from
+    ADMIN = 3  # opens folders of the server, measures and sends again
 
 
 @dataclass(frozen=True, slots=True)

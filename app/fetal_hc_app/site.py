@@ -11,6 +11,7 @@ import streamlit as st
 from fetal_hc.errors import ConfigError, FetalHCError
 from fetal_hc_app import resources, wording
 from fetal_hc_app.texts import text
+from hc18.pacs import SITE_VARIABLE
 from hc18.reviews.images import ImageFile
 from hc18.reviews.models import CaseId
 
@@ -21,12 +22,11 @@ if TYPE_CHECKING:
 
 _OPENED = "opened_objects"
 _SENDER = "the app"  # of objects that a person opened
-_VARIABLE = "FETAL_HC_PACS"  # of hc18.pacs.site, whose libraries are loaded only where it is set
 
 
 def has_site() -> bool:
     """Whether a settings file is named."""
-    return bool(os.environ.get(_VARIABLE))
+    return bool(os.environ.get(SITE_VARIABLE))
 
 
 @st.cache_resource(show_spinner=False)
@@ -42,7 +42,7 @@ def site() -> Site | None:
         from hc18.pacs.site import read_site
     except ModuleNotFoundError as error:
         library = (error.name or "").partition(".")[0]
-        raise ConfigError(f"{_VARIABLE} is set, but {library} is missing: pip install 'fetal-hc[pacs]'") from None
+        raise ConfigError(f"{SITE_VARIABLE} is set, but {library} is missing: pip install 'fetal-hc[pacs]'") from None
     return read_site()
 
 

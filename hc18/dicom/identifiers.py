@@ -98,16 +98,6 @@ class Identifiers:
             return None
         return on if on is None or at is None or zone is None else datetime.combine(on, at, zone)
 
-    def is_same_patient(self, other: Identifiers) -> bool:
-        """Whether nothing in them says that they belong to different people."""
-        pairs = (
-            (self.patient_id, other.patient_id),
-            (self.issuer_of_patient_id, other.issuer_of_patient_id),
-            (self.patient_name, other.patient_name),
-            (self.birth_date, other.birth_date),
-        )
-        return all(own == others for own, others in pairs if own and others)
-
 
 def read_identifiers(path_or_bytes: str | os.PathLike[str] | bytes) -> Identifiers:
     """The identifiers of a DICOM file; an attribute that cannot be read counts as absent.

@@ -233,26 +233,6 @@ class Inbox:
         with reading(self._engine) as connection:
             return list(self._origins(connection, case_id))
 
-    def references(self, case_id: CaseId) -> list[SourceReference]:
-        """As `origins`, without patients."""
-        return [origin.reference for origin in self.origins(case_id)]
-
-    def identifiers(self, case_id: CaseId) -> Identifiers | None:
-        """The patient of a case; None where the site keeps none, or nothing is known.
-
-        Raises:
-            ConfigError: if it was kept with another key.
-        """
-        known = [origin.identifiers for origin in self.origins(case_id)]
-        return next((each for each in known if each != Identifiers()), None)
-
-    def erase(self, case_ids: Iterable[CaseId]) -> None:
-        """Forgets where cases come from; no report can go back for them any more."""
-        with writing(self._engine) as connection:
-            for case_id in case_ids:
-                objects = select(LINKS.c.instance_id).where(LINKS.c.case_id == case_id)
-                connection.execute(update(INSTANCES).where(INSTANCES.c.id.in_(objects)).values(reference=b""))
-
     def linked_cases(self) -> list[CaseId]:
         """All cases of which the origin is kept, by number."""
         query = select(LINKS.c.case_id).join(INSTANCES).where(INSTANCES.c.reference != b"").distinct()

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from fetal_hc.errors import ConfigError
+from hc18.pacs import SITE_VARIABLE
 from hc18.pacs.archive import Archive, NetworkArchive, WebArchive
 from hc18.pacs.web import WebService
 
-SITE_VARIABLE = "FETAL_HC_PACS"
 _PORTS = range(1, 65536)
 
 

@@ -20,8 +20,9 @@ from fetal_hc.errors import ConfigError
 from fetal_hc.io.interruption import StopRequest
 from fetal_hc_cli import new_parser, reports_bad_input
 from hc18.measurement.head_model import bundled_model_path
+from hc18.pacs import SITE_VARIABLE
 from hc18.pacs.service import serve
-from hc18.pacs.site import SITE_VARIABLE, Site, read_site, read_site_file
+from hc18.pacs.site import Site, read_site, read_site_file
 from hc18.reviews.database import usual_store
 from hc18.reviews.measuring import read_model
 from hc18.reviews.store import ReviewStore

@@ -54,17 +54,3 @@ def test_nothing_personal_is_shown_by_accident() -> None:
 )
 def test_time_of_the_examination(values: dict[str, str], expected: date | None) -> None:
     assert Identifiers(**values).examined == expected
-
-
-@pytest.mark.parametrize(
-    ("other", "is_same"),
-    [
-        (Identifiers(patient_id="7", patient_name="A^B"), True),
-        (Identifiers(patient_id="7"), True),
-        (Identifiers(), True),
-        (Identifiers(patient_id="8", patient_name="A^B"), False),
-        (Identifiers(patient_id="7", patient_name="A^C"), False),
-    ],
-)
-def test_other_patient_is_noticed(other: Identifiers, is_same: bool) -> None:
-    assert Identifiers(patient_id="7", patient_name="A^B").is_same_patient(other) == is_same

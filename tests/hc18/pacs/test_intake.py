@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+from hc18.dicom.identifiers import Identifiers
 from hc18.pacs.inbox import Inbox
 from hc18.pacs.inbox_tables import InboxError, InstanceState
 from hc18.pacs.intake import MOST_ATTEMPTS, RECEIVER, Taken, take_in
@@ -100,7 +101,7 @@ def test_same_pixels_under_two_uids_are_one_case_with_two_origins(desk: Desk) ->
     assert desk.take_in() == Taken(n_measured=2)
     first, second = desk.inbox.rows()
     assert first.case_ids == second.case_ids
-    uids = [reference.sop_instance_uid for reference in desk.inbox.references(first.case_ids[0])]
+    uids = [origin.reference.sop_instance_uid for origin in desk.inbox.origins(first.case_ids[0])]
     assert uids == [f"{STUDY}.1.1.1", "1.2.9"]
 
 
@@ -113,7 +114,7 @@ def test_same_pixels_of_another_patient_are_not_linked(desk: Desk) -> None:
     row, first = desk.inbox.rows()
     assert "of another patient" in row.reason
     assert (row.case_ids, row.has_reference) == ((), False)
-    assert len(desk.inbox.references(first.case_ids[0])) == 1
+    assert len(desk.inbox.origins(first.case_ids[0])) == 1
     with pytest.raises(InboxError, match="of another patient"):
         desk.inbox.link(first.case_ids[0], to_bytes(stranger), None, "web")
 
@@ -146,7 +147,7 @@ def test_best_frames_of_a_clip_become_cases_of_one_examination(desk: Desk) -> No
     assert desk.take_in() == Taken(n_measured=1)
     [row] = desk.inbox.rows()
     assert 1 <= len(row.case_ids) <= 3
-    frames = [desk.inbox.references(case_id)[0].frame_number for case_id in row.case_ids]
+    frames = [desk.inbox.origins(case_id)[0].reference.frame_number for case_id in row.case_ids]
     assert frames == sorted({frame for frame in frames if frame})
     opened = open_dicom("clip", to_bytes(clip(1)))
     assert not isinstance(opened, StillImage)
@@ -210,8 +211,8 @@ def test_references_are_kept_only_where_the_site_says_so_and_encrypted(
     own.receive(scanned(1))
     own.take_in()
     [row] = inbox.rows()
-    assert len(inbox.references(row.case_ids[0])) == n_references
-    assert inbox.identifiers(row.case_ids[0]) is None
+    assert len(inbox.origins(row.case_ids[0])) == n_references
+    assert all(origin.identifiers == Identifiers() for origin in inbox.origins(row.case_ids[0]))
     inbox.close()
     written = b"".join(file.read_bytes() for file in desk.site.folder.rglob("*") if file.is_file())
     for secret in (*SECRETS, STUDY):
@@ -222,18 +223,15 @@ def replace_inbox(desk: Desk, inbox: Inbox) -> Desk:
     return Desk(desk.site, inbox, desk.store, desk.model)
 
 
-def test_patient_is_kept_where_the_site_says_so_and_can_be_erased(desk: Desk) -> None:
+def test_patient_is_kept_where_the_site_says_so(desk: Desk) -> None:
     inbox = Inbox(replace(desk.site, keep_patient=True), Vault())
     own = replace_inbox(desk, inbox)
     own.receive(scanned(1))
     own.take_in()
     case_id = inbox.rows()[0].case_ids[0]
-    identifiers = inbox.identifiers(case_id)
-    assert identifiers is not None
-    assert identifiers.patient_id == "PID-1-SECRET"
+    [origin] = inbox.origins(case_id)
+    assert origin.identifiers.patient_id == "PID-1-SECRET"
     assert inbox.linked_cases() == [case_id]
-    inbox.erase([case_id])
-    assert (inbox.identifiers(case_id), inbox.references(case_id), inbox.linked_cases()) == (None, [], [])
     inbox.close()
 
 

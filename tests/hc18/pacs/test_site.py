@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from fetal_hc.errors import ConfigError
+from hc18.pacs import SITE_VARIABLE
 from hc18.pacs.archive import NetworkArchive
-from hc18.pacs.site import SITE_VARIABLE, Peer, ReportKind, read_site
+from hc18.pacs.site import Peer, ReportKind, read_site
 from hc18.pacs.web import WebService
 
 WHOLE = """
